@@ -1,0 +1,22 @@
+"""Named places where a test can have the process killed: proof that any crash is survived.
+
+`fail_at("load.before_commit")` does nothing, unless the environment variable
+CRMMAP_FAILPOINT names that place: `NAME`, or `NAME:COUNT` for the COUNTth time
+it is passed. Then the process kills itself with SIGKILL, which nothing can
+catch. The variable is read once, when this module is imported.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from itertools import count
+
+_NAME, _, _COUNT = os.environ.get("CRMMAP_FAILPOINT", "").partition(":")
+_passes = count(1)
+
+
+def fail_at(name: str) -> None:
+    """Kill this process if the environment asks for it at the place called `name`."""
+    if name == _NAME and next(_passes) == int(_COUNT or 1):
+        os.kill(os.getpid(), signal.SIGKILL)

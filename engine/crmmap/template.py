@@ -1,0 +1,178 @@
+"""Templates: jinja2, sandboxed and strict. Text in, text out; no result is ever parsed back.
+
+A template is parsed, its nodes are checked against a short list, and only then
+compiled: jinja2 computes constants while compiling, so that `{{ 'a' * 10**10 }}`
+would exhaust memory before it ever ran.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from jinja2 import StrictUndefined, nodes, pass_context
+from jinja2 import Template as Compiled
+from jinja2.exceptions import TemplateError as JinjaError
+from jinja2.exceptions import TemplateSyntaxError
+from jinja2.meta import find_undeclared_variables
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+OUTPUT_LIMIT = 64 * 1024
+
+ALLOWED_NODES = (
+    nodes.Template, nodes.Output, nodes.TemplateData, nodes.Name, nodes.Getattr, nodes.Getitem,
+    nodes.Const, nodes.Filter, nodes.Test, nodes.Compare, nodes.Operand, nodes.And, nodes.Or,
+    nodes.Not, nodes.CondExpr, nodes.Concat, nodes.List, nodes.Dict, nodes.Pair, nodes.Tuple,
+    nodes.Add, nodes.Sub, nodes.Neg, nodes.Keyword,
+)  # fmt: skip
+ALLOWED_FILTERS = (
+    "default",
+    "first",
+    "join",
+    "last",
+    "length",
+    "lower",
+    "replace",
+    "trim",
+    "upper",
+)
+ALLOWED_TESTS = ("defined", "none", "eq", "ne", "in")
+
+
+class TemplateError(ValueError):
+    """A template is malformed, or can't be rendered from what it was given."""
+
+
+class _Data(ImmutableSandboxedEnvironment):
+    """Reads data only: `x.items` is the entry named items, never a method."""
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        return self.getitem(obj, attribute)
+
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        if isinstance(obj, Mapping):
+            return obj[argument] if argument in obj else self.undefined(obj=obj, name=argument)
+        if isinstance(obj, list | tuple) and isinstance(argument, int):
+            return super().getitem(obj, argument)
+        return self.undefined(obj=obj, name=argument)
+
+
+@pass_context
+def _no_null(_: object, value: Any) -> Any:
+    """Refuse null. Asking for the context keeps jinja2 from computing constants when compiling."""
+    if value is None:
+        message = "a part of it is null; give it a default"
+        raise TemplateError(message)
+    return value
+
+
+def _environment() -> ImmutableSandboxedEnvironment:
+    environment = _Data(
+        undefined=StrictUndefined,
+        autoescape=False,  # these texts are requests, not HTML
+        finalize=_no_null,
+        optimized=False,
+        keep_trailing_newline=True,
+    )
+    environment.globals.clear()
+    environment.filters = {name: environment.filters[name] for name in ALLOWED_FILTERS}
+    environment.tests = {name: environment.tests[name] for name in ALLOWED_TESTS}
+    return environment
+
+
+ENVIRONMENT = _environment()
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A checked and compiled template. `names` are the values that it asks for at the top."""
+
+    text: str
+    names: frozenset[str]
+    settings: frozenset[str]
+    """The settings it reads: `{{ settings.token }}` gives `token`."""
+    calls: frozenset[str]
+    _compiled: Compiled | None = field(repr=False, compare=False)
+
+    @classmethod
+    def parse(cls, text: str, *, functions: tuple[str, ...] = ()) -> Template:
+        """Parse, check, then compile. Raises TemplateError saying what is not allowed."""
+        if "{{" not in text and "{%" not in text and "{#" not in text:
+            return cls(text, frozenset(), frozenset(), frozenset(), None)
+        try:
+            tree = ENVIRONMENT.parse(text)
+        except TemplateSyntaxError as error:
+            # jinja2's own message may quote the text, which may hold a pasted secret.
+            message = f"is not a well-formed template (line {error.lineno} of its text)"
+            raise TemplateError(message) from None
+        calls = _check(tree, functions)
+        try:
+            compiled = ENVIRONMENT.from_string(text)
+        except JinjaError:
+            message = "is not a template that can be compiled"
+            raise TemplateError(message) from None
+        names = frozenset(find_undeclared_variables(tree)) - calls
+        return cls(text, names, frozenset(_settings(tree)), calls, compiled)
+
+    def render(
+        self, values: Mapping[str, object], functions: Mapping[str, Callable[..., object]] = {}
+    ) -> str:
+        """Return the text. Raises TemplateError where a value is missing or null."""
+        if self._compiled is None:
+            return self.text
+        try:
+            text = self._compiled.render(**values, **functions)
+        except JinjaError as error:
+            raise TemplateError(_missing(error)) from None
+        if len(text) > OUTPUT_LIMIT:
+            message = f"gives more than {OUTPUT_LIMIT} characters"
+            raise TemplateError(message)
+        return text
+
+
+def _check(tree: nodes.Template, functions: tuple[str, ...]) -> frozenset[str]:
+    calls = set()
+    for node in tree.find_all(nodes.Node):
+        if isinstance(node, nodes.Call):
+            name = node.node.name if isinstance(node.node, nodes.Name) else ""
+            if name not in functions:
+                allowed = ", ".join(functions) or "none here"
+                message = (
+                    f"calls something that is not a function of the language. Allowed: {allowed}"
+                )
+                raise TemplateError(message)
+            calls.add(name)
+        elif isinstance(node, nodes.Filter) and node.name not in ALLOWED_FILTERS:
+            message = f"uses the filter '{node.name}'. Allowed: {', '.join(ALLOWED_FILTERS)}"
+            raise TemplateError(message)
+        elif isinstance(node, nodes.Test) and node.name not in ALLOWED_TESTS:
+            message = f"uses the test '{node.name}'. Allowed: {', '.join(ALLOWED_TESTS)}"
+            raise TemplateError(message)
+        elif not isinstance(node, ALLOWED_NODES):
+            what = type(node).__name__.lower()
+            message = (
+                f"uses '{what}', which a template may not. "
+                "Allowed: names, literals, filters, tests, comparisons, if-else, ~, + and -"
+            )
+            raise TemplateError(message)
+    return frozenset(calls)
+
+
+def _settings(tree: nodes.Template) -> set[str]:
+    return {str(name) for owner, name in _entries(tree) if owner == "settings"}
+
+
+def _entries(tree: nodes.Template) -> Iterator[tuple[str, object]]:
+    """Yield what is read from each name at the top: `a.b` and `a['b']` give `("a", "b")`."""
+    for dotted in tree.find_all(nodes.Getattr):
+        if isinstance(dotted.node, nodes.Name):
+            yield dotted.node.name, dotted.attr
+    for indexed in tree.find_all(nodes.Getitem):
+        if isinstance(indexed.node, nodes.Name) and isinstance(indexed.arg, nodes.Const):
+            yield indexed.node.name, indexed.arg.value
+
+
+def _missing(error: JinjaError) -> str:
+    # StrictUndefined's messages name what is missing, and hold no value.
+    return error.message or "can't be rendered: a value that it names is missing"

@@ -1,0 +1,327 @@
+"""The values that travel between the rooms: frozen, built once at a border, trusted after.
+
+Here too stands the *raw frame*, the form in which a page's records reach the
+transforms, whichever way they were read (see `RawFrame`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from hashlib import sha256
+from typing import Any, Protocol
+
+import polars as pl
+
+
+class Secret:
+    """A text that never shows itself: not in `repr`, `str`, a log, a pickle or JSON.
+
+    `reveal()` is called in one kind of place only: where a request is signed
+    or a connection is opened.
+    """
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        return self._text
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    __str__ = __repr__
+
+    def __format__(self, spec: str) -> str:
+        return repr(self)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._text == self._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+    def __reduce__(self) -> Any:
+        message = "a Secret can't be pickled"
+        raise TypeError(message)
+
+
+Path = tuple[str | int, ...]
+"""Where in a document something stands: `("streams", "contacts", "fields", 3)`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One located fault in a mapping.
+
+    `line` and `column` count from 1. `message` says what is wrong and then
+    what is allowed; `rule` is a stable word for programs that read the report.
+    """
+
+    file: str
+    line: int
+    column: int
+    path: Path
+    message: str
+    rule: str
+
+    def __str__(self) -> str:
+        where = ".".join(str(part) for part in self.path)
+        middle = f"{where}: " if where else ""
+        return f"{self.file}:{self.line}:{self.column}: {middle}{self.message}"
+
+
+class Expression(Protocol):
+    """A compiled expression that takes a value out of a decoded document."""
+
+    @property
+    def text(self) -> str: ...
+    def find(self, document: object) -> object:
+        """Return what the expression selects, None where it selects nothing.
+
+        Raises ValueError, naming no value, where the document's types don't
+        suit the expression.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One HTTP request, whole: what is sent is what stands here.
+
+    `params` keep their order and may repeat. `body` is a JSON document, built
+    leaf by leaf, or None. `safe` says that sending it twice does no harm
+    (GET always; POST where the mapping says so).
+    """
+
+    method: str = "GET"
+    url: str
+    params: tuple[tuple[str, str], ...] = ()
+    headers: tuple[tuple[str, str | Secret], ...] = ()
+    body: object = None
+    safe: bool = True
+
+    def with_param(self, name: str, value: str) -> Request:
+        """Return this request with the query parameter set, whatever it was before."""
+        others = tuple(pair for pair in self.params if pair[0] != name)
+        return _replace(self, params=(*others, (name, value)))
+
+    def with_header(self, name: str, value: str | Secret) -> Request:
+        """Return this request with the header set, whatever it was before."""
+        others = tuple(pair for pair in self.headers if pair[0].lower() != name.lower())
+        return _replace(self, headers=(*others, (name, value)))
+
+
+def _replace(request: Request, **changes: Any) -> Request:
+    kept = {each.name: getattr(request, each.name) for each in fields(request)}
+    return Request(**{**kept, **changes})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Response:
+    """One HTTP answer, read to its end and decompressed. Header names are lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    url: str
+    """The address asked, without its query: fit for a message."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reason:
+    """Why a record or a cell was refused. Never holds the refused value."""
+
+    field: str | None
+    rule: str
+    message: str
+
+    def as_json(self) -> dict[str, str | None]:
+        return {"field": self.field, "rule": self.rule, "message": self.message}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """A record that the reader itself could not read (a ragged line), kept raw.
+
+    `at` is the record's place in its page (the line number in a file).
+    """
+
+    at: int
+    raw: str
+    reasons: tuple[Reason, ...]
+
+
+Records = Sequence[object] | pl.DataFrame
+"""A page's records: decoded JSON values, or a frame of text columns (a file's, by header)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """One response, or one chunk of a file.
+
+    `records` are what the source sent; `refused` what could not even be read
+    as a record; together they are `fetched`. `number` counts from 1 within
+    the stream's read. `position` is JSON that says where reading goes on
+    after this page; None means that this page was the last. `lines` is each
+    record's place as a person would count it (a file's line number); without
+    it, the place is the index.
+    """
+
+    number: int
+    records: Records
+    refused: tuple[Refusal, ...] = ()
+    position: str | None = None
+    document: object = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    lines: Sequence[int] | pl.Series | None = None
+
+    @property
+    def fetched(self) -> int:
+        return len(self.records) + len(self.refused)
+
+    def raw(self, index: int) -> str:
+        """Return the record at `index` as ASCII JSON text, which every database can store."""
+        if isinstance(self.records, pl.DataFrame):
+            return as_json(self.records.row(index, named=True))
+        return as_json(self.records[index])
+
+
+RAW_LIMIT = 64 * 1024
+"""The longest raw record kept in a reject, in characters."""
+
+
+def cut_raw(text: str) -> str:
+    """Return a raw record as a reject keeps it: cut at `RAW_LIMIT`, with a digest of the whole."""
+    if len(text) <= RAW_LIMIT:
+        return text
+    digest = sha256(text.encode()).hexdigest()
+    return f"{text[:RAW_LIMIT]}… cut: {len(text)} characters, sha256 {digest}"
+
+
+def as_json(value: object, *, ascii_only: bool = True) -> str:
+    """Return compact JSON in which numbers keep their digits; surrogates and NUL are escaped.
+
+    Python's own writer would put `Decimal` in quotes; and it knows nothing of
+    values that JSON can't say, which are written by their `str`, unquoted.
+    """
+    if isinstance(value, dict):
+        pairs = (
+            f"{as_json(str(key), ascii_only=ascii_only)}:{as_json(each, ascii_only=ascii_only)}"
+            for key, each in value.items()
+        )
+        return "{" + ",".join(pairs) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ",".join(as_json(each, ascii_only=ascii_only) for each in value) + "]"
+    if value is None or isinstance(value, str | bool):
+        return json.dumps(value, ensure_ascii=ascii_only)
+    return str(value)
+
+
+PAGE = "#page"
+AT = "#at"
+INDEX = "#index"
+KEY = "#key"
+
+
+def fault_column(name: str) -> str:
+    """Return the raw frame's column that holds why `name` could not be selected."""
+    return f"{name}!"
+
+
+RawFrame = pl.DataFrame
+"""One row per record of a page. Its columns:
+
+- one per field, named as the field: String, the value's text as the source sent it, or
+  null where the source has nothing. JSON numbers keep their digits (`1.10` stays `1.10`,
+  never an exponent), booleans read `true` and `false`, and for a `json` field the text is
+  the value as JSON. A source that carries types itself (a database, a strictly typed
+  decode) may give the column in the field type's own dtype instead: then it is not cast.
+- `<field>!`: String, only there if some record needs it: the rule that selection broke
+  (`json.container`, `select.type`, …), null for the others.
+- `#page`, `#index`, `#at` (all UInt32): the page's number, the record's index in
+  `Page.records` (for `Page.raw`), and its place as a person would count it (a file's line).
+
+Raw records are not in the frame: `Page.raw` makes the few that are asked for.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """Where the records went. `fetched` is always the sum of the others.
+
+    `deferred` is negative where rows that waited in an earlier batch were
+    settled. `noted` and `stubbed` stand outside of the sum: cells that were
+    nulled with a note, and parents inserted bare.
+    """
+
+    fetched: int = 0
+    inserted: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    duplicate: int = 0
+    filtered: int = 0
+    deferred: int = 0
+    rejected: int = 0
+    noted: int = 0
+    stubbed: int = 0
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(
+            **{
+                each.name: getattr(self, each.name) + getattr(other, each.name)
+                for each in fields(self)
+            }
+        )
+
+    @property
+    def balanced(self) -> bool:
+        return bool(self.fetched == sum(getattr(self, name) for name in OUTCOMES))
+
+
+NOTHING = Counts()
+
+OUTCOMES = ("inserted", "updated", "unchanged", "duplicate", "filtered", "deferred", "rejected")
+"""The places where a record can end, in the order of the accounting sum."""
+
+REJECT_SCHEMA: dict[str, pl.DataType] = {
+    "page": pl.UInt32(),
+    "at": pl.UInt32(),
+    "key": pl.String(),
+    "reasons": pl.String(),
+    "raw": pl.String(),
+}
+"""`Batch.rejects`: `reasons` is a JSON list of `Reason.as_json`; `key` is null if unknown."""
+
+NOTE_SCHEMA: dict[str, pl.DataType] = {
+    "page": pl.UInt32(),
+    "at": pl.UInt32(),
+    "key": pl.String(),
+    "field": pl.String(),
+    "rule": pl.String(),
+    "value": pl.String(),
+}
+"""`Batch.notes`: cells that were nulled (or kept as text) by their field's rule."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """The rows and rejects made from some pages; every record of them is in one of the parts.
+
+    `rows` has the target's columns, typed, plus `#page`, `#index`, `#at` and
+    `#key` (the key as one text), and no two rows with the same key.
+    `raw(page, index)` gives a row's whole raw record. `position` is the last page's.
+    """
+
+    rows: pl.DataFrame
+    rejects: pl.DataFrame
+    notes: pl.DataFrame
+    fetched: int
+    duplicate: int
+    filtered: int
+    pages: int
+    position: str | None
+    raw: Callable[[int, int], str]
