@@ -1,0 +1,124 @@
+"""Types that reach people: e-mail addresses and phone numbers."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+from random import Random
+from typing import Annotated, Any
+
+import phonenumbers
+import polars as pl
+import sqlalchemy as sa
+from sqlalchemy.types import TypeEngine
+
+from crmmap.declare import SettingText
+from crmmap.kinds.once import on_distinct
+from crmmap.kinds.people import some_name
+
+LONGEST_EMAIL = 254
+ATOM = r"[\p{L}\p{M}\p{N}!#$%&'*+/=?^_`{|}~-]+"
+LABEL = r"[\p{L}\p{M}\p{N}]+(?:-+[\p{L}\p{M}\p{N}]+)*"
+EMAIL = rf"^{ATOM}(?:\.{ATOM})*@(?:{LABEL}\.)+{LABEL}$"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Email:
+    """One e-mail address, at most 254 characters. Stored as VARCHAR(254); as TEXT on SQLite.
+
+    The domain is put in lower case; the part before the @, where case may
+    matter, stays as it is (`clean: lower` makes it lower too). Refused: names
+    around the address, several addresses, quoted local parts, a domain without
+    a dot.
+    """
+
+    @property
+    def dtype(self) -> pl.DataType:
+        return pl.String()
+
+    @property
+    def accepts(self) -> frozenset[str]:
+        return frozenset({"string"})
+
+    def read(self, text: pl.Expr) -> pl.Expr:
+        # Some letters grow as they become lower case.
+        short = text.str.to_lowercase().str.len_chars() <= LONGEST_EMAIL
+        parts = text.str.splitn("@", 2).struct
+        address = pl.concat_str(parts[0], pl.lit("@"), parts[1].str.to_lowercase())
+        return pl.when(short & text.str.contains(EMAIL)).then(address)
+
+    def sql(self) -> TypeEngine[Any]:
+        return sa.String(LONGEST_EMAIL).with_variant(sa.Text(), "sqlite")
+
+    def show(self, column: pl.Expr) -> pl.Expr:
+        return column
+
+    def sample(self, random: Random) -> object:
+        given, family = (_ascii(name).lower() for name in some_name(random))
+        return f"{given}.{family}{random.randint(1, 9999)}@example.com"
+
+    def spoil(self, random: Random) -> object | None:
+        return random.choice(("nobody", "a@b@example.com", "none@", "Ada <ada@example.com>"))
+
+
+def _ascii(name: str) -> str:
+    return unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+
+
+LONGEST_PHONE = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phone:
+    """One phone number, kept as E.164 with its extension. Stored as VARCHAR(32); as TEXT on SQLite.
+
+    `(410) 555-0142 ext. 12` becomes `+14105550142;ext=12`. Numbers without a
+    country code are taken as `region`'s. Refused: a number that the region's
+    numbering plan does not have, and texts of more than 60 characters.
+    """
+
+    region: Annotated[SettingText, "Two-letter country of numbers that name none themselves."] = (
+        "US"
+    )
+
+    def __post_init__(self) -> None:
+        if "{" not in self.region and self.region not in phonenumbers.SUPPORTED_REGIONS:
+            message = f"region '{self.region}' is not known. Write two capital letters, as in US"
+            raise ValueError(message)
+
+    @property
+    def dtype(self) -> pl.DataType:
+        return pl.String()
+
+    @property
+    def accepts(self) -> frozenset[str]:
+        return frozenset({"string", "number"})
+
+    def read(self, text: pl.Expr) -> pl.Expr:
+        short = pl.when(text.str.len_chars() <= LONGEST_PHONE).then(text)
+        return on_distinct(short, self._number)
+
+    def _number(self, text: str) -> str | None:
+        try:
+            number = phonenumbers.parse(text, self.region)
+        except phonenumbers.NumberParseException:
+            return None
+        if not phonenumbers.is_valid_number(number):
+            return None
+        plain = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+        return f"{plain};ext={number.extension}" if number.extension else str(plain)
+
+    def sql(self) -> TypeEngine[Any]:
+        return sa.String(32).with_variant(sa.Text(), "sqlite")
+
+    def show(self, column: pl.Expr) -> pl.Expr:
+        return column
+
+    def sample(self, random: Random) -> object:
+        number = None if self.region == "US" else phonenumbers.example_number(self.region)
+        if number is None:
+            return f"+1 ({random.choice((410, 443, 202))}) 555-01{random.randint(0, 99):02}"
+        return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.NATIONAL)
+
+    def spoil(self, random: Random) -> object | None:
+        return random.choice(("none", "000", "+999 1234567", "9" * 100))

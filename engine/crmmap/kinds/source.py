@@ -1,0 +1,55 @@
+"""Where records come from: what the streams of one mapping share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from crmmap.declare import Kind, Limits, SettingText
+from crmmap.kinds.auth import AUTH, Auth, NoAuth
+from crmmap.kinds.formats import FORMATS, Csv, Json
+from crmmap.kinds.retry import Retry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """Bounds on one request, in seconds."""
+
+    connect: Annotated[float, "To open the connection.", Limits(minimum=0.1)] = 10.0
+    read: Annotated[float, "Between two pieces of the answer.", Limits(minimum=0.1)] = 60.0
+    total: Annotated[float, "For the whole answer, however it trickles.", Limits(minimum=0.1)] = (
+        300.0
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Http:
+    """An HTTP API. Credentials go to the origin of `base_url` and to `origins`, nowhere else."""
+
+    base_url: Annotated[SettingText, "Scheme and host, and the path that all requests share."]
+    auth: Annotated[Auth, Kind("auth", AUTH), "How requests prove who sends them."] = NoAuth()
+    headers: Annotated[Mapping[str, SettingText], "Sent with every request."] = field(
+        default_factory=dict
+    )
+    format: Annotated[Json | Csv, Kind("format", FORMATS), "How answers are written."] = Json()
+    retry: Annotated[Retry, "When to send a request again."] = Retry()
+    timeout: Annotated[Timeouts, "Bounds on one request."] = Timeouts()
+    origins: Annotated[
+        tuple[SettingText, ...], "Other origins (`https://host`) that may be sent requests."
+    ] = ()
+    max_body: Annotated[
+        int, "Bytes: a longer answer, once decompressed, is refused.", Limits(minimum=1024)
+    ] = 256 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Files:
+    """Files on this machine, one or none per stream."""
+
+    format: Annotated[Json | Csv, Kind("format", FORMATS), "How the files are written."] = Csv()
+
+
+Source = Http | Files
+
+SOURCES: dict[str, type] = {"http": Http, "files": Files}

@@ -1,0 +1,97 @@
+"""How a date or a time is written: a format's words, and what they mean to polars.
+
+The words are those of Python's `strptime`. Each has a pattern of its own,
+because polars alone is too kind: it takes a space before a number, year 24
+for `%Y`, second 60, and forgets a zone's name.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import polars as pl
+
+ZONE = "(?:Z|[+-](?:0[0-9]|1[0-9]|2[0-3])(?::?[0-5][0-9])?)"
+
+WORDS: dict[str, tuple[str, str]] = {
+    "%Y": ("%Y", "[0-9]{4}"),
+    "%y": ("%y", "[0-9]{2}"),
+    "%m": ("%m", "[0-9]{1,2}"),
+    "%b": ("%b", "[A-Za-z]{3}"),
+    "%B": ("%B", "[A-Za-z]{3,9}"),
+    "%d": ("%d", "[0-9]{1,2}"),
+    "%j": ("%j", "[0-9]{1,3}"),
+    "%a": ("%a", "[A-Za-z]{3}"),
+    "%A": ("%A", "[A-Za-z]{3,9}"),
+    "%%": ("%%", "%"),
+}
+"""A format's word → polars' word for it, and the text that it stands for."""
+
+TIME_WORDS: dict[str, tuple[str, str]] = {
+    "%H": ("%H", "[0-9]{1,2}"),
+    "%I": ("%I", "[0-9]{1,2}"),
+    "%M": ("%M", "[0-9]{1,2}"),
+    "%S": ("%S", "[0-5]?[0-9]"),
+    "%p": ("%p", "[AaPp][Mm]"),
+    ".%f": ("%.f", r"\.[0-9]{1,9}"),
+    "%z": ("%#z", ZONE),
+}
+
+PIECE = re.compile(r"\.%f|%.|[^%.]+|\.|%", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimeFormat:
+    """A format understood: `polars` reads texts that match `pattern`. `zoned`: they name a zone."""
+
+    polars: str
+    pattern: str
+    zoned: bool
+
+    def matching(self, text: pl.Expr) -> pl.Expr:
+        """Return the text where it is written in this format, else null."""
+        return pl.when(text.str.contains(self.pattern)).then(text)
+
+
+def time_format(text: str, *, with_time: bool) -> TimeFormat:
+    """Understand a format. Raises ValueError that says what is unknown or lacking."""
+    allowed = {**WORDS, **TIME_WORDS} if with_time else WORDS
+    polars, pattern, used = "", "", set()
+    for piece in PIECE.findall(text):
+        if piece in allowed:
+            polars += allowed[piece][0]
+            pattern += allowed[piece][1]
+            used.add(piece)
+        elif piece.startswith("%") or piece == ".%f":
+            message = f"'{piece}' in the format '{text}' is not allowed here. Allowed: "
+            raise ValueError(message + " ".join(allowed))
+        else:
+            polars += piece
+            pattern += re.escape(piece)
+    if lacking := _lacking(used):
+        message = f"the format '{text}' lacks {lacking}"
+        raise ValueError(message)
+    return TimeFormat(polars=polars, pattern=f"^{pattern}$", zoned="%z" in used)
+
+
+NEEDS: tuple[tuple[str, frozenset[str], str], ...] = (
+    ("%I", frozenset({"%p"}), "%p, am or pm"),
+    ("%H", frozenset({"%M"}), "the minute, %M"),
+    ("%I", frozenset({"%M"}), "the minute, %M"),
+    ("%S", frozenset({"%H", "%I"}), "the hour, %H or %I"),
+    ("%M", frozenset({"%H", "%I"}), "the hour, %H or %I"),
+    (".%f", frozenset({"%S"}), "the second, %S"),
+    ("%z", frozenset({"%H", "%I"}), "the hour, %H or %I"),
+)
+
+
+def _lacking(used: set[str]) -> str:
+    if not used & {"%Y", "%y"}:
+        return "the year, %Y or %y"
+    if not (used & {"%m", "%b", "%B"} and "%d" in used) and "%j" not in used:
+        return "the month and day"
+    for word, others, lacking in NEEDS:
+        if word in used and not used & others:
+            return lacking
+    return ""

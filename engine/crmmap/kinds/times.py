@@ -1,0 +1,227 @@
+"""Types that are times: a day, a moment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from random import Random
+from typing import Annotated, Any, Literal
+
+import polars as pl
+import sqlalchemy as sa
+from sqlalchemy.types import TypeEngine
+
+from crmmap.declare import OneOrMany, SettingText
+from crmmap.kinds.flexible import flexible_date, flexible_datetime
+from crmmap.kinds.once import in_stages, on_distinct, within
+from crmmap.kinds.time_formats import ZONE, TimeFormat, time_format
+
+DAY = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
+MINUTE = "[0-9]{2}:[0-9]{2}"
+SECOND = MINUTE + r":[0-5][0-9](?:\.[0-9]{1,9})?"
+ISO_DATE = TimeFormat(polars="%Y-%m-%d", pattern=f"^{DAY}$", zoned=False)
+ISO = (
+    *(
+        TimeFormat(
+            polars=f"%Y-%m-%d{between}{clock}{'%#z' if zone else ''}",
+            pattern=f"^{DAY}{between}{pattern}{zone}$",
+            zoned=bool(zone),
+        )
+        for between in "T "
+        for clock, pattern in (("%H:%M:%S%.f", SECOND), ("%H:%M", MINUTE))
+        for zone in (ZONE, "")
+    ),
+    ISO_DATE,
+)
+SHOWN = "%Y-%m-%dT%H:%M:%S%.6fZ"
+"""How a moment is shown: of one width, so that texts sort as their moments do."""
+AS_SHOWN = TimeFormat(
+    polars="%Y-%m-%dT%H:%M:%S%.f%#z",
+    pattern=rf"^{DAY}T{MINUTE}:[0-5][0-9]\.[0-9]{{6}}Z$",
+    zoned=True,
+)
+
+EPOCHS = {"epoch_s": 1_000_000, "epoch_ms": 1_000}
+"""Formats that count from 1970 → the microseconds of what they count."""
+
+FIRST, LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Date:
+    """A day. Stored as DATE; as TEXT `2024-12-31` on SQLite.
+
+    Reads ISO 8601 (`2024-12-31`), or else the formats that are given, tried in
+    order against the whole text. The words of a format are those of Python's
+    strptime: %Y %y %m %b %B %d %j %a %A. A text that also names a time is
+    refused: take `datetime`.
+    """
+
+    formats: Annotated[
+        tuple[str, ...], OneOrMany(), "How days are written, as `%m/%d/%Y`. ISO 8601 if none."
+    ] = ()
+    flexible: Annotated[
+        bool, "Also try to understand what no format matches. Where in doubt it is refused."
+    ] = False
+
+    def __post_init__(self) -> None:
+        for text in self.formats:
+            _refuse_lookalike(text, time_format(text, with_time=False))
+
+    @property
+    def dtype(self) -> pl.DataType:
+        return pl.Date()
+
+    @property
+    def accepts(self) -> frozenset[str]:
+        return frozenset({"string", "number"})
+
+    def read(self, text: pl.Expr) -> pl.Expr:
+        formats = [time_format(each, with_time=False) for each in self.formats]
+        read = pl.coalesce(_day(text, each) for each in (*formats, ISO_DATE))
+        if not self.flexible:
+            return read
+        understood = on_distinct(pl.when(read.is_null()).then(text), flexible_date)
+        return pl.coalesce(read, _day(understood, ISO_DATE))
+
+    def sql(self) -> TypeEngine[Any]:
+        return sa.Date().with_variant(sa.Text(), "sqlite")
+
+    def show(self, column: pl.Expr) -> pl.Expr:
+        return column.dt.to_string("%Y-%m-%d")
+
+    def sample(self, random: Random) -> object:
+        return _some_moment(random).strftime(self.formats[0] if self.formats else "%Y-%m-%d")
+
+    def spoil(self, random: Random) -> object | None:
+        return random.choice(("soon", "2024-02-30", "0000-00-00", "31", "2024-01-01T10:00:00Z"))
+
+
+def _day(text: pl.Expr, how: TimeFormat) -> pl.Expr:
+    day = how.matching(text).str.to_date(how.polars, strict=False, exact=True)
+    return within(day, date.min, date.max, pl.Date())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Datetime:
+    """A moment, to the microsecond. Stored in UTC as TIMESTAMP WITH TIME ZONE.
+
+    Reads ISO 8601 (`2024-12-31T23:59:59.5Z`; `T` or a space; seconds, fraction
+    and zone may be missing; a day alone is its midnight), or else the formats
+    that are given, tried in order against the whole text. The words of a format
+    are those of Python's strptime: %Y %y %m %b %B %d %j %a %A %H %I %M %S %p
+    .%f %z, or it is `epoch_s` or `epoch_ms`: seconds or milliseconds since
+    1970. Fractions finer than a microsecond are cut; second 60 and hour 24 are
+    refused. On SQLite it is TEXT `2024-12-31T23:59:59.500000Z`, which sorts.
+    """
+
+    formats: Annotated[
+        tuple[str, ...],
+        OneOrMany(),
+        "How moments are written, as `%m/%d/%Y %I:%M %p`. ISO 8601 if none.",
+    ] = ()
+    zone: Annotated[
+        SettingText, "Time zone of texts that name none, as IANA calls it: `America/New_York`."
+    ] = "UTC"
+    ambiguous: Annotated[
+        Literal["refuse", "earliest", "latest"],
+        "A local time that came twice as clocks went back. One that clocks skipped is refused.",
+    ] = "refuse"
+    flexible: Annotated[
+        bool, "Also try to understand what no format matches. Where in doubt it is refused."
+    ] = False
+
+    def __post_init__(self) -> None:
+        for text in self.formats:
+            if text not in EPOCHS:
+                _refuse_lookalike(text, time_format(text, with_time=True))
+        if "{" not in self.zone:
+            _refuse_unknown(self.zone)
+
+    @property
+    def dtype(self) -> pl.DataType:
+        return pl.Datetime("us", "UTC")
+
+    @property
+    def accepts(self) -> frozenset[str]:
+        return frozenset({"string", "number"})
+
+    def read(self, text: pl.Expr) -> pl.Expr:
+        if self.formats:
+            ways = [self._declared(text, each) for each in self.formats]
+            read = pl.coalesce(*ways, self._moment(text, AS_SHOWN))
+        else:
+            read = self._iso(text)
+        if self.flexible:
+            understood = on_distinct(pl.when(read.is_null()).then(text), flexible_datetime)
+            read = pl.coalesce(read, in_stages(understood, self._iso, self.dtype))
+        return within(read, FIRST, LAST, self.dtype)
+
+    def _declared(self, text: pl.Expr, how: str) -> pl.Expr:
+        if how in EPOCHS:
+            return _counted(text, EPOCHS[how])
+        return self._moment(text, time_format(how, with_time=True))
+
+    def _iso(self, text: pl.Expr) -> pl.Expr:
+        return pl.coalesce(self._moment(text, how) for how in ISO)
+
+    def _moment(self, text: pl.Expr, how: TimeFormat) -> pl.Expr:
+        moment = how.matching(text).str.to_datetime(
+            how.polars, strict=False, exact=True, time_unit="us"
+        )
+        if how.zoned:
+            return moment.dt.convert_time_zone("UTC")
+        local = moment.dt.replace_time_zone(
+            self.zone,
+            ambiguous="null" if self.ambiguous == "refuse" else self.ambiguous,
+            non_existent="null",
+        )
+        return local.dt.convert_time_zone("UTC")
+
+    def sql(self) -> TypeEngine[Any]:
+        return sa.DateTime(timezone=True).with_variant(sa.Text(), "sqlite")
+
+    def show(self, column: pl.Expr) -> pl.Expr:
+        return column.dt.to_string(SHOWN)
+
+    def sample(self, random: Random) -> object:
+        moment = _some_moment(random)
+        how = self.formats[0] if self.formats else ""
+        if how in EPOCHS:
+            return (moment - datetime.fromtimestamp(0, UTC)) // timedelta(microseconds=EPOCHS[how])
+        return moment.strftime(how or "%Y-%m-%dT%H:%M:%S.%fZ")
+
+    def spoil(self, random: Random) -> object | None:
+        return random.choice(("soon", "2024-02-30T10:00:00Z", "2024-01-01T25:00:00Z", "10 AM IST"))
+
+
+def _counted(text: pl.Expr, microseconds: int) -> pl.Expr:
+    # 10^18 microseconds still fit into 64 bits.
+    digits = 18 - len(str(microseconds - 1))
+    number = pl.when(text.str.contains(rf"^-?[0-9]{{1,{digits}}}(?:\.[0-9]{{1,9}})?$")).then(text)
+    count = number.cast(pl.Decimal(27, 9), strict=False) * pl.lit(microseconds)
+    return count.cast(pl.Int64, strict=False).cast(pl.Datetime("us", "UTC"))
+
+
+def _refuse_lookalike(text: str, how: TimeFormat) -> None:
+    """Refuse a format that reads our own way of showing a value as another value."""
+    shown = pl.DataFrame({"text": ["2001-02-03", "2001-02-03T04:05:06.000007Z"]})
+    day = how.matching(pl.col("text")).str.to_datetime(how.polars, strict=False).dt.date()
+    if any(each not in (None, date(2001, 2, 3)) for each in shown.select(day).to_series()):
+        message = f"the format '{text}' can be mistaken for ISO 8601, which means another day"
+        raise ValueError(message)
+
+
+def _refuse_unknown(zone: str) -> None:
+    try:
+        # polars takes no name at all for no zone.
+        pl.Series([None], dtype=pl.Datetime("us")).dt.replace_time_zone(zone or "none")
+    except pl.exceptions.PolarsError:
+        message = f"zone '{zone}' is not known. Write it as IANA does: America/New_York"
+        raise ValueError(message) from None
+
+
+def _some_moment(random: Random) -> datetime:
+    """Return a moment in office hours, when no clock is ever put forward or back."""
+    day = datetime(2023, 1, 1, tzinfo=UTC) + timedelta(days=random.randint(0, 1000))
+    return day + timedelta(hours=random.randint(9, 16), milliseconds=random.randint(0, 3_599_999))

@@ -1,0 +1,75 @@
+"""What a value may be: the types of columns, and how text becomes one of them.
+
+Every value reaches its type as text, as the source sent it; a type reads it
+exactly or not at all. The table at the foot lists the types by their words.
+"""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any, Protocol
+
+import polars as pl
+from sqlalchemy.types import TypeEngine
+
+from crmmap.kinds.contacts import Email, Phone
+from crmmap.kinds.numbers import Decimal, Integer, Number
+from crmmap.kinds.texts import Boolean, Enum, Json, Text
+from crmmap.kinds.times import Date, Datetime
+
+
+class Type(Protocol):
+    """What every type offers."""
+
+    @property
+    def dtype(self) -> pl.DataType:
+        """Return how a frame holds a column of it."""
+        ...
+
+    @property
+    def accepts(self) -> frozenset[str]:
+        """Return the JSON kinds that it takes: `string`, `number`, `boolean`, `container`."""
+        ...
+
+    def read(self, text: pl.Expr) -> pl.Expr:
+        """Turn a String expression into `dtype`: null where the text is null or is not one."""
+        ...
+
+    def sql(self) -> TypeEngine[Any]:
+        """Return the column type; on SQLite only INTEGER, REAL, TEXT and BLOB (STRICT tables)."""
+        ...
+
+    def show(self, column: pl.Expr) -> pl.Expr:
+        """Turn a `dtype` expression into its canonical text, for hashes, keys and notes.
+
+        `read(show(x))` is `x`, but for a decimal whose source writes another point than `.`.
+        """
+        ...
+
+    def sample(self, random: Random) -> object:
+        """Return a JSON value as a real source would send it, about invented people."""
+        ...
+
+    def spoil(self, random: Random) -> object | None:
+        """Return a JSON value that `read` refuses, or None if it refuses nothing."""
+        ...
+
+
+TYPES: dict[str, type[Type]] = {
+    "text": Text,
+    "integer": Integer,
+    "number": Number,
+    "decimal": Decimal,
+    "boolean": Boolean,
+    "date": Date,
+    "datetime": Datetime,
+    "email": Email,
+    "phone": Phone,
+    "enum": Enum,
+    "json": Json,
+}
+
+__all__ = [
+    "TYPES", "Boolean", "Date", "Datetime", "Decimal", "Email", "Enum", "Integer", "Json",
+    "Number", "Phone", "Text", "Type",
+]  # fmt: skip

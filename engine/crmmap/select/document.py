@@ -1,0 +1,58 @@
+"""What a decoded JSON document may hold that plain Python values can't say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+class Ambiguous(dict[str, object]):
+    """An object that had a key twice: readers disagree on which one counts.
+
+    Looking up a key gives the last one. `items` gives every pair as it was sent,
+    so that a reject's raw record shows what was wrong with it.
+    """
+
+    __slots__ = ("_pairs",)
+
+    def __init__(self, pairs: Iterable[tuple[str, object]]) -> None:
+        self._pairs = tuple(pairs)
+        super().__init__(self._pairs)
+
+    def items(self) -> tuple[tuple[str, object], ...]:  # type: ignore[override]
+        return self._pairs
+
+
+@dataclass(frozen=True, slots=True)
+class NotANumber:
+    """A number that no column can hold: NaN, an infinity, or one of absurd size.
+
+    `text` is how the source wrote it, with all its digits.
+    """
+
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A decoded answer. Without `has_ambiguous`, no search for an `Ambiguous` is needed."""
+
+    value: object
+    has_ambiguous: bool = False
+
+
+def ambiguous(document: object) -> bool:
+    """Say whether an `Ambiguous` stands anywhere in the value, without recursion."""
+    waiting = [document]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, Ambiguous):
+            return True
+        if isinstance(value, dict):
+            waiting.extend(value.values())
+        elif isinstance(value, list):
+            waiting.extend(value)
+    return False

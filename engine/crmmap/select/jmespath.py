@@ -1,0 +1,257 @@
+"""JMESPath: expressions compiled once, and the selector that makes a raw frame with them.
+
+This is the exact path: jmespath's own interpreter, record by record, over
+documents whose numbers kept their digits. A compiled path may later stand
+beside it behind the same `select`; both must give the same cells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import reduce
+from typing import Any
+
+import jmespath
+import polars as pl
+from jmespath.exceptions import JMESPathError, LexerError, ParseError
+from jmespath.visitor import TreeInterpreter
+
+from crmmap.select.document import NotANumber
+from crmmap.values import AT, INDEX, PAGE, Page, RawFrame, as_json, fault_column
+
+LONGEST = 2000
+UNSUITED = (JMESPathError, TypeError, ArithmeticError, RecursionError)
+"""What the interpreter raises over a document's types; jmespath compares text with a number
+by Python's own rules, hence TypeError."""
+
+Tree = dict[str, Any]
+"""jmespath's own syntax tree: `{"type": …, "children": […], "value": …}`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Jmespath:
+    """A compiled JMESPath expression (an `Expression`)."""
+
+    text: str
+    tree: Tree
+    names: tuple[str, ...] | None
+    """The way, where the expression is a plain walk through objects, as most are."""
+
+    def find(self, document: object) -> object:
+        if self.names is None:
+            return _search(self.tree, self.text, document)
+        for name in self.names:
+            if not isinstance(document, dict):
+                return None
+            document = document.get(name)
+        return document
+
+
+def compile_expression(text: str) -> Jmespath:
+    """Compile JMESPath. Raises ValueError that says where in the text the fault is."""
+    if len(text) > LONGEST:
+        message = f"is longer than {LONGEST} characters"
+        raise ValueError(message)
+    try:
+        compiled = jmespath.compile(text)
+    except (ParseError, LexerError) as error:
+        place = f" at character {error.lex_position + 1}" if error.lex_position is not None else ""
+        message = f"is not JMESPath{place}. Quote names that hold other than letters, digits and _"
+        raise ValueError(message) from None
+    except (JMESPathError, RecursionError, ValueError):
+        message = "is not JMESPath: empty, too deeply nested, or not finished"
+        raise ValueError(message) from None
+    tree = dict(compiled.parsed)
+    return Jmespath(text, tree, _names(tree))
+
+
+def _names(tree: Tree) -> tuple[str, ...] | None:
+    if tree["type"] == "field":
+        return (tree["value"],)
+    if tree["type"] == "subexpression":
+        parts = [_names(child) for child in tree["children"]]
+        if all(part is not None for part in parts):
+            return tuple(name for part in parts for name in part or ())
+    return None
+
+
+def find_records(expression: Jmespath, document: object) -> list[object]:
+    """Return the records that the expression selects, nulls included.
+
+    A JMESPath projection (`results[]`) drops nulls, and records would be lost
+    without a trace; so the outermost projection is walked here, item by item.
+    Raises ValueError where there is no list.
+    """
+    tree = expression.tree
+    if tree["type"] != "projection":
+        return _list(expression.find(document), expression.text)
+    left, right = tree["children"]
+    if left["type"] == "flatten":
+        found = _list(_search(left["children"][0], expression.text, document), expression.text)
+        found = [item for each in found for item in (each if isinstance(each, list) else [each])]
+    else:
+        found = _list(_search(left, expression.text, document), expression.text)
+    if right["type"] == "identity":
+        return found
+    return [_search(right, expression.text, item) for item in found]
+
+
+def _list(found: object, text: str) -> list[object]:
+    if isinstance(found, list):
+        return found
+    message = f"'{text}' selects {'nothing' if found is None else 'something that is no list'}"
+    raise ValueError(message)
+
+
+def _search(tree: Tree, text: str, document: object) -> object:
+    try:
+        return TreeInterpreter().visit(tree, document)  # type: ignore[arg-type]
+    except UNSUITED as error:
+        message = f"'{text}' does not suit the types in this document"
+        raise ValueError(message) from error
+
+
+# --- what an expression touches ---------------------------------------------------------------
+
+Leaf = tuple[str | int, ...]
+"""A way into a document: names of objects' entries and indexes into lists."""
+
+
+def leaves(expression: Jmespath) -> tuple[Leaf, ...]:
+    """Return the places in a document whose values the expression reads, each once."""
+    return tuple(dict.fromkeys(_leaves(expression.tree, ())))
+
+
+def _leaves(tree: Tree, at: Leaf) -> Iterator[Leaf]:
+    kind, children = tree["type"], tree.get("children", [])
+    if kind == "field":
+        yield (*at, tree["value"])
+    elif kind in ("index", "slice"):
+        yield (*at, tree["value"] if kind == "index" and tree["value"] >= 0 else 0)
+    elif kind in ("identity", "current"):
+        yield at
+    elif kind in ("subexpression", "index_expression", "pipe"):
+        yield from reduce(_then, children, [at])
+    elif kind in ("projection", "filter_projection"):
+        # A list written out in the expression has no list behind it in the document.
+        item = () if children[0]["type"] == "multi_select_list" else (0,)
+        for left in _leaves(children[0], at):
+            yield from _leaves(children[1], (*left, *item))
+    elif kind == "value_projection":
+        for left in _leaves(children[0], at):
+            yield from _leaves(children[1], (*left, "any"))
+    elif kind != "literal":
+        for child in children:
+            yield from _leaves(child, at)
+
+
+def _then(places: list[Leaf], tree: Tree) -> list[Leaf]:
+    return [leaf for place in places for leaf in _leaves(tree, place)]
+
+
+def names_under(expressions: Sequence[Jmespath], name: str) -> tuple[str, ...]:
+    """Return the entries of the record's object `name` that the expressions read, sorted."""
+    return tuple(
+        sorted(
+            {
+                str(leaf[1])
+                for expression in expressions
+                for leaf in leaves(expression)
+                if len(leaf) > 1 and leaf[0] == name
+            }
+        )
+    )
+
+
+# --- records to a raw frame ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """How one field is selected: the expressions in order, and the JSON kinds it takes."""
+
+    field: str
+    expressions: tuple[Jmespath, ...]
+    accepts: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JmespathSelector:
+    """Makes the raw frame of a page of JSON records, one interpreted expression per cell."""
+
+    cells: tuple[Cell, ...]
+
+    def select(self, page: Page) -> RawFrame:
+        records = page.records
+        assert not isinstance(records, pl.DataFrame)  # noqa: S101  (a plan pairs selector and source)
+        places = page.lines if page.lines is not None else range(len(records))
+        columns = [
+            pl.Series(PAGE, [page.number] * len(records), dtype=pl.UInt32),
+            pl.Series(INDEX, range(len(records)), dtype=pl.UInt32),
+            pl.Series(AT, places, dtype=pl.UInt32),
+        ]
+        for cell in self.cells:
+            columns += _select_cell(cell, records)
+        return pl.DataFrame(columns)
+
+
+def _select_cell(cell: Cell, records: Sequence[object]) -> list[pl.Series]:
+    texts: list[str | None] = []
+    faults: list[str | None] = []
+    for record in records:
+        text, fault = _first(cell, record)
+        texts.append(text)
+        faults.append(fault)
+    column = pl.Series(cell.field, texts, dtype=pl.String)
+    if not any(faults):
+        return [column]
+    return [column, pl.Series(fault_column(cell.field), faults, dtype=pl.String)]
+
+
+def _first(cell: Cell, record: object) -> tuple[str | None, str | None]:
+    """Return the text of the first value that is not empty, or why there is none."""
+    trouble: str | None = None
+    for expression in cell.expressions:
+        try:
+            value = expression.find(record)
+        except ValueError:
+            trouble = trouble or "select.type"
+            continue
+        if value is None or (isinstance(value, str) and not value.strip()):
+            continue
+        return text_of(value, cell.accepts)
+    return None, trouble
+
+
+def text_of(value: object, accepts: frozenset[str]) -> tuple[str | None, str | None]:
+    """Return a JSON value's text as the raw frame holds it, or the rule that it breaks."""
+    if "container" in accepts:
+        return _storable(as_json(value, ascii_only=False), nul="\\u0000")
+    if isinstance(value, str):
+        return _storable(value, nul="\x00")
+    if isinstance(value, bool):
+        return (str(value).lower(), None) if "boolean" in accepts else (None, "json.boolean")
+    if isinstance(value, dict | list):
+        return None, "json.container"
+    return _number(value, accepts)
+
+
+def _number(value: object, accepts: frozenset[str]) -> tuple[str | None, str | None]:
+    if isinstance(value, NotANumber):
+        return None, "json.number"
+    if "number" not in accepts:
+        return None, "json.number_given"
+    return (format(value, "f") if isinstance(value, Decimal) else str(value)), None
+
+
+def _storable(text: str, nul: str) -> tuple[str | None, str | None]:
+    if nul in text:
+        return None, "text.nul"
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            return None, "text.surrogate"
+    return text, None

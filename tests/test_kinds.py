@@ -1,0 +1,140 @@
+"""Every type, clean step and check, by its case file: given text → value, or refused."""
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+import yaml
+
+from crmmap.kinds.checks import CHECKS, rule_name
+from crmmap.kinds.clean import CLEAN
+from crmmap.kinds.types import TYPES
+
+CASES = Path(__file__).parent / "cases"
+FAMILIES = {"types": TYPES, "clean": CLEAN, "checks": CHECKS}
+
+
+def cases(family):
+    for path in sorted((CASES / family).glob("*.yaml")):
+        for number, case in enumerate(yaml.safe_load(path.read_text("utf-8")), start=1):
+            yield pytest.param(path.stem, case, id=f"{path.stem}-{number}")
+
+
+def made(table, word, case):
+    attributes = {
+        name: tuple(value) if isinstance(value, list) else one_or_many(word, name, value)
+        for name, value in case.get("with", {}).items()
+    }
+    return table[word](**attributes)
+
+
+def one_or_many(word, name, value):
+    several = {"yes", "no", "formats"} | ({"value"} if word in ("null_if", "one_of") else set())
+    return (value,) if name in several else value
+
+
+def column(texts):
+    return pl.DataFrame({"text": [*texts, None]}, schema={"text": pl.String})
+
+
+@pytest.mark.parametrize(("word", "case"), [*cases("types")])
+def test_types(word, case):
+    kind = made(TYPES, word, case)
+    reads, refuses = case.get("reads", {}), case.get("refuses", [])
+    frame = column([*reads, *refuses]).with_columns(value=kind.read(pl.col("text")))
+    shown = frame.with_columns(shown=kind.show(pl.col("value")))
+    assert frame.schema["value"] == kind.dtype
+    assert dict(shown.select("text", "shown").iter_rows()) == {
+        **reads, **dict.fromkeys(refuses), None: None,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("word", "case"), [*cases("clean")])
+def test_clean(word, case):
+    step = made(CLEAN, word, case)
+    given = column(case["gives"])
+    result = given.with_columns(result=step.apply(pl.col("text")))
+    assert result.schema["result"] == pl.String
+    assert dict(result.iter_rows()) == {**case["gives"], None: None}
+
+
+@pytest.mark.parametrize(("word", "case"), [*cases("checks")])
+def test_checks(word, case):
+    check = made(CHECKS, word, case)
+    kind = TYPES[case["of"]]()
+    passes, fails = case.get("passes", []), case.get("fails", [])
+    frame = column([*passes, *fails]).with_columns(value=kind.read(pl.col("text")))
+    assert frame["value"].null_count() == 1, "the case file gives a text that is not of the type"
+    judged = frame.select("text", check.passes(pl.col("value")).alias("passed"))
+    expected = {**dict.fromkeys(passes, True), **dict.fromkeys(fails, False), None: None}
+    assert dict(judged.iter_rows()) == expected
+    assert check.applies_to(kind.dtype)
+    assert rule_name(check) == word
+
+
+@pytest.mark.parametrize(
+    ("family", "word"), [(family, word) for family, table in FAMILIES.items() for word in table]
+)
+def test_every_kind_has_a_case_file_and_a_docstring(family, word):
+    kind = FAMILIES[family][word]
+    assert (CASES / family / f"{word}.yaml").is_file()
+    assert kind.__doc__
+    assert not kind.__doc__.startswith(f"{kind.__name__}("), "only dataclass's own docstring"
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_case_file_has_its_kind(family):
+    assert {path.stem for path in (CASES / family).iterdir()} <= set(FAMILIES[family])
+
+
+@pytest.mark.parametrize(
+    ("word", "wrong"),
+    [("min", "text"), ("max", "date"), ("pattern", "integer"), ("min_length", "number"),
+     ("max_length", "boolean"), ("after", "text"), ("before", "integer"), ("one_of", "decimal")],
+)  # fmt: skip
+def test_checks_decline_types_that_they_cannot_judge(word, wrong):
+    value = {"after": "2020-01-01", "before": "2020-01-01", "pattern": "a"}.get(word, 1)
+    assert not CHECKS[word](value=value).applies_to(TYPES[wrong]().dtype)
+
+
+@pytest.mark.parametrize(
+    ("word", "attributes", "says"),
+    [
+        ("decimal", {"precision": 2, "scale": 3}, "scale 3 is more than precision 2"),
+        ("decimal", {"group": ".", "point": "."}, "not the point"),
+        ("decimal", {"group": "1"}, "no digit"),
+        ("boolean", {"yes": ("ja",), "no": ("JA",)}, "'ja' means both yes and no"),
+        ("enum", {"values": ("a", "A"), "case": "ignore"}, "lists a value twice"),
+        ("date", {"formats": ("%m/%d/%Y %H:%M",)}, "'%H' in the format"),
+        ("date", {"formats": ("%d.%Y",)}, "lacks the month and day"),
+        ("date", {"formats": ("%d.%m",)}, "lacks the year"),
+        ("date", {"formats": ("%Y-%d-%m",)}, "mistaken for ISO 8601"),
+        ("date", {"formats": ("epoch_s",)}, "lacks the year"),
+        ("datetime", {"formats": ("%Y-%m-%d %H:%M %Z",)}, "'%Z' in the format"),
+        ("datetime", {"formats": ("%Y-%m-%d %I:%M",)}, "lacks %p"),
+        ("datetime", {"formats": ("%Y-%m-%d %H",)}, "lacks the minute"),
+        ("datetime", {"formats": ("%Y-%d-%mT%H:%M:%S.%f%z",)}, "mistaken for ISO 8601"),
+        ("datetime", {"zone": "Mars/Olympus"}, "zone 'Mars/Olympus' is not known"),
+        ("datetime", {"zone": ""}, "is not known"),
+        ("phone", {"region": "USA"}, "region 'USA' is not known"),
+    ],
+)
+def test_types_refuse_attributes_that_make_no_sense(word, attributes, says):
+    with pytest.raises(ValueError, match=says):
+        TYPES[word](**attributes)
+
+
+@pytest.mark.parametrize("word", ["after", "before"])
+def test_bounds_must_be_dates(word):
+    with pytest.raises(ValueError, match="ISO 8601"):
+        CHECKS[word](value="yesterday")
+
+
+def test_patterns_may_not_hold_comments():
+    with pytest.raises(ValueError, match="flag x"):
+        CHECKS["pattern"](value="(?ix)a # and more")
+
+
+def test_templates_in_settings_are_not_judged_before_they_are_rendered():
+    assert TYPES["phone"](region="{{ settings.region }}").region
+    assert TYPES["datetime"](zone="{{ settings.zone }}").zone

@@ -1,0 +1,367 @@
+"""Laws that hold for every value, against the libraries that we speak for."""
+
+import json
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import ROUND_HALF_EVEN, ROUND_HALF_UP, Decimal, InvalidOperation, localcontext
+from fractions import Fraction
+from random import Random
+
+import phonenumbers
+import polars as pl
+import pytest
+import sqlalchemy as sa
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.schema import CreateTable
+
+from crmmap.kinds.clean import CLEAN
+from crmmap.kinds.flexible import flexible_datetime
+from crmmap.kinds.types import TYPES
+
+VARIANTS = [
+    pytest.param(TYPES[word](**attributes), id=f"{word}-{number}")
+    for number, (word, attributes) in enumerate(
+        [
+            ("text", {}),
+            ("text", {"length": 5}),
+            ("integer", {}),
+            ("number", {}),
+            ("decimal", {}),
+            ("decimal", {"precision": 38, "scale": 10, "round": "half_even"}),
+            ("decimal", {"precision": 5, "scale": 0, "round": "half_up", "group": ","}),
+            ("decimal", {"precision": 3, "scale": 3, "currency": True}),
+            ("boolean", {}),
+            ("boolean", {"yes": ("oui",), "no": ("non",)}),
+            ("date", {}),
+            ("date", {"formats": ("%m/%d/%y", "%d.%m.%Y")}),
+            ("date", {"flexible": True}),
+            ("datetime", {}),
+            ("datetime", {"zone": "Europe/Berlin", "ambiguous": "latest"}),
+            ("datetime", {"formats": ("%m/%d/%Y %I:%M:%S %p",), "zone": "America/New_York"}),
+            ("datetime", {"formats": ("%Y%m%d%H%M%S.%f%z",)}),
+            ("datetime", {"formats": ("epoch_s",)}),
+            ("datetime", {"formats": ("epoch_ms", "%d %B %Y")}),
+            ("datetime", {"flexible": True}),
+            ("email", {}),
+            ("phone", {}),
+            ("phone", {"region": "DE"}),
+            ("enum", {"values": ("Open", "Won")}),
+            ("enum", {"values": ("Open", "Won"), "case": "ignore"}),
+            ("json", {}),
+        ]
+    )
+]
+
+
+def read(kind, *texts):
+    frame = pl.DataFrame({"text": texts}, schema={"text": pl.String})
+    return frame.select(value=kind.read(pl.col("text"))).to_series()
+
+
+def show(kind, values):
+    return values.to_frame("value").select(kind.show(pl.col("value"))).to_series()
+
+
+def as_text(value):
+    """Return a JSON value as selection gives it to a type."""
+    if isinstance(value, str):
+        return value
+    return json.dumps(value)
+
+
+@pytest.mark.parametrize("kind", VARIANTS)
+def test_samples_are_read_and_spoilt_ones_are_refused(kind):
+    random = Random(7)
+    samples = [kind.sample(random) for _ in range(200)]
+    assert read(kind, *map(as_text, samples)).null_count() == 0
+    assert {json_kind(value) for value in samples} <= kind.accepts
+    spoilt = [value for _ in range(50) if (value := kind.spoil(random)) is not None]
+    assert read(kind, *map(as_text, spoilt)).drop_nulls().to_list() == []
+    assert {json_kind(value) for value in spoilt} <= kind.accepts
+
+
+def json_kind(value):
+    kinds = {str: "string", bool: "boolean", int: "number", float: "number"}
+    return kinds.get(type(value), "container")
+
+
+@pytest.mark.parametrize("kind", VARIANTS)
+def test_what_is_shown_is_read_as_the_same(kind):
+    random = Random(8)
+    values = read(kind, *(as_text(kind.sample(random)) for _ in range(100)))
+    shown = show(kind, values)
+    assert shown.dtype == pl.String
+    assert read(kind, *shown).to_list() == values.to_list()
+
+
+@pytest.mark.parametrize("kind", VARIANTS)
+@pytest.mark.parametrize("texts", [[], [None], [None, None]])
+def test_empty_and_null_columns_keep_length_and_type(kind, texts):
+    values = read(kind, *texts)
+    assert values.dtype == kind.dtype
+    assert values.to_list() == texts
+    assert show(kind, values).to_list() == texts
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    texts=st.lists(
+        st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")), max_size=8
+    )
+)
+@example(
+    texts=["-0001-01-01", "262143-12-31", "9999-12-31T23:59:59-23:59", "1e400", "NaN", "9" * 400]
+)
+def test_no_text_trips_a_type_and_what_is_read_is_stable(texts):
+    for parameter in VARIANTS:
+        kind = parameter.values[0]
+        values = read(kind, *texts)
+        values.to_list()  # Python, and so every driver, can hold it
+        assert read(kind, *show(kind, values)).to_list() == values.to_list()
+
+
+@pytest.mark.parametrize("kind", VARIANTS)
+def test_sqlite_columns_fit_strict_tables_and_postgresql_has_them(kind):
+    table = sa.Table("t", sa.MetaData(), sa.Column("c", kind.sql()))
+    lite = str(CreateTable(table).compile(dialect=sqlite.dialect())).split("c ")[1].split()[0]
+    assert lite in ("INTEGER", "REAL", "TEXT", "BLOB")
+    assert CreateTable(table).compile(dialect=postgresql.dialect()).string
+
+
+# --- numbers ------------------------------------------------------------------------------------
+
+digits = st.text("0123456789", max_size=24)
+numerals = st.builds(
+    "{}{}{}{}".format, st.sampled_from(["", "-", "+"]), digits, st.sampled_from(["", "."]), digits
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    text=numerals,
+    scale=st.integers(0, 12),
+    extra=st.integers(0, 20),
+    how=st.sampled_from(["refuse", "half_even", "half_up"]),
+)
+def test_decimal_is_pythons_decimal(text, scale, extra, how):
+    kind = TYPES["decimal"](precision=max(scale + extra, 1), scale=scale, round=how)
+    assert read(kind, text)[0] == expected_decimal(text, kind)
+
+
+def expected_decimal(text, kind):
+    roundings = {"half_even": ROUND_HALF_EVEN, "half_up": ROUND_HALF_UP, "refuse": ROUND_HALF_UP}
+    with localcontext(prec=100):
+        try:
+            exact = Decimal(text)
+        except InvalidOperation:
+            return None
+        value = exact.quantize(Decimal(1).scaleb(-kind.scale), roundings[kind.round])
+        if kind.round == "refuse" and value != exact:
+            return None
+        return value if abs(value) < Decimal(10) ** (kind.precision - kind.scale) else None
+
+
+@settings(max_examples=200, deadline=None)
+@given(text=numerals)
+def test_integer_is_the_whole_number_or_nothing(text):
+    try:
+        exact = Fraction(Decimal(text))
+    except InvalidOperation:
+        exact = None
+    starts_with_digit = text.lstrip("+-")[:1].isdigit()
+    fits = exact is not None and exact.denominator == 1 and -(2**63) <= exact < 2**63
+    assert read(TYPES["integer"](), text)[0] == (int(exact) if fits and starts_with_digit else None)
+
+
+@settings(max_examples=200, deadline=None)
+@given(number=st.floats(allow_nan=False, allow_infinity=False))
+def test_number_keeps_every_bit(number):
+    kind = TYPES["number"]()
+    value = read(kind, repr(number))
+    assert value[0] == number
+    assert read(kind, *show(kind, value))[0] == number
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    value=st.integers(0, 10**12 - 1),
+    group=st.sampled_from([",", ".", " ", "'"]),
+    point=st.sampled_from([".", ","]),
+)
+def test_grouped_decimals_mean_what_they_show(value, group, point):
+    if group == point:
+        return
+    kind = TYPES["decimal"](precision=14, scale=2, group=group, point=point)
+    exact = Decimal(value).scaleb(-2)
+    text = f"{exact:,.2f}".translate({ord(","): group, ord("."): point})
+    assert read(kind, text)[0] == exact
+
+
+# --- times --------------------------------------------------------------------------------------
+
+offsets = st.timedeltas(timedelta(hours=-23, minutes=-59), timedelta(hours=23, minutes=59)).map(
+    lambda each: timezone(timedelta(minutes=each // timedelta(minutes=1)))
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    moment=st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30)),
+    zone=st.none() | offsets,
+    spec=st.sampled_from(["auto", "minutes", "seconds", "milliseconds", "microseconds"]),
+    separator=st.sampled_from("T "),
+)
+def test_datetime_is_pythons_fromisoformat(moment, zone, spec, separator):
+    text = moment.replace(tzinfo=zone).isoformat(separator, spec)
+    expected = datetime.fromisoformat(text)
+    expected = expected.replace(tzinfo=UTC) if zone is None else expected
+    assert read(TYPES["datetime"](), text)[0] == expected
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    text=st.text("0123456789-:.TZ+ ", max_size=32)
+    | st.from_regex(
+        r"\A20[0-9]{2}-[0-3][0-9]-[0-3][0-9][T ][0-2][0-9]:[0-6][0-9]"
+        r"(:[0-6][0-9](\.[0-9]{1,7})?)?(Z|[+-][0-2][0-9]:?[0-6][0-9])?\Z"
+    )
+)
+def test_what_datetime_reads_python_reads_alike(text):
+    value = read(TYPES["datetime"](), text)[0]
+    if value is not None:
+        expected = datetime.fromisoformat(text)
+        assert value == (expected if expected.tzinfo else expected.replace(tzinfo=UTC))
+
+
+@settings(max_examples=100, deadline=None)
+@given(day=st.dates())
+def test_dates_are_pythons(day):
+    assert read(TYPES["date"](), day.isoformat())[0] == day
+    american = f"{day.month}/{day.day}/{day.year:04}"
+    assert read(TYPES["date"](formats=("%m/%d/%Y",)), american)[0] == day
+
+
+@settings(max_examples=200, deadline=None)
+@given(moment=st.datetimes(datetime(1000, 1, 1), datetime(9999, 12, 30)))
+def test_moments_sort_as_their_texts(moment):
+    kind = TYPES["datetime"]()
+    values = read(kind, moment.isoformat(), "2024-05-06T07:08:09Z", "2024-05-06T07:08:09.5Z")
+    assert show(kind, values.sort()).to_list() == sorted(show(kind, values))
+
+
+zones = st.sampled_from(["EST", "IST", "GMT", "+3", "-05:00", "T", "Z"])
+days = st.sampled_from(
+    ["10", "2024", "Jan", "January", "12/13/14", "01/02/2024", "Mon", "5th", "0"]
+)
+clocks = st.sampled_from(["10:30", "AM", "pm", "24:00", "at"])
+parts = zones | days | clocks | st.sampled_from([",", ".", "of", "1e5", "9" * 20])
+
+
+@settings(max_examples=300, deadline=None)
+@given(text=st.lists(parts, max_size=6).map(" ".join) | st.text(max_size=20))
+def test_flexible_dates_never_take_a_part_from_nowhere(text):
+    understood = flexible_datetime(text)
+    if understood is not None:
+        moment = datetime.fromisoformat(understood)
+        assert f"{moment.year % 100:02}" in text
+        assert not {"EST", "IST"} & set(text.split())
+
+
+# --- contacts -----------------------------------------------------------------------------------
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    text=st.from_regex(r"\A\+?[0-9() .x-]{0,18}( ext\.? [0-9]{1,5})?\Z") | st.text(max_size=30),
+    region=st.sampled_from(["US", "GB", "DE", "IT"]),
+)
+def test_phone_is_the_phonenumbers_library(text, region):
+    try:
+        number = phonenumbers.parse(text, region)
+        valid = phonenumbers.is_valid_number(number)
+    except phonenumbers.NumberParseException:
+        valid = False
+    value = read(TYPES["phone"](region=region), text)[0]
+    assert (value is not None) == valid
+    if valid:
+        again = phonenumbers.parse(value, None)
+        same = (
+            again.country_code,
+            again.national_number,
+            again.extension,
+            again.italian_leading_zero,
+        )
+        assert same == (
+            number.country_code,
+            number.national_number,
+            number.extension or None,
+            number.italian_leading_zero,
+        )
+
+
+def test_phone_samples_suit_every_region():
+    for region in phonenumbers.SUPPORTED_REGIONS:
+        kind = TYPES["phone"](region=region)
+        assert read(kind, kind.sample(Random(1)))[0] is not None, region
+
+
+# --- JSON ---------------------------------------------------------------------------------------
+
+storable = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
+documents = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | storable,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(storable, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(document=documents, indent=st.none() | st.integers(0, 3), ascii_only=st.booleans())
+def test_json_keeps_the_document_and_drops_the_space(document, indent, ascii_only):
+    text = json.dumps(document, indent=indent, ensure_ascii=ascii_only)
+    compact = json.dumps(document, separators=(",", ":"), ensure_ascii=ascii_only)
+    assert read(TYPES["json"](), text)[0] == compact
+
+
+def test_json_too_deep_is_refused_and_long_numbers_are_kept():
+    assert read(TYPES["json"](), "[" * 100_000 + "]" * 100_000)[0] is None
+    assert read(TYPES["json"](), "7" * 5000)[0] == "7" * 5000
+
+
+# --- clean --------------------------------------------------------------------------------------
+
+STEADY = [
+    CLEAN["trim"](),
+    CLEAN["collapse_spaces"](),
+    CLEAN["empty_to_null"](),
+    CLEAN["upper"](),
+    CLEAN["digits"](),
+    CLEAN["null_if"](value=("-",)),
+    CLEAN["normalize"](),
+    CLEAN["normalize"](form="NFKC"),
+    CLEAN["map"](values={"a": "b"}),
+]
+
+
+@settings(max_examples=200, deadline=None)
+@given(text=st.none() | st.text() | st.text(" \t\u00a0\u200b-aB<>1", max_size=10))
+def test_cleaning_twice_is_cleaning_once(text):
+    column = pl.DataFrame({"text": [text]}, schema={"text": pl.String})
+    for step in STEADY:
+        once = column.select(step.apply(pl.col("text")))
+        assert once.select(step.apply(pl.col("text"))).equals(once), step
+
+
+def test_a_long_chain_of_steps_is_evaluated_once_each():
+    # polars evaluates an expression anew wherever it stands: doubled 60 times it would never end.
+    text = pl.col("text")
+    for number in range(60):
+        step = CLEAN["null_if"](value=(f"{number}",)) if number % 2 else CLEAN["empty_to_null"]()
+        text = step.apply(text)
+    frame = pl.DataFrame({"text": ["7", "8", "", "a"]})
+    assert frame.select(text).to_series().to_list() == [None, "8", None, "a"]
