@@ -1,0 +1,152 @@
+"""What a schema cannot say: whether the parts of a mapping fit each other.
+
+Every check is a generator of faults over a built mapping. This module holds
+the checks of streams and tables; lookups, columns, patterns and texts have their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from itertools import chain
+
+from crmmap.kinds.formats import Csv, Json
+from crmmap.kinds.pagination import Single
+from crmmap.kinds.source import Files, Http
+from crmmap.spec import lint_columns, lint_lookups, lint_patterns, lint_texts
+from crmmap.spec.build import Built
+from crmmap.spec.faults import Fault, guess, quoted, silenced
+from crmmap.spec.model import Latest, Stream
+from crmmap.spec.model import Mapping as MappingSpec
+from crmmap.values import Path
+
+RESERVED = "crmmap_"
+"""Tables of the ledger begin so."""
+
+
+def lint(built: Built, spoilt: Collection[Path]) -> list[Fault]:
+    """Return what does not fit. Of what stands at or below a `spoilt` path, nothing is said."""
+    mapping = built.mapping
+    faults = chain(
+        _source(mapping),
+        _names(mapping),
+        _tables(mapping),
+        *(_stream(mapping, name, stream) for name, stream in mapping.streams.items()),
+        lint_lookups.faults(mapping.streams),
+        lint_columns.faults(mapping, spoilt),
+        lint_patterns.faults(mapping),
+        lint_texts.faults(mapping, built.uses),
+    )
+    return [fault for fault in faults if not silenced(fault, spoilt)]
+
+
+def _source(mapping: MappingSpec) -> Iterator[Fault]:
+    source = mapping.source
+    path: Path = ("source", "format")
+    if isinstance(source, Http) and isinstance(source.format, Csv):
+        message = "csv is read from files only. Allowed for http: json"
+        yield Fault(path=path, rule="source.format", message=message)
+    if isinstance(source, Files) and isinstance(source.format, Json):
+        message = "json is read over http only. Allowed for files: csv"
+        yield Fault(path=path, rule="source.format", message=message)
+    if not mapping.streams:
+        message = "holds no stream. Write at least one: `contacts: {table: …, fields: …}`"
+        yield Fault(path=("streams",), rule="streams.empty", message=message)
+
+
+def _names(mapping: MappingSpec) -> Iterator[Fault]:
+    """Yield names that differ by case only: databases and file systems take them for one."""
+    yield from _alike(mapping.settings, ("settings",))
+    yield from _alike(mapping.streams, ("streams",))
+    for name, stream in mapping.streams.items():
+        yield from _alike(stream.fields, ("streams", name, "fields"))
+
+
+def _alike(names: Mapping[str, object], path: Path) -> Iterator[Fault]:
+    seen: dict[str, str] = {}
+    for name in names:
+        first = seen.setdefault(name.casefold(), name)
+        if first != name:
+            message = f"differs from '{first}' by case only, which databases don't see. Rename one"
+            yield Fault(path=(*path, name), rule="name.case", message=message, on_key=True)
+
+
+def _tables(mapping: MappingSpec) -> Iterator[Fault]:
+    owners: dict[str, str] = {}
+    for name, stream in mapping.streams.items():
+        table, path = stream.table.name, ("streams", name, "table", "name")
+        if not table:
+            continue
+        owner = owners.setdefault(table.casefold(), name)
+        if owner != name:
+            message = f"is the table that the stream '{owner}' fills too. Each needs its own"
+            yield Fault(path=path, rule="table.shared", message=message)
+        if table.casefold().startswith(RESERVED):
+            message = f"begins with '{RESERVED}', which is kept for the ledger. Take another name"
+            yield Fault(path=path, rule="table.reserved", message=message)
+
+
+def _stream(mapping: MappingSpec, name: str, stream: Stream) -> Iterator[Fault]:
+    path: Path = ("streams", name)
+    if isinstance(mapping.source, Http):
+        yield from _of_http(stream, path)
+    elif isinstance(mapping.source, Files):
+        yield from _of_files(stream, path)
+    if not stream.fields:
+        message = "holds no field. A stream needs those of its key at least"
+        yield Fault(path=(*path, "fields"), rule="fields.empty", message=message)
+        return
+    yield from _keys(stream, path)
+    yield from _named_fields(stream, path)
+
+
+def _of_http(stream: Stream, path: Path) -> Iterator[Fault]:
+    if stream.request is None:
+        message = "is missing. A stream of an HTTP source needs it: `request: {path: …}`"
+        yield Fault(path=(*path, "request"), rule="stream.request", message=message)
+    elif stream.request.body is not None and stream.request.method != "POST":
+        message = "is sent with POST only. Write `method: POST`, or take the body away"
+        yield Fault(path=(*path, "request", "body"), rule="request.body", message=message)
+    if stream.file is not None:
+        message = "belongs to a source of files. An HTTP source has `request` instead"
+        yield Fault(path=(*path, "file"), rule="stream.file", message=message, on_key=True)
+
+
+def _of_files(stream: Stream, path: Path) -> Iterator[Fault]:
+    if stream.file is None:
+        message = 'is missing. A stream of a file source needs it: `file: "{{ settings.NAME }}"`'
+        yield Fault(path=(*path, "file"), rule="stream.file", message=message)
+    foreign = {
+        "request": stream.request is not None,
+        "records": stream.records != "@",
+        "pagination": stream.pagination != Single(),
+    }
+    for word in (word for word, given in foreign.items() if given):
+        message = "belongs to an HTTP source. A file source has `file` only"
+        yield Fault(path=(*path, word), rule=f"stream.{word}", message=message, on_key=True)
+
+
+def _keys(stream: Stream, path: Path) -> Iterator[Fault]:
+    several = len(stream.table.key) > 1
+    for at, key in enumerate(stream.table.key):
+        place = (*path, "table", "key", *((at,) if several else ()))
+        yield from _field(stream, key, place)
+        if key in stream.table.key[:at]:
+            message = "stands in the key twice. Keep one of them"
+            yield Fault(path=place, rule="key.twice", message=message)
+
+
+def _named_fields(stream: Stream, path: Path) -> Iterator[Fault]:
+    keep = stream.dedupe.keep
+    if isinstance(keep, Latest):
+        yield from _field(stream, keep.latest, (*path, "dedupe", "keep", "latest"))
+    for name in stream.where:
+        yield from _field(stream, name, (*path, "where", name), on_key=True)
+
+
+def _field(stream: Stream, name: str, path: Path, *, on_key: bool = False) -> Iterator[Fault]:
+    if name and name not in stream.fields:
+        message = (
+            f"names a field that the stream does not have{guess(name, stream.fields)}. "
+            f"It has: {quoted(stream.fields)}"
+        )
+        yield Fault(path=path, rule="field.unknown", message=message, on_key=on_key)

@@ -1,0 +1,109 @@
+"""Whether lookups lead somewhere, and whether streams can be put in an order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
+
+from crmmap.kinds.types import TYPES
+from crmmap.spec.faults import Fault, guess, quoted
+from crmmap.spec.model import Field, Lookup, Stream
+from crmmap.values import Path
+
+MOST_CYCLES = 20
+
+Edges = dict[str, dict[str, str]]
+"""Stream → parent stream → the first field that looks it up."""
+
+
+def faults(streams: Mapping[str, Stream]) -> Iterator[Fault]:
+    """Yield the faults of every lookup, and every cycle of streams that wait for each other."""
+    edges: Edges = {name: {} for name in streams}
+    for name, stream in streams.items():
+        for field, each in stream.fields.items():
+            if each.lookup is None:
+                continue
+            yield from _lookup(each, streams, ("streams", name, "fields", field, "lookup"))
+            if each.lookup.missing != "wait" and each.lookup.stream in streams:
+                edges[name].setdefault(each.lookup.stream, field)
+    yield from _cycles(edges)
+
+
+def _lookup(field: Field, streams: Mapping[str, Stream], path: Path) -> Iterator[Fault]:
+    lookup = field.lookup
+    if lookup is None or not lookup.stream:
+        return
+    if lookup.stream not in streams:
+        message = (
+            f"names a stream that does not exist{guess(lookup.stream, streams)}. "
+            f"Streams: {quoted(streams)}"
+        )
+        yield Fault(path=(*path, "stream"), rule="lookup.stream", message=message)
+        return
+    parent = streams[lookup.stream]
+    faults_by = list(_by(lookup, parent, path))
+    yield from faults_by or _type(field, lookup, parent, path)
+
+
+def _type(field: Field, lookup: Lookup, parent: Stream, path: Path) -> Iterator[Fault]:
+    """Yield a fault where the two fields' values could never be equal."""
+    by = parent.fields.get(lookup.by or parent.table.key[0]) if parent.table.key else None
+    if by is not None and by.type.dtype != field.type.dtype:
+        words = {kind: word for word, kind in TYPES.items()}
+        own, other = words[type(field.type)], words[type(by.type)]
+        message = (
+            f"compares values of type {own} with '{lookup.stream}', whose field has type {other}. "
+            "Give both fields the same type"
+        )
+        yield Fault(path=path, rule="lookup.type", message=message)
+
+
+def _by(lookup: Lookup, parent: Stream, path: Path) -> Iterator[Fault]:
+    key = parent.table.key
+    if lookup.by is not None and parent.fields and lookup.by not in parent.fields:
+        message = (
+            f"names a field that '{lookup.stream}' does not have{guess(lookup.by, parent.fields)}. "
+            f"It has: {quoted(parent.fields)}"
+        )
+        yield Fault(path=(*path, "by"), rule="lookup.by", message=message)
+    elif len(key) > 1:
+        message = (
+            f"leads to '{lookup.stream}', whose key has {len(key)} fields. "
+            "A lookup needs a parent with a key of one field"
+        )
+        yield Fault(path=path, rule="lookup.key", message=message)
+    elif lookup.missing == "stub" and key and lookup.by not in (None, key[0]):
+        message = (
+            "a stub is made from the parent's key, but this compares with another field. "
+            "Allowed here: null, reject, wait"
+        )
+        yield Fault(path=(*path, "missing"), rule="lookup.stub", message=message)
+
+
+def _cycles(edges: Edges) -> Iterator[Fault]:
+    """Yield one fault per cycle, taking an edge of each away to find the next."""
+    for _ in range(MOST_CYCLES):
+        try:
+            TopologicalSorter(edges).prepare()
+        except CycleError as error:
+            # graphlib gives each stream after the one that looks it up, the first again at the end.
+            ring = _from_first(error.args[1][::-1], list(edges))
+        else:
+            return
+        child, parent = ring[0], ring[1]
+        field = edges[child].pop(parent)
+        message = (
+            f"makes streams wait for each other: {' -> '.join(ring)}. "
+            "Give one of these lookups `missing: wait`"
+        )
+        path = ("streams", child, "fields", field, "lookup")
+        yield Fault(path=path, rule="lookup.cycle", message=message, spoils=False)
+
+
+def _from_first(ring: list[str], order: list[str]) -> list[str]:
+    """Turn the ring so that it begins with the stream that stands first in the file."""
+    places = {name: at for at, name in enumerate(order)}
+    body = ring[:-1]
+    start = min(range(len(body)), key=lambda at: places[body[at]])
+    turned = body[start:] + body[:start]
+    return [*turned, turned[0]]

@@ -1,0 +1,184 @@
+"""What a mapping says: frozen dataclasses, one per piece of the language.
+
+They are the only declaration. The JSON Schema (`crmmap schema`), the defaults
+and the reference page are made from them; see `crmmap.declare` for how.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as MappingOf
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from crmmap.declare import Json, Kind, Limits, OneOrMany, SettingText, Shorthand, Words
+from crmmap.kinds.checks import CHECKS, Check
+from crmmap.kinds.clean import CLEAN, Clean, EmptyToNull, Trim
+from crmmap.kinds.pagination import PAGINATION, Pagination, Single
+from crmmap.kinds.source import SOURCES, Source
+from crmmap.kinds.types import TYPES, Text, Type
+from crmmap.template import Template
+
+NAME = "^[A-Za-z_][A-Za-z0-9_]{0,62}$"
+Name = Annotated[str, Limits(pattern=NAME)]
+
+OnError = Literal["reject", "null_and_note", "keep_text"]
+Missing = Literal["null", "reject", "stub", "wait"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """What a user supplies: nothing else varies between installations."""
+
+    env: Annotated[str | None, "Environment variable that holds the value."] = None
+    default: Annotated[str | None, "Value where the user gives none."] = None
+    secret: Annotated[bool, "Never shown, and allowed only where requests are signed."] = False
+    required: Annotated[bool, "False: may be left out, and is then empty text."] = True
+    help: Annotated[str, "What it is and where the user finds it."] = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestSpec:
+    """The request for a stream's first page; pagination makes the later ones from it."""
+
+    path: Annotated[Template, "Added to the source's base_url."]
+    method: Annotated[Literal["GET", "POST"], "HTTP method."] = "GET"
+    params: Annotated[MappingOf[str, Template], "Query parameters."] = field(default_factory=dict)
+    headers: Annotated[MappingOf[str, Template], "Sent with this stream's requests."] = field(
+        default_factory=dict
+    )
+    body: Annotated[Json, "JSON body, for POST."] = None
+    safe: Annotated[bool, "Of a POST: sending it twice does no harm (a search)."] = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """The table that a stream fills."""
+
+    name: Annotated[Name, "The table's name."]
+    key: Annotated[
+        tuple[Name, ...], OneOrMany(), Limits(min_items=1), "Fields that identify a row."
+    ]
+    write: Annotated[
+        Literal["upsert"], "How rows are written: new ones inserted, changed ones updated."
+    ] = "upsert"
+    comment: Annotated[str, "What one row is."] = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lookup:
+    """A foreign key: the field's value is looked up in the table that another stream fills."""
+
+    stream: Annotated[str, "The parent stream."]
+    by: Annotated[
+        str | None, "The parent's field to compare with; its key by default. It must be unique."
+    ] = None
+    missing: Annotated[
+        Missing,
+        "Where no parent is found: `null` the field; `reject` the record; `stub`: insert a parent "
+        "that has only its key, filled in when it arrives; `wait`: hold the row back and try "
+        "again at the end of the run, and of later runs.",
+    ] = "null"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Field:
+    """One column: where its value comes from, and what is done to it.
+
+    In this order: select, clean, cast to the type, check, fill in the default,
+    required, lookup.
+    """
+
+    from_: Annotated[
+        tuple[str, ...], OneOrMany(), Limits(min_items=1),
+        "Where the value stands: JMESPath in a JSON record, a header in a file. "
+        "Of several, the first that is not empty.",
+    ]  # fmt: skip
+    type: Annotated[Type, Kind("type", TYPES), "The type of the column."] = Text()
+    clean: Annotated[
+        tuple[Clean, ...], Words("clean", CLEAN, as_list=True),
+        "Steps that tidy the text, after those in `defaults`.",
+    ] = ()  # fmt: skip
+    check: Annotated[
+        tuple[Check, ...], Words("check", CHECKS, as_list=False), "What a value must satisfy."
+    ] = ()
+    default: Annotated[str | None, "Written like a source's value, for where there is none."] = None
+    required: Annotated[bool, "A record without a value is rejected."] = False
+    optional: Annotated[bool, "Of a file: the header may be missing altogether."] = False
+    on_error: Annotated[
+        OnError | None,
+        "A value that its type or checks refuse: `reject` the record; `null_and_note`: leave "
+        "the cell empty and note the value; `keep_text`: keep the text (of text types) and note "
+        "it. As in `defaults` by default.",
+    ] = None
+    lookup: Annotated[Lookup | None, Shorthand("stream"), "The field is a foreign key."] = None
+    tags: Annotated[tuple[str, ...], "Words for readers and policies, such as `pii`."] = ()
+    comment: Annotated[str, "What the column means."] = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Latest:
+    """Of several records with one key, keep the one with the greatest value of a field."""
+
+    latest: Annotated[str, "The field that tells versions apart; null is the oldest."]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dedupe:
+    """Which of several records with the same key is kept; the others count as duplicates.
+
+    `last` is the one read last. With `latest`, the result does not depend on the
+    order of reading, and an older version never overwrites a newer one in the table.
+    """
+
+    keep: Annotated[Literal["last"] | Latest, "`last`, or `{latest: FIELD}`."] = "last"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stream:
+    """One kind of record: where it is read, what its fields are, which table it fills."""
+
+    table: Annotated[Table, "The table that it fills."]
+    fields: Annotated[MappingOf[Name, Annotated[Field, Shorthand("from_")]], "Its columns."]
+    request: Annotated[RequestSpec | None, "Of an HTTP source: the request."] = None
+    file: Annotated[
+        SettingText | None,
+        "Of a file source: the path. Where it renders to nothing, the stream is skipped.",
+    ] = None
+    records: Annotated[
+        str, "JMESPath to the list of records in an answer; `@` if the answer is the list."
+    ] = "@"
+    pagination: Annotated[
+        Pagination, Kind("pagination", PAGINATION), "How the next page is asked for."
+    ] = Single()
+    where: Annotated[
+        MappingOf[str, Annotated[tuple[Check, ...], Words("check", CHECKS, as_list=False)]],
+        "Field → checks. Records that don't pass are left out and counted as filtered.",
+    ] = field(default_factory=dict)
+    dedupe: Annotated[Dedupe, "Which of several records with one key is kept."] = Dedupe()
+    comment: Annotated[str, "What the stream holds."] = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Defaults:
+    """What holds for every stream and field that says nothing else."""
+
+    batch: Annotated[int, "Rows written in one transaction, about.", Limits(1, 1_000_000)] = 5000
+    clean: Annotated[
+        tuple[Clean, ...], Words("clean", CLEAN, as_list=True), "Steps for every field."
+    ] = (Trim(), EmptyToNull())
+    on_error: Annotated[OnError, "What happens to a value that can't be stored."] = "reject"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mapping:
+    """One CRM, whole: its settings, its source and its streams."""
+
+    crmmap: Annotated[Literal[1], "The version of this language."]
+    name: Annotated[Name, "Short name; the ledger knows the mapping by it."]
+    source: Annotated[Source, Kind("source", SOURCES), "Where records come from."]
+    streams: Annotated[MappingOf[Name, Stream], "The kinds of record, by name."]
+    title: Annotated[str, "Name for people."] = ""
+    settings: Annotated[MappingOf[Name, Setting], "What the user supplies."] = field(
+        default_factory=dict
+    )
+    defaults: Annotated[Defaults, "What holds for every stream and field."] = Defaults()
