@@ -1,0 +1,30 @@
+"""What will happen: a mapping compiled into a plan of ordered steps, before the first request."""
+
+from crmmap.plan.compile import compile_plan
+from crmmap.plan.settings import placeholder_settings, resolve_settings
+from crmmap.plan.steps import (
+    Column,
+    FieldPlan,
+    Filter,
+    LookupPlan,
+    Plan,
+    Rule,
+    Selector,
+    Step,
+    Target,
+)
+
+__all__ = [
+    "Column",
+    "FieldPlan",
+    "Filter",
+    "LookupPlan",
+    "Plan",
+    "Rule",
+    "Selector",
+    "Step",
+    "Target",
+    "compile_plan",
+    "placeholder_settings",
+    "resolve_settings",
+]

@@ -1,0 +1,218 @@
+"""From what a mapping says to what will happen: types settled, expressions built, steps ordered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import reduce
+from hashlib import sha256
+
+import polars as pl
+
+from crmmap.kinds.checks import Check, rule_name
+from crmmap.kinds.source import Files
+from crmmap.kinds.types import Type
+from crmmap.plan.order import ordered, parents_of
+from crmmap.plan.rendering import Settings, render_declared, render_text, shown
+from crmmap.plan.steps import (
+    Column,
+    FieldPlan,
+    Filter,
+    LookupPlan,
+    Plan,
+    Rule,
+    Selector,
+    Step,
+    Target,
+)
+from crmmap.select.column import ColumnSelector
+from crmmap.select.jmespath import Cell, Jmespath, JmespathSelector, compile_expression, names_under
+from crmmap.spec.model import Defaults, Field, Latest, Stream
+from crmmap.spec.model import Mapping as MappingSpec
+from crmmap.values import Secret
+
+SELECTED = "selected"
+"""The function of request templates that lists the entries of an object that the fields read."""
+
+
+def compile_plan(mapping: MappingSpec, settings: Settings) -> Plan:
+    """Compile a mapping that was read without problems. `settings` has a value for each setting.
+
+    Touches nothing outside: no file, no network, no database. Raises
+    SettingError where a template over the settings can't be rendered.
+    """
+    types = {
+        name: {field: render_declared(each.type, settings) for field, each in stream.fields.items()}
+        for name, stream in mapping.streams.items()
+    }
+    targets = {name: _target(mapping, name, types) for name in mapping.streams}
+    steps = tuple(
+        _step(mapping, name, types[name], targets, settings) for name in ordered(mapping.streams)
+    )
+    return Plan(
+        mapping=mapping.name,
+        title=mapping.title or mapping.name,
+        source=render_declared(mapping.source, settings),
+        steps=steps,
+        values=shown(settings),
+        secrets=tuple(each for each in settings.values() if isinstance(each, Secret)),
+    )
+
+
+def _target(mapping: MappingSpec, name: str, types: Mapping[str, Mapping[str, Type]]) -> Target:
+    stream = mapping.streams[name]
+    keep = stream.dedupe.keep
+    return Target(
+        table=stream.table.name,
+        key=stream.table.key,
+        columns=tuple(
+            Column(
+                name=field,
+                type=_stored_type(mapping, types, name, field),
+                comment=each.comment,
+                tags=each.tags,
+            )
+            for field, each in stream.fields.items()
+        ),
+        version=keep.latest if isinstance(keep, Latest) else None,
+        indexed=_searched(mapping, name),
+        comment=stream.table.comment or stream.comment,
+    )
+
+
+def _stored_type(
+    mapping: MappingSpec, types: Mapping[str, Mapping[str, Type]], stream: str, field: str
+) -> Type:
+    """Return a column's type: a looked-up one holds the parent's key."""
+    lookup = mapping.streams[stream].fields[field].lookup
+    if lookup is None:
+        return types[stream][field]
+    key = mapping.streams[lookup.stream].table.key[0]
+    return types[lookup.stream][key]
+
+
+def _searched(mapping: MappingSpec, name: str) -> tuple[str, ...]:
+    """Return the columns, other than the key, by which lookups search this stream's table."""
+    key = mapping.streams[name].table.key
+    found = {
+        each.lookup.by
+        for stream in mapping.streams.values()
+        for each in stream.fields.values()
+        if each.lookup is not None and each.lookup.stream == name and each.lookup.by
+    }
+    return tuple(sorted(by for by in found if (by,) != key))
+
+
+def _step(
+    mapping: MappingSpec,
+    name: str,
+    types: Mapping[str, Type],
+    targets: Mapping[str, Target],
+    settings: Settings,
+) -> Step:
+    stream = mapping.streams[name]
+    files = isinstance(mapping.source, Files)
+    expressions = {} if files else _expressions(stream)
+    return Step(
+        name=name,
+        target=targets[name],
+        selector=_selector(stream, types, expressions),
+        fields=tuple(
+            _field(field, each, types[field], mapping.defaults, key=field in stream.table.key)
+            for field, each in stream.fields.items()
+        ),
+        lookups=_lookups(stream, targets),
+        filters=tuple(
+            Filter(field=field, rules=_rules(checks, field))
+            for field, checks in stream.where.items()
+        ),
+        parents=parents_of(name, stream),
+        batch=mapping.defaults.batch,
+        fingerprint=_fingerprint(mapping, stream, settings),
+        request=stream.request,
+        records=None if files else compile_expression(stream.records),
+        pagination=None if files else stream.pagination,
+        selected=_selected(expressions),
+        file=None if stream.file is None else render_text(stream.file, settings),
+        headers=tuple(each.from_ for each in stream.fields.values()) if files else (),
+        optional=frozenset(
+            index for index, each in enumerate(stream.fields.values()) if each.optional
+        ),
+    )
+
+
+def _expressions(stream: Stream) -> dict[str, tuple[Jmespath, ...]]:
+    return {
+        field: tuple(compile_expression(text) for text in each.from_)
+        for field, each in stream.fields.items()
+    }
+
+
+def _selector(
+    stream: Stream, types: Mapping[str, Type], expressions: Mapping[str, tuple[Jmespath, ...]]
+) -> Selector:
+    if not expressions:
+        return ColumnSelector(
+            fields=tuple((field, each.from_) for field, each in stream.fields.items())
+        )
+    return JmespathSelector(
+        cells=tuple(
+            Cell(
+                field=field,
+                expressions=each,
+                # `true` and `false` are readable as text, but identify nothing.
+                accepts=types[field].accepts
+                - ({"boolean"} if field in stream.table.key else set()),
+            )
+            for field, each in expressions.items()
+        )
+    )
+
+
+def _field(name: str, field: Field, type_: Type, defaults: Defaults, *, key: bool) -> FieldPlan:
+    text = pl.col(name)
+    clean = reduce(lambda each, step: step.apply(each), (*defaults.clean, *field.clean), text)
+    required = field.required or key
+    return FieldPlan(
+        name=name,
+        type=type_,
+        clean=clean,
+        read=type_.read(text),
+        rules=_rules(field.check, name),
+        required=required,
+        on_error="reject" if required else field.on_error or defaults.on_error,
+        default=field.default,
+        sources=field.from_,
+    )
+
+
+def _rules(checks: tuple[Check, ...], name: str) -> tuple[Rule, ...]:
+    return tuple(Rule(name=rule_name(check), passes=check.passes(pl.col(name))) for check in checks)
+
+
+def _lookups(stream: Stream, targets: Mapping[str, Target]) -> tuple[LookupPlan, ...]:
+    return tuple(
+        LookupPlan(
+            field=field,
+            stream=each.lookup.stream,
+            parent=targets[each.lookup.stream],
+            by=each.lookup.by or targets[each.lookup.stream].key[0],
+            missing=each.lookup.missing,
+            required=each.required or field in stream.table.key,
+        )
+        for field, each in stream.fields.items()
+        if each.lookup is not None
+    )
+
+
+def _selected(expressions: Mapping[str, tuple[Jmespath, ...]]) -> dict[str, tuple[str, ...]]:
+    from crmmap.select.jmespath import leaves
+
+    every = [each for several in expressions.values() for each in several]
+    objects = {str(leaf[0]) for each in every for leaf in leaves(each) if len(leaf) > 1}
+    return {name: names_under(every, name) for name in sorted(objects)}
+
+
+def _fingerprint(mapping: MappingSpec, stream: Stream, settings: Settings) -> str:
+    """Return a digest of what a position in the stream depends on, without any secret."""
+    said = repr((mapping.source, stream, mapping.defaults, sorted(shown(settings).items())))
+    return sha256(said.encode()).hexdigest()[:32]

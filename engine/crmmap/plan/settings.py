@@ -1,0 +1,66 @@
+"""What the user supplies, gathered: flags before the environment before defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from crmmap.errors import SettingError
+from crmmap.spec.model import Mapping as MappingSpec
+from crmmap.spec.model import Setting
+from crmmap.values import Secret
+
+
+def resolve_settings(
+    mapping: MappingSpec, environment: Mapping[str, str], given: Mapping[str, str]
+) -> dict[str, str | Secret]:
+    """Return every setting's value; secret ones are wrapped.
+
+    Raises SettingError that lists all that are missing at once: the variable,
+    where its value comes from, and the way to try the mapping without it.
+    """
+    unknown = [name for name in given if name not in mapping.settings]
+    if unknown:
+        known = ", ".join(mapping.settings) or "none"
+        message = f"{mapping.name} has no setting '{unknown[0]}'. It has: {known}"
+        raise SettingError(message)
+    values: dict[str, str | Secret] = {}
+    missing: list[str] = []
+    for name, setting in mapping.settings.items():
+        text = _look_up(name, setting, environment, given)
+        if text is None and setting.required:
+            missing.append(_describe(name, setting))
+            continue
+        # A value pasted or read from a file often ends in a line break, which no header allows.
+        text = (text or "").strip()
+        values[name] = Secret(text) if setting.secret else text
+    if missing:
+        lines = "\n".join(f"  {line}" for line in missing)
+        message = (
+            f"{mapping.name} needs {len(missing)} setting(s) that nobody gave:\n{lines}\n"
+            "Or try it without: add --mock to read invented records."
+        )
+        raise SettingError(message)
+    return values
+
+
+def placeholder_settings(mapping: MappingSpec, given: Mapping[str, str]) -> dict[str, str | Secret]:
+    """Return a value for every setting without asking anybody: for a plan, a mock or a case."""
+    values: dict[str, str | Secret] = {}
+    for name, setting in mapping.settings.items():
+        text = given.get(name, setting.default if setting.default is not None else f"mock-{name}")
+        values[name] = Secret(text) if setting.secret else text
+    return values
+
+
+def _look_up(
+    name: str, setting: Setting, environment: Mapping[str, str], given: Mapping[str, str]
+) -> str | None:
+    candidates = (given.get(name), environment.get(setting.env or ""), setting.default)
+    return next((text for text in candidates if text is not None and text.strip()), None)
+
+
+def _describe(name: str, setting: Setting) -> str:
+    source = f"set {setting.env}" if setting.env else f"give --set {name}=VALUE"
+    if setting.env and not setting.secret:
+        source += f" or give --set {name}=VALUE"
+    return f"{name}: {source}" + (f" ({setting.help})" if setting.help else "")

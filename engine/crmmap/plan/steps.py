@@ -1,0 +1,153 @@
+"""What will happen: the values that a mapping is compiled into, before the first request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import polars as pl
+
+from crmmap.kinds.pagination import Pagination
+from crmmap.kinds.source import Source
+from crmmap.kinds.types import Type
+from crmmap.select.jmespath import Jmespath
+from crmmap.spec.model import Missing, OnError, RequestSpec
+from crmmap.values import Page, RawFrame, Secret
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """A column of a target table, in the order of the mapping's fields."""
+
+    name: str
+    type: Type
+    comment: str = ""
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """The table that a stream fills.
+
+    `version` is the column whose greatest value wins, if any; `indexed` are the
+    columns that lookups search in.
+    """
+
+    table: str
+    key: tuple[str, ...]
+    columns: tuple[Column, ...]
+    version: str | None = None
+    indexed: tuple[str, ...] = ()
+    comment: str = ""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.columns)
+
+    def column(self, name: str) -> Column:
+        return next(column for column in self.columns if column.name == name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One question asked of a field's value: true or null where the value passes."""
+
+    name: str
+    passes: pl.Expr
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldPlan:
+    """How one field's text becomes a typed, judged cell.
+
+    `clean` turns the text column `name` tidy; `read` turns the tidy text into
+    the type's dtype; `rules` judge the typed column of the same name.
+    """
+
+    name: str
+    type: Type
+    clean: pl.Expr
+    read: pl.Expr
+    rules: tuple[Rule, ...]
+    required: bool
+    on_error: OnError
+    default: str | None
+    sources: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookupPlan:
+    """A foreign key: compare the field with the parent's `by`, store the parent's key."""
+
+    field: str
+    stream: str
+    parent: Target
+    by: str
+    missing: Missing
+    required: bool
+
+    @property
+    def own(self) -> bool:
+        """Whether the value looked up is itself the parent's key."""
+        return self.by == self.parent.key[0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """Keep a record only where the field passes the rules; others count as filtered."""
+
+    field: str
+    rules: tuple[Rule, ...]
+
+
+class Selector(Protocol):
+    """Makes the raw frame of a page: the seam behind which records are read.
+
+    However it is done (interpreted, compiled), the same page must give the same cells.
+    """
+
+    def select(self, page: Page) -> RawFrame: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One stream, compiled. `parents` are the streams that must have ended before it starts."""
+
+    name: str
+    target: Target
+    selector: Selector
+    fields: tuple[FieldPlan, ...]
+    lookups: tuple[LookupPlan, ...]
+    filters: tuple[Filter, ...]
+    parents: tuple[str, ...]
+    batch: int
+    fingerprint: str
+    request: RequestSpec | None = None
+    records: Jmespath | None = None
+    pagination: Pagination | None = None
+    selected: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """What `selected(NAME)` gives in templates: the entries of NAME that the fields read."""
+    file: str | None = None
+    headers: tuple[tuple[str, ...], ...] = ()
+    """Of a file: each field's alternative headers."""
+    optional: frozenset[int] = frozenset()
+    """Of a file: positions in `headers` that may be missing altogether."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A mapping ready to run: everything parsed, typed, and in an order that its lookups allow.
+
+    `values` are the settings that templates may show; secrets are already where they belong.
+    """
+
+    mapping: str
+    title: str
+    source: Source
+    steps: tuple[Step, ...]
+    values: Mapping[str, str]
+    secrets: tuple[Secret, ...]
+
+    def step(self, name: str) -> Step:
+        return next(step for step in self.steps if step.name == name)

@@ -1,0 +1,181 @@
+"""Pages to a batch: judge the cells, then sort the records by where they go."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+
+import polars as pl
+
+from crmmap.plan import FieldPlan, Step
+from crmmap.transform.cells import SELECTION, judge, rules_of, text_column, verdict_column
+from crmmap.transform.dedupe import dedupe
+from crmmap.values import (
+    AT,
+    INDEX,
+    KEY,
+    NOTE_SCHEMA,
+    PAGE,
+    REJECT_SCHEMA,
+    Batch,
+    Page,
+    Reason,
+    cut_raw,
+    fault_column,
+)
+
+REJECTED = "#rejected"
+FILTERED = "#filtered"
+
+
+def apply(step: Step, pages: Sequence[Page]) -> Batch:
+    """Return the batch that `pages` (at least one, in order) make. Nothing of them is lost."""
+    raw = pl.concat([step.selector.select(page) for page in pages], how="diagonal")
+    read = _raw_reader(pages)
+    judged = _sorted_out(judge(raw, step.fields), step)
+    filtered = judged.filter(FILTERED)
+    rejected = judged.filter(~pl.col(FILTERED) & pl.col(REJECTED))
+    kept = judged.filter(~pl.col(FILTERED) & ~pl.col(REJECTED))
+    rows = dedupe(kept.select(*step.target.names, PAGE, INDEX, AT, KEY), step.target)
+    return Batch(
+        rows=rows,
+        rejects=pl.concat([_refused(pages), _rejects(rejected, step, read)]),
+        notes=_notes(kept, step),
+        fetched=sum(page.fetched for page in pages),
+        duplicate=len(kept) - len(rows),
+        filtered=len(filtered),
+        pages=len(pages),
+        position=pages[-1].position,
+        raw=read,
+    )
+
+
+def _raw_reader(pages: Sequence[Page]) -> Callable[[int, int], str]:
+    by_number = {page.number: page for page in pages}
+
+    def read(page: int, index: int) -> str:
+        return by_number[page].raw(index)
+
+    return read
+
+
+def _sorted_out(judged: pl.DataFrame, step: Step) -> pl.DataFrame:
+    """Add where each record goes, and its key as text."""
+    refusals = [
+        ~pl.col(verdict_column(field.name, rule)) for field, rule in _rejecting(step, judged)
+    ]
+    passes = [rule.passes.fill_null(value=True) for each in step.filters for rule in each.rules]
+    return judged.with_columns(
+        pl.any_horizontal(refusals or [pl.lit(value=False)]).alias(REJECTED),
+        (~pl.all_horizontal(passes or [pl.lit(value=True)])).alias(FILTERED),
+        key_text(step).alias(KEY),
+    )
+
+
+def _rejecting(step: Step, judged: pl.DataFrame) -> list[tuple[FieldPlan, str]]:
+    """Return the rules that cost the whole record, with their fields."""
+    return [
+        (field, rule)
+        for field in step.fields
+        for rule in rules_of(field, judged)
+        if field.on_error == "reject" or rule == "required"
+    ]
+
+
+def key_text(step: Step) -> pl.Expr:
+    """Return a row's key as one text: its parts joined by a comma; null where a part is."""
+    parts = [
+        step.target.column(name).type.show(pl.col(name))
+        for name in step.target.key
+        if _own_type(step, name)
+    ]
+    if len(parts) < len(step.target.key):  # a part that is looked up is known by its text
+        parts = [pl.col(text_column(name)) for name in step.target.key]
+    return pl.concat_str(parts, separator=",")
+
+
+def _own_type(step: Step, name: str) -> bool:
+    field = next(field for field in step.fields if field.name == name)
+    return field.type == step.target.column(name).type
+
+
+# --- rejects and notes ------------------------------------------------------------------------
+
+
+def _refused(pages: Sequence[Page]) -> pl.DataFrame:
+    """Return the records that the reader itself refused."""
+    return pl.DataFrame(
+        [
+            (page.number, each.at, None, _as_text(each.reasons), cut_raw(each.raw))
+            for page in pages
+            for each in page.refused
+        ],
+        schema=REJECT_SCHEMA,
+        orient="row",
+    )
+
+
+def _rejects(rejected: pl.DataFrame, step: Step, read: Callable[[int, int], str]) -> pl.DataFrame:
+    """Return the records that a rule refused, each with all of its reasons and its raw text."""
+    rows = []
+    for row in rejected.iter_rows(named=True):
+        reasons = tuple(
+            _reason(field, rule, row)
+            for field, rule in _rejecting(step, rejected)
+            if not row[verdict_column(field.name, rule)]
+        )
+        raw = cut_raw(read(row[PAGE], row[INDEX]))
+        rows.append((row[PAGE], row[AT], row[KEY], _as_text(reasons), raw))
+    return pl.DataFrame(rows, schema=REJECT_SCHEMA, orient="row")
+
+
+def _reason(field: FieldPlan, rule: str, row: dict[str, object]) -> Reason:
+    if rule == SELECTION:
+        rule = str(row[fault_column(field.name)])
+    return Reason(field=field.name, rule=rule, message=explain(field, rule))
+
+
+EXPLANATIONS = {
+    "required": "a value is required, and there is none",
+    "select.type": "the expression does not suit the types in the record",
+    "json.container": "an object or a list stands where a single value is expected",
+    "json.boolean": "true or false identifies nothing",
+    "json.number": "NaN, infinity or a number too large to keep",
+    "json.number_given": "a number stands where text is expected",
+    "text.nul": "the text holds a NUL character, which no database keeps",
+    "text.surrogate": "the text holds half of a surrogate pair, which no database keeps",
+}
+
+
+def explain(field: FieldPlan, rule: str) -> str:
+    """Return a rule in words; never the value that broke it."""
+    if rule == "type":
+        return f"not a value of type {type(field.type).__name__.lower()}"
+    return EXPLANATIONS.get(rule, f"the check '{rule}' is not met")
+
+
+def _as_text(reasons: Sequence[Reason]) -> str:
+    return json.dumps([reason.as_json() for reason in reasons])
+
+
+def _notes(kept: pl.DataFrame, step: Step) -> pl.DataFrame:
+    """Return the cells of kept rows that were emptied, or kept as text, by their field's rule."""
+    frames = [
+        kept.filter(~pl.col(verdict_column(field.name, rule))).select(
+            pl.col(PAGE).alias("page"),
+            pl.col(AT).alias("at"),
+            pl.col(KEY).alias("key"),
+            pl.lit(field.name).alias("field"),
+            _rule_name(field, rule).alias("rule"),
+            pl.col(text_column(field.name)).alias("value"),
+        )
+        for field in step.fields
+        if field.on_error != "reject"
+        for rule in rules_of(field, kept)
+        if rule != "required"
+    ]
+    return pl.concat([pl.DataFrame(schema=NOTE_SCHEMA), *frames]).sort("page", "at")
+
+
+def _rule_name(field: FieldPlan, rule: str) -> pl.Expr:
+    return pl.col(fault_column(field.name)) if rule == SELECTION else pl.lit(rule)
