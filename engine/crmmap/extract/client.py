@@ -1,0 +1,196 @@
+"""The conversation with an HTTP source: origins checked, requests signed, failures retried.
+
+read / send          attempts and waits, until there is an answer or no hope
+  └ attempt          redirects, status, decoding
+      └ converse     the authentication kind's requests, each …
+          └ exchange … prepared, checked and sent
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import datetime
+from typing import TypeVar
+
+from crmmap.errors import Interrupted, SourceError, SourceUnreachable
+from crmmap.extract.body import BadBody, BadEncoding
+from crmmap.extract.failure import Failure, network_failure, phrase
+from crmmap.extract.origin import Origins, address, origin_of, printable
+from crmmap.extract.patience import Patience, Wait
+from crmmap.extract.prepare import prepare
+from crmmap.extract.redirect import REDIRECT, REDIRECTS, redirected
+from crmmap.extract.retry_after import retry_after
+from crmmap.extract.transport import NETWORK_ERRORS, DeadlinePassed, Transport
+from crmmap.kinds.source import Http
+from crmmap.redact import Redactor, secrets_in
+from crmmap.values import Request, Response
+
+EXCERPT = 300
+"""Characters of an error's body that its message shows."""
+
+Decoded = TypeVar("Decoded")
+
+
+def _unobserved(_: Wait) -> None:
+    pass
+
+
+class Client:
+    """Sends requests to one source and owns its connections. Threads may share it.
+
+    `stop` ends every wait when it is set. `clock` gives the time, with its zone, where
+    an answer has no `Date`. `observe` is told of each wait before it begins.
+    Raises SourceError if `base_url` or an origin can't be asked at all.
+    """
+
+    def __init__(
+        self,
+        source: Http,
+        *,
+        stop: threading.Event,
+        clock: Callable[[], datetime],
+        observe: Callable[[Wait], None] = _unobserved,
+    ) -> None:
+        self._source = source
+        self._stop = stop
+        self._observe = observe
+        self._clock = clock
+        self._closed = False
+        self._origins = Origins.of(source)
+        self._redactor = Redactor(secrets_in(source))
+        self._transport = Transport(source.timeout, max_body=source.max_body)
+
+    def send(
+        self, request: Request, *, check: Callable[[Response], object] | None = None
+    ) -> Response:
+        """Return the source's answer (status 2xx), read whole.
+
+        `check` may raise BadBody to have the request sent again. Raises
+        SourceError, Throttled (resume later), SourceUnreachable (connection,
+        credentials), Interrupted (told to stop).
+        """
+        return self.read(request, check or (lambda _: None))[0]
+
+    def read(
+        self, request: Request, decode: Callable[[Response], Decoded]
+    ) -> tuple[Response, Decoded]:
+        """Like `send`, and return also what `decode` makes of the answer.
+
+        An answer for which `decode` raises BadBody is asked for again.
+        """
+        patience = Patience(self._source.retry, safe=request.safe)
+        plain = False
+        while True:
+            self._go_on()
+            try:
+                return self._attempt(request, decode, plain=plain)
+            except Failure as failure:
+                self._go_on()
+                wait = patience.after(failure, now=self._clock())
+                plain = plain or failure.plain
+            self._wait(wait)
+
+    def close(self) -> None:
+        """Close the connections; a request that another thread still waits for is cut."""
+        self._closed = True
+        self._transport.close()
+
+    def _go_on(self) -> None:
+        if self._closed or self._stop.is_set():
+            message = "stopped while talking to the source; the run can be resumed"
+            raise Interrupted(message) from None
+
+    def _wait(self, wait: Wait) -> None:
+        if wait.seconds > 0:
+            self._observe(wait)
+            self._stop.wait(wait.seconds)
+
+    def _attempt(
+        self, request: Request, decode: Callable[[Response], Decoded], *, plain: bool
+    ) -> tuple[Response, Decoded]:
+        response = self._converse(request, plain=plain)
+        for _ in range(REDIRECTS):
+            if response.status not in REDIRECT:
+                break
+            request = redirected(request, response, where=self._where(request))
+            response = self._converse(request, plain=plain)
+        self._judge(request, response)
+        try:
+            return response, decode(response)
+        except BadBody as error:
+            raise self._bad_body(str(error), error, status=response.status) from None
+
+    def _converse(self, request: Request, *, plain: bool) -> Response:
+        # Before the conversation, so that no credential is made for a foreign address.
+        self._origins.check(request.url)
+        conversation = self._source.auth.flow(request)
+        signed = next(conversation)
+        while True:
+            response = self._exchange(signed, plain=plain)
+            try:
+                signed = conversation.send(response)
+            except StopIteration:
+                return response
+
+    def _exchange(self, request: Request, *, plain: bool) -> Response:
+        where = self._where(request)
+        prepared = prepare(request, self._source, where=where, plain=plain)
+        self._origins.check_dialled(prepared.url or "")
+        try:
+            response = self._transport.exchange(prepared)
+        except BadBody as error:
+            raise self._bad_body(f"{where}: {error}", error) from None
+        except DeadlinePassed:
+            reason = f"no whole answer within {self._source.timeout.total:g} s (timeout.total)"
+            raise Failure(SourceError(f"{where}: {reason}"), reason=reason) from None
+        except NETWORK_ERRORS as error:
+            raise network_failure(error, where=where, origin=origin_of(request.url)) from None
+        if response.status in self._source.retry.statuses:
+            raise self._unready(request, response)
+        return response
+
+    def _judge(self, request: Request, response: Response) -> None:
+        """Raise unless the status says that the answer is what was asked for."""
+        if 200 <= response.status < 300:
+            return
+        message = self._refusal(request, response)
+        if response.status in (401, 403):
+            advice = "check the credentials in the settings, and what they are allowed to read"
+            raise SourceUnreachable(f"{message}; {advice}")
+        if response.status in REDIRECT:
+            message = f"{message}, more than {REDIRECTS} times in a row"
+        raise SourceError(message)
+
+    def _unready(self, request: Request, response: Response) -> Failure:
+        asked = retry_after(
+            response.headers.get(self._source.retry.honour.lower()),
+            date=response.headers.get("date"),
+            now=self._clock(),
+        )
+        message = self._refusal(request, response)
+        unreachable = response.status in (401, 403)
+        return Failure(
+            SourceUnreachable(message) if unreachable else SourceError(message),
+            reason=f"answered {phrase(response.status)}",
+            status=response.status,
+            asked=asked,
+        )
+
+    def _refusal(self, request: Request, response: Response) -> str:
+        # Cleaned before it is cut: half a secret would not be recognised.
+        text = self._redactor.clean(response.body.decode("utf-8", "replace")).strip()
+        said = f": {printable(text, EXCERPT)}" if text else ""
+        return f"{self._where(request)}: answered {phrase(response.status)}{said}"
+
+    def _bad_body(
+        self, message: str, error: BadBody, *, status: int | None = None
+    ) -> Failure | SourceError:
+        clean = self._redactor.clean(message)
+        if not error.again:
+            return BadBody(clean, again=False)
+        plain = isinstance(error, BadEncoding)
+        return Failure(SourceError(clean), reason="an unusable answer", status=status, plain=plain)
+
+    def _where(self, request: Request) -> str:
+        return f"{request.method} {self._redactor.clean(address(request.url))}"

@@ -1,0 +1,225 @@
+"""Files as pages: a chunk of records at a time, in constant memory, resumable after any page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import BinaryIO
+
+import polars as pl
+
+from crmmap.errors import SourceError
+from crmmap.extract.csv_chunks import Chunk, ChunkReader, Shape, Stretch
+from crmmap.extract.csv_exact import Heading, heading, too_long
+from crmmap.extract.csv_header import Wanted, column_names, looks_like_html
+from crmmap.extract.csv_quick import quickest
+from crmmap.extract.regular_file import (
+    Identity,
+    demand_unchanged,
+    file_total,
+    identify,
+    opened,
+    shown,
+)
+from crmmap.extract.text_files import Lookahead, Text, decoded
+from crmmap.kinds.formats import Csv
+from crmmap.values import Page
+
+__all__ = ["CHUNK", "CsvFile", "Wanted", "file_total", "progress_of", "read_pages"]
+
+CHUNK = 8 * 1024 * 1024
+"""How many bytes of text make a page, about."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CsvFile:
+    """A file, how it is written, and the headers that the mapping reads from it."""
+
+    path: Path
+    format: Csv
+    wanted: Wanted
+
+
+def read_pages(
+    file: CsvFile,
+    position: str | None = None,
+    *,
+    chunk_bytes: int = CHUNK,
+    read_chunk: ChunkReader = quickest,
+) -> Iterator[Page]:
+    """Yield the file's records, about `chunk_bytes` of text at a time.
+
+    A page's `records` has every column of the file, named by its header (see
+    `column_names`), as String; a cell that is empty, quoted or not, is null.
+    `lines` is the physical line on which each record starts. What can't be
+    read is in `refused`, under the rules `file.ragged`, `file.quote`,
+    `file.long` and `file.encoding`. A file without records gives one page.
+
+    `position`, from any page but the last, resumes after that page, also in
+    another process; `number` then goes on. If the file or its format is not
+    the same any more, or the position is none of ours, reading starts over:
+    the first page's number is 1.
+
+    Raises SourceError if the file can't be read, changes while it is read, or
+    its header row is not what is wanted.
+    """
+    with opened(file.path) as source:
+        identity = identify(source)
+        text, shape, start = _after_header(file, source)
+        signature = _signature(identity, shape)
+        place = _resumed(position, signature) or start
+        text.seek(place.offset)
+        ahead = Lookahead(text)
+        last = False
+        while not last:
+            chunk, last = _next_chunk(ahead, place.line, shape, (chunk_bytes, read_chunk))
+            place = place.after(chunk, read=max(0, source.tell() - ahead.held))
+            demand_unchanged(file.path, identity)
+            yield Page(
+                number=place.page,
+                records=chunk.records,
+                lines=chunk.lines,
+                refused=chunk.refused,
+                position=None if last else json.dumps({**signature, **asdict(place)}),
+            )
+
+
+def progress_of(position: str) -> int:
+    """Return how many bytes of the file, of its `file_total`, were read at a page's position.
+
+    Exact for UTF-8. Of another encoding, some of the bytes may only have been
+    read ahead, about `CHUNK` at most.
+    """
+    return int(json.loads(position)["read"])
+
+
+# Where reading stands -------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Place:
+    """Where reading goes on.
+
+    `offset` is in bytes of the UTF-8 text (of a UTF-8 file: of the file),
+    `line` the next line's number, `page` the pages so far, `read` the bytes
+    of the file so far.
+    """
+
+    offset: int
+    line: int
+    page: int = 0
+    read: int = 0
+
+    def after(self, chunk: Chunk, *, read: int) -> _Place:
+        return _Place(
+            offset=self.offset + chunk.consumed,
+            line=self.line + chunk.passed,
+            page=self.page + 1,
+            read=read,
+        )
+
+
+def _signature(identity: Identity, shape: Shape) -> dict[str, object]:
+    """Return what must be the same for a position to mean anything."""
+    form = [shape.encoding, shape.delimiter, shape.quote, shape.max_record]
+    return {**asdict(identity), "form": form}
+
+
+def _resumed(position: str | None, signature: dict[str, object]) -> _Place | None:
+    if position is None:
+        return None
+    try:
+        found = json.loads(position)
+        place = _Place(**{name: int(found[name]) for name in ("offset", "line", "page", "read")})
+    except (ValueError, KeyError, TypeError):
+        return None
+    return place if all(found.get(name) == signature[name] for name in signature) else None
+
+
+# Chunks ---------------------------------------------------------------------------------
+
+
+def _next_chunk(
+    ahead: Lookahead, line: int, shape: Shape, how: tuple[int, ChunkReader]
+) -> tuple[Chunk, bool]:
+    """Take the next chunk, and say whether it is the last: a larger one where a record is large."""
+    size, read_chunk = how
+    while True:
+        text, ended = ahead.peek(size)
+        chunk = read_chunk(Stretch(text=text, line=line, ended=ended), shape)
+        if chunk.consumed or ended:
+            ahead.take(chunk.consumed)
+            return chunk, ended
+        # Nothing settled in so much text: it is all one line, longer than a record may be.
+        if size > shape.max_record:
+            return _skip_line(ahead, line, shape)
+        size *= 2
+
+
+def _skip_line(ahead: Lookahead, line: int, shape: Shape) -> tuple[Chunk, bool]:
+    start, _ = ahead.peek(shape.max_record)
+    consumed = ahead.take_line()
+    chunk = Chunk(
+        records=pl.DataFrame(schema=dict.fromkeys(shape.columns, pl.String)),
+        lines=pl.Series("line", [], dtype=pl.UInt32),
+        refused=(too_long(line, start, shape),),
+        consumed=consumed,
+        passed=1,
+    )
+    return chunk, not ahead.peek(1)[0]
+
+
+# The header -----------------------------------------------------------------------------
+
+
+def _after_header(file: CsvFile, source: BinaryIO) -> tuple[Text, Shape, _Place]:
+    """Read the header row; return the text, the shape of its records, and where they start."""
+    where = shown(file.path)
+    try:
+        text, encoding, start = decoded(source, file.format.encoding)
+    except LookupError as error:
+        message = f"{where}: encoding {file.format.encoding!r} is unknown. Name one of Python's."
+        raise SourceError(message) from error
+    shape = _shape(file.format, encoding, where)
+    text.seek(start)
+    head, ended = Lookahead(text).peek(shape.max_record + 1)
+    found = heading(Stretch(text=head, ended=ended), shape)
+    fault = _unlike_csv(head, found) or _header_fault(found)
+    if found.cells is None or fault:
+        raise SourceError(f"{where}: {fault}")
+    names = column_names(found.cells, file.wanted, delimiter=shape.delimiter, where=where)
+    place = _Place(offset=start + found.consumed, line=1 + found.passed)
+    return text, replace(shape, columns=names), place
+
+
+def _unlike_csv(head: bytes, found: Heading) -> str:
+    if not head:
+        return "the file is empty. A file without records has a header row still."
+    if looks_like_html(head):
+        return "the file is an HTML page, not CSV. Is it a log-in page? Export it again."
+    if b"\0" in head[: found.consumed]:
+        return "the header row is not text. If it is UTF-16, set the format's `encoding`."
+    return ""
+
+
+def _header_fault(found: Heading) -> str:
+    if found.fault is not None:
+        return f"header row: {found.fault.message}"
+    if found.cells is None:
+        return "the file has only blank lines. Add a header row."
+    return ""
+
+
+def _shape(form: Csv, encoding: str, where: str) -> Shape:
+    if form.delimiter == form.quote or {form.delimiter, form.quote} & set("\r\n\0"):
+        message = f"{where}: `delimiter` and `quote` must differ, and be no line ends."
+        raise SourceError(message)
+    return Shape(
+        columns=(),
+        delimiter=form.delimiter,
+        quote=form.quote,
+        max_record=form.max_record,
+        encoding=encoding,
+    )

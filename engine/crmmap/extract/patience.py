@@ -1,0 +1,91 @@
+"""How often a request is tried, and how long to wait in between: decided here, waited elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from crmmap.errors import Throttled
+from crmmap.extract.failure import Failure
+from crmmap.kinds.retry import Retry
+
+ASKED = 30
+"""How many waits that the source asks for are granted to one request."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wait:
+    """We wait `seconds` because of `reason`, after attempt number `attempt` (from 1).
+
+    `status` is the answer's, None if there was no answer.
+    """
+
+    seconds: float
+    reason: str
+    attempt: int
+    status: int | None = None
+
+
+class Patience:
+    """The attempts of one request. Waits that the source asks for don't use them up."""
+
+    def __init__(self, retry: Retry, *, safe: bool) -> None:
+        self._waits = retry.waits()
+        self._longest = retry.max_wait
+        self._safe = safe
+        self._sent = 0
+        self._asked = 0
+        self._plain = False
+
+    def after(self, failure: Failure, *, now: datetime) -> Wait:
+        """Return the wait before the next attempt. Raises the failure's error if there is none."""
+        self._sent += 1
+        if not self._safe:
+            raise failure.error from None
+        return Wait(
+            seconds=self._seconds(failure, now),
+            reason=failure.reason,
+            attempt=self._sent,
+            status=failure.status,
+        )
+
+    def _seconds(self, failure: Failure, now: datetime) -> float:
+        if failure.plain:
+            return self._at_once(failure)
+        if failure.asked is not None:
+            return self._granted(failure.asked, failure, now)
+        seconds = next(self._waits, None)
+        if seconds is None:
+            raise _exhausted(failure, self._sent) from None
+        return seconds
+
+    def _at_once(self, failure: Failure) -> float:
+        if self._plain:
+            raise failure.error from None
+        self._plain = True
+        return 0.0
+
+    def _granted(self, seconds: float, failure: Failure, now: datetime) -> float:
+        self._asked += 1
+        if seconds > self._longest:
+            message = (
+                f"{failure.error}. It asks to wait {seconds:.0f} s, longer than max_wait "
+                f"({self._longest:.0f} s): resume after {_later(now, seconds)}"
+            )
+            raise Throttled(message) from None
+        if self._asked > ASKED:
+            message = f"{failure.error}. It asked to wait {ASKED} times; resume later"
+            raise Throttled(message) from None
+        return seconds
+
+
+def _exhausted(failure: Failure, sent: int) -> Exception:
+    message = f"{failure.error} (gave up after {sent} attempts)" if sent > 1 else failure.error
+    return Throttled(str(message)) if failure.status == 429 else type(failure.error)(str(message))
+
+
+def _later(now: datetime, seconds: float) -> str:
+    try:
+        return (now + timedelta(seconds=seconds)).isoformat(timespec="seconds")
+    except OverflowError:
+        return "the year 9999"

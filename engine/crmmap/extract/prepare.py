@@ -1,0 +1,56 @@
+"""A request as it goes over the wire: headers, parameters and body written out."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import requests
+
+from crmmap.errors import SourceError
+from crmmap.extract.body import ACCEPTED
+from crmmap.extract.origin import printable
+from crmmap.kinds.formats import Json
+from crmmap.kinds.source import Http
+from crmmap.values import Request, Secret
+
+_FIELD_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+"""What HTTP/1.1 allows in a header's value (RFC 9110, 5.5), as http.client encodes it."""
+
+
+def prepare(request: Request, source: Http, *, where: str, plain: bool) -> requests.PreparedRequest:
+    """Return the request with the source's headers, ready to be sent.
+
+    `where` names it in messages. With `plain`, no compressed answer is asked for.
+    Raises SourceError for what can't be written as HTTP.
+    """
+    body = None if request.body is None else json.dumps(request.body).encode()
+    try:
+        return requests.Request(
+            request.method,
+            request.url,
+            params=list(request.params),
+            headers=_headers(request, source, where=where, plain=plain),
+            data=body,
+        ).prepare()
+    except (requests.RequestException, UnicodeError):
+        # The exception's own message would quote the header or the address.
+        message = f"{where}: the request can't be written as HTTP; look at its path and parameters"
+        raise SourceError(message) from None
+
+
+def _headers(request: Request, source: Http, *, where: str, plain: bool) -> dict[str, str]:
+    is_json = isinstance(source.format, Json)
+    headers = {"user-agent": "crmmap", "accept": "application/json" if is_json else "*/*"}
+    if request.body is not None:
+        headers["content-type"] = "application/json"
+    for name, value in (*source.headers.items(), *request.headers):
+        text = value.reveal() if isinstance(value, Secret) else value
+        if not _FIELD_VALUE.fullmatch(text) or text != text.strip():
+            message = (
+                f"{where}: the header '{printable(name, 60)}' holds a line break, a blank at an "
+                "end or a character that HTTP can't carry; look at the setting it is made from"
+            )
+            raise SourceError(message)
+        headers[name.lower()] = text
+    return {**headers, "accept-encoding": "identity" if plain else ACCEPTED}

@@ -1,0 +1,123 @@
+"""The readers: where a plan's pages come from, an HTTP API or files."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+import polars as pl
+
+from crmmap.events import Event, Observe
+from crmmap.extract.client import Client
+from crmmap.extract.decode import read_json
+from crmmap.extract.files import CsvFile, Wanted, file_total, progress_of, read_pages
+from crmmap.extract.patience import Wait
+from crmmap.extract.responses import read_responses
+from crmmap.kinds.formats import Csv
+from crmmap.kinds.source import Files
+from crmmap.plan import Plan, Step
+from crmmap.values import Page
+
+Clock = Callable[[], datetime]
+
+
+class Reader(Protocol):
+    """Where the pages of a plan's streams come from."""
+
+    def pages(self, step: Step, position: str | None) -> Iterator[Page]:
+        """Yield the stream's pages in order, from `position` if one is given."""
+        ...
+
+    def absent(self, step: Step) -> str | None:
+        """Return why the stream has nothing to read from, in words; None if it has."""
+        ...
+
+    def share(self, step: Step, page: Page) -> float | None:
+        """Return the part of the source read once `page` is done, if that can be known."""
+        ...
+
+    def parse(self, step: Step, raws: list[str]) -> Page:
+        """Return raw records, as `Page.raw` gave them, as a page again."""
+        ...
+
+
+@contextmanager
+def open_reader(
+    plan: Plan, *, stop: threading.Event, clock: Clock, observe: Observe = lambda _: None
+) -> Iterator[Reader]:
+    """Give the reader for a plan's source, and close its connections at the end.
+
+    Raises SettingError where files are the source and no stream's is named.
+    """
+    if isinstance(plan.source, Files):
+        yield FileReader(plan)
+        return
+    client = Client(plan.source, stop=stop, clock=clock, observe=_told(observe))
+    try:
+        yield HttpReader(plan, client)
+    finally:
+        client.close()
+
+
+def _told(observe: Observe) -> Callable[[Wait], None]:
+    def tell(wait: Wait) -> None:
+        observe(
+            Event(kind="wait", stream="", message=f"waiting {wait.seconds:.0f} s: {wait.reason}")
+        )
+
+    return tell
+
+
+@dataclass(frozen=True, slots=True)
+class HttpReader:
+    """Reads the streams of an HTTP API."""
+
+    plan: Plan
+    client: Client
+
+    def pages(self, step: Step, position: str | None) -> Iterator[Page]:
+        return read_responses(self.plan, step, self.client, position)
+
+    def absent(self, step: Step) -> str | None:
+        return None
+
+    def share(self, step: Step, page: Page) -> float | None:
+        return None
+
+    def parse(self, step: Step, raws: list[str]) -> Page:
+        return Page(number=1, records=[read_json(raw) for raw in raws])
+
+
+@dataclass(frozen=True, slots=True)
+class FileReader:
+    """Reads the streams of files."""
+
+    plan: Plan
+
+    def pages(self, step: Step, position: str | None) -> Iterator[Page]:
+        return read_pages(self._file(step), position)
+
+    def absent(self, step: Step) -> str | None:
+        return None if step.file else "no file is named for it"
+
+    def share(self, step: Step, page: Page) -> float | None:
+        if page.position is None:
+            return 1.0
+        return progress_of(page.position) / max(1, file_total(Path(step.file or "")))
+
+    def parse(self, step: Step, raws: list[str]) -> Page:
+        records = [json.loads(raw) for raw in raws]
+        names = dict.fromkeys(name for record in records for name in record)
+        return Page(number=1, records=pl.DataFrame(records, schema=dict.fromkeys(names, pl.String)))
+
+    def _file(self, step: Step) -> CsvFile:
+        form = self.plan.source.format
+        assert isinstance(form, Csv)  # noqa: S101  (lint pairs the format with the source)
+        wanted = Wanted(headers=step.headers, optional=step.optional)
+        return CsvFile(path=Path(step.file or ""), format=form, wanted=wanted)
