@@ -1,0 +1,76 @@
+"""What the loading of a batch takes and gives: marks, tallies and what was written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from crmmap.values import NOTE_SCHEMA, REJECT_SCHEMA, Counts
+
+REFUSED_SCHEMA: dict[str, pl.DataType] = {
+    "#page": pl.UInt32(),
+    "#index": pl.UInt32(),
+    "#at": pl.UInt32(),
+    "#key": pl.String(),
+    "reasons": pl.String(),
+}
+"""`Written.refused`: `reasons` is a JSON list of `Reason.as_json`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """How far a stream has been committed, and by whom: what the next commit must find.
+
+    `batch_seq` is the number of the last batch committed (0: none yet).
+    `position` is where reading goes on; None means from the start, or that
+    the stream ended. `resumed` says that an interrupted run left the position.
+    """
+
+    mapping: str
+    stream: str
+    run_id: str
+    epoch: int
+    batch_seq: int
+    position: str | None
+    resumed: bool
+
+
+def _no_rejects() -> pl.DataFrame:
+    return pl.DataFrame(schema=REJECT_SCHEMA)
+
+
+def _no_notes() -> pl.DataFrame:
+    return pl.DataFrame(schema=NOTE_SCHEMA)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """What a batch came to, to be committed with its rows.
+
+    `rejects` and `notes` have the schemas of `crmmap.values`. `pages` is how
+    many pages the batch was made from. `ended` says that the stream is read
+    to its end: it must be true in the last batch and in any after it.
+    `cursor`, unless None, replaces the stream's cursor.
+    """
+
+    counts: Counts
+    rejects: pl.DataFrame = field(default_factory=_no_rejects)
+    notes: pl.DataFrame = field(default_factory=_no_notes)
+    pages: int = 0
+    position: str | None = None
+    ended: bool = False
+    cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """What became of the rows given to an upsert.
+
+    `counts` holds inserted, updated, unchanged and duplicate. `refused` holds
+    the rows that the database would not take (`REFUSED_SCHEMA`); they are in
+    no count yet.
+    """
+
+    counts: Counts
+    refused: pl.DataFrame

@@ -1,0 +1,305 @@
+"""How the ledger is kept: locks, runs, streams, batches and cursors, in single transactions."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, replace
+from datetime import timedelta
+from typing import Any
+
+import polars as pl
+import sqlalchemy as sa
+
+from crmmap.errors import StoreError, StoreLocked
+from crmmap.load import ledger
+from crmmap.load.accounts import Mark, Tally
+from crmmap.load.statements import Session, insert_statement, write_all
+
+LEASE = timedelta(seconds=60)
+"""How long a lock lasts without being renewed, by the database's clock."""
+
+
+def check_version(session: Session) -> None:
+    """Note the version of the ledger's tables. Raises StoreError where it is newer than ours."""
+    table = ledger.SCHEMA_VERSION
+    found = session.connection.execute(sa.select(sa.func.max(table.c.version))).scalar()
+    if found is None:
+        session.connection.execute(
+            sa.insert(table).values(version=ledger.VERSION, applied_at=session.moment)
+        )
+    elif found > ledger.VERSION:
+        message = (
+            f"the store's crmmap_ tables have version {found}, but this crmmap knows "
+            f"{ledger.VERSION}: upgrade crmmap"
+        )
+        raise StoreError(message)
+
+
+# --- the lock -----------------------------------------------------------------------------------
+
+
+def take_lock(session: Session, *, mapping: str, run_id: str, owner: str) -> None:
+    """Take a mapping's lock for a run. Raises StoreLocked where a live run holds it."""
+    table = ledger.LOCKS
+    held = session.connection.execute(
+        sa.select(table).where(table.c.mapping == mapping).with_for_update()
+    ).one_or_none()
+    if held is None:
+        session.connection.execute(sa.insert(table).values(mapping=mapping))
+    elif held.run_id not in (None, run_id) and _alive(session, held, owner):
+        since = session.dialect.read_time(held.taken_at)
+        message = (
+            f"mapping '{mapping}' is being run by {held.owner} since {since:%Y-%m-%d %H:%M:%S} UTC "
+            f"(run {held.run_id}). Wait for it to end; if it is gone, its lock ends by itself "
+            f"within {LEASE.seconds} seconds"
+        )
+        raise StoreLocked(message)
+    values = {
+        "run_id": run_id,
+        "owner": owner,
+        "taken_at": session.moment,
+        "expires_at": session.dialect.bind_time(session.now + LEASE),
+    }
+    session.connection.execute(sa.update(table).where(table.c.mapping == mapping).values(**values))
+
+
+def _alive(session: Session, held: sa.Row[Any], owner: str) -> bool:
+    if session.dialect.read_time(held.expires_at) <= session.now:
+        return False
+    host, _, process = held.owner.rpartition(":")
+    return host != owner.rpartition(":")[0] or _runs(process)
+
+
+def _runs(process: str) -> bool:
+    if not process.isdecimal():
+        return True
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's process, but there
+        return True
+    return True
+
+
+def renew_lock(session: Session, run_id: str) -> None:
+    """Make a run's lock last. Raises StoreLocked where the run no longer holds it."""
+    table = ledger.LOCKS
+    done = session.connection.execute(
+        sa.update(table)
+        .where(table.c.run_id == run_id)
+        .values(expires_at=session.dialect.bind_time(session.now + LEASE))
+    )
+    if done.rowcount != 1:
+        raise StoreLocked(LOST_LOCK)
+
+
+def _check_lock(session: Session, mapping: str, run_id: str) -> None:
+    table = ledger.LOCKS
+    holder = session.connection.execute(
+        sa.select(table.c.run_id).where(table.c.mapping == mapping).with_for_update()
+    ).scalar()
+    if holder != run_id:
+        raise StoreLocked(LOST_LOCK)
+
+
+LOST_LOCK = (
+    "this run no longer holds its mapping's lock: it paused for too long, and another run took "
+    "over. What it committed stays"
+)
+
+
+# --- runs and streams ---------------------------------------------------------------------------
+
+
+def open_run(session: Session, *, mapping: str, run_id: str, fingerprint: str, owner: str) -> None:
+    """Take the lock, note what earlier runs left open as interrupted, and note the run."""
+    take_lock(session, mapping=mapping, run_id=run_id, owner=owner)
+    closed = {"status": "interrupted", "ended_at": session.moment}
+    for table in (ledger.RUNS, ledger.STREAM_RUNS):
+        session.connection.execute(
+            sa.update(table)
+            .where(
+                table.c.mapping == mapping, table.c.status == "running", table.c.run_id != run_id
+            )
+            .values(**closed)
+        )
+    columns = ("run_id", "mapping", "fingerprint", "owner", "status", "started_at")
+    statement = insert_statement(session, ledger.RUNS.name, columns=columns, key=("run_id",))
+    values = (run_id, mapping, fingerprint, owner, "running", session.moment)
+    session.connection.exec_driver_sql(statement, values)
+
+
+def close_run(session: Session, run_id: str, status: str) -> None:
+    """Note a run's end and that of its open streams, and release its lock."""
+    closed = {"status": status, "ended_at": session.moment}
+    for table in (ledger.RUNS, ledger.STREAM_RUNS):
+        open_rows = (table.c.run_id == run_id, table.c.status == "running")
+        session.connection.execute(sa.update(table).where(*open_rows).values(**closed))
+    session.connection.execute(
+        sa.update(ledger.LOCKS).where(ledger.LOCKS.c.run_id == run_id).values(run_id=None)
+    )
+
+
+def close_stream(session: Session, *, run_id: str, stream: str, status: str) -> None:
+    """Note a stream's end."""
+    table = ledger.STREAM_RUNS
+    session.connection.execute(
+        sa.update(table)
+        .where(table.c.run_id == run_id, table.c.stream == stream)
+        .values(status=status, ended_at=session.moment)
+    )
+
+
+def open_stream(
+    session: Session, *, mapping: str, run_id: str, stream: str, fingerprint: str, fresh: bool
+) -> Mark:
+    """Begin a stream: shut out every earlier run of it, and tell where to go on reading."""
+    _check_lock(session, mapping, run_id)
+    found = _cursor(session, mapping, stream)
+    position = None
+    if found is not None and not found.ended and found.fingerprint == fingerprint and not fresh:
+        position = found.position
+    mark = Mark(
+        mapping=mapping, stream=stream, run_id=run_id, batch_seq=0, position=position,
+        epoch=1 if found is None else found.epoch + 1, resumed=position is not None,
+    )  # fmt: skip
+    _begin_cursor(session, mark, fingerprint)
+    _note_stream(session, mark)
+    return mark
+
+
+def _cursor(session: Session, mapping: str, stream: str) -> sa.Row[Any] | None:
+    table = ledger.CURSORS
+    return session.connection.execute(
+        sa.select(table)
+        .where(table.c.mapping == mapping, table.c.stream == stream)
+        .with_for_update()
+    ).one_or_none()
+
+
+def _begin_cursor(session: Session, mark: Mark, fingerprint: str) -> None:
+    table = ledger.CURSORS
+    values = {
+        "epoch": mark.epoch,
+        "run_id": mark.run_id,
+        "batch_seq": mark.batch_seq,
+        "position": mark.position,
+        "ended": False,
+        "fingerprint": fingerprint,
+    }
+    key = {"mapping": mark.mapping, "stream": mark.stream}
+    if mark.epoch == 1:
+        session.connection.execute(sa.insert(table).values(**key, **values))
+    else:
+        session.connection.execute(sa.update(table).filter_by(**key).values(**values))
+
+
+def _note_stream(session: Session, mark: Mark) -> None:
+    columns = ("run_id", "stream", "mapping", "status", "resumed", "started_at")
+    statement = insert_statement(
+        session, ledger.STREAM_RUNS.name, columns=columns, key=columns[:2], changed=columns[3:]
+    )
+    values = (mark.run_id, mark.stream, mark.mapping, "running", mark.resumed, session.moment)
+    session.connection.exec_driver_sql(statement, values)
+
+
+# --- batches ------------------------------------------------------------------------------------
+
+
+def current_mark(session: Session, *, mapping: str, stream: str, run_id: str) -> Mark:
+    """Return how far a run has committed a stream. Raises StoreError where it may no longer."""
+    found = _cursor(session, mapping, stream)
+    if found is None or found.run_id != run_id:
+        raise StoreError(_fenced(stream))
+    return Mark(
+        mapping=mapping, stream=stream, run_id=run_id, epoch=found.epoch,
+        batch_seq=found.batch_seq, position=found.position, resumed=False,
+    )  # fmt: skip
+
+
+def _fenced(stream: str) -> str:
+    return (
+        f"stream '{stream}': fenced: another run has begun it, or committed this batch, in the "
+        "meantime. Nothing of the batch was written"
+    )
+
+
+def committed(session: Session, mark: Mark) -> bool:
+    """Say whether the batch after `mark` was committed before the connection was lost.
+
+    Raises StoreError where neither is true: another run has taken the stream over.
+    """
+    found = _cursor(session, mark.mapping, mark.stream)
+    if found is None or found.epoch != mark.epoch:
+        raise StoreError(_fenced(mark.stream))
+    if found.batch_seq == mark.batch_seq:
+        return False
+    if found.batch_seq == mark.batch_seq + 1:
+        return True
+    raise StoreError(_fenced(mark.stream))
+
+
+def after(mark: Mark, tally: Tally) -> Mark:
+    """Return the mark that stands once a batch is committed."""
+    position = None if tally.ended else tally.position
+    return replace(mark, batch_seq=mark.batch_seq + 1, position=position)
+
+
+def move_cursor(session: Session, mark: Mark, tally: Tally) -> None:
+    """Move the stream's cursor past a batch: only from where `mark` left it, and under the lock.
+
+    One statement is fence, order and proof of the commit at once.
+    """
+    table, locks = ledger.CURSORS, ledger.LOCKS
+    moved = after(mark, tally)
+    values = {"batch_seq": moved.batch_seq, "position": moved.position, "ended": tally.ended}
+    if tally.cursor is not None:
+        values["cursor"] = tally.cursor
+    done = session.connection.execute(
+        sa.update(table)
+        .where(
+            table.c.mapping == mark.mapping,
+            table.c.stream == mark.stream,
+            table.c.epoch == mark.epoch,
+            table.c.batch_seq == mark.batch_seq,
+            sa.exists().where(locks.c.mapping == mark.mapping, locks.c.run_id == mark.run_id),
+        )
+        .values(**values)
+    )
+    if done.rowcount != 1:
+        raise StoreError(_fenced(mark.stream))
+    if tally.ended:
+        close_stream(session, run_id=mark.run_id, stream=mark.stream, status="done")
+
+
+def write_batch(session: Session, mark: Mark, tally: Tally) -> None:
+    """Write the batch's accounts. The database refuses them where they do not add up."""
+    session.connection.execute(
+        sa.insert(ledger.BATCHES).values(
+            run_id=mark.run_id,
+            stream=mark.stream,
+            batch_seq=mark.batch_seq + 1,
+            mapping=mark.mapping,
+            pages=tally.pages,
+            committed_at=session.moment,
+            **asdict(tally.counts),
+        )
+    )
+
+
+def write_rejects(session: Session, mark: Mark, tally: Tally) -> None:
+    """Write the batch's rejects and notes."""
+    _write_frame(session, ledger.REJECTS, mark, tally.rejects)
+    _write_frame(session, ledger.NOTES, mark, tally.notes)
+
+
+def _write_frame(session: Session, table: sa.Table, mark: Mark, frame: pl.DataFrame) -> None:
+    owner = ("run_id", "mapping", "stream", "batch_seq")
+    statement = insert_statement(
+        session, table.name, columns=[*owner, *frame.columns, "created_at"]
+    )
+    values = (mark.run_id, mark.mapping, mark.stream, mark.batch_seq + 1)
+    # PostgreSQL's text can't hold NUL, which a refused value may.
+    cells = frame.with_columns(pl.col(pl.String).str.replace_all("\0", "\\u0000", literal=True))
+    write_all(session, statement, [(*values, *row, session.moment) for row in cells.rows()])

@@ -1,0 +1,171 @@
+"""Where databases differ: one protocol, one module per database, and no `if sqlite` elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from typing import Any, Protocol
+
+from sqlalchemy import Column, Engine, Table, make_url
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.types import TypeEngine
+
+from crmmap.errors import StoreError
+from crmmap.values import Reason
+
+
+class Fault(Enum):
+    """What a database error means for the transaction it struck."""
+
+    AGAIN = "again"
+    """A deadlock, a lock or serialization timeout: the whole transaction may be tried again."""
+    LOST = "lost"
+    """The connection is gone, and with it the knowledge whether a COMMIT arrived."""
+    FINAL = "final"
+    """Trying again would not help."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """Why the database refused rows, told by names of the schema only, never by values."""
+
+    kind: str
+    column: str | None = None
+    constraint: str | None = None
+
+    def reason(self) -> Reason:
+        """Return it as a record's reason, with the rule `store.<kind>`."""
+        where = f" (constraint '{self.constraint}')" if self.constraint else ""
+        message = f"{REFUSALS.get(self.kind, 'the store refuses the row')}{where}"
+        return Reason(field=self.column, rule=f"store.{self.kind}", message=message)
+
+
+REFUSALS = {
+    "not_null": "the store's column takes no null",
+    "unique": "the store holds another row with the same unique value",
+    "foreign_key": "the store holds no row that this one refers to",
+    "check": "a check constraint of the store refuses the row",
+    "exclusion": "an exclusion constraint of the store refuses the row",
+    "length": "the value is too long for the store's column",
+    "range": "the value is out of the range of the store's column",
+    "type": "the store's column does not take the value",
+    "trigger": "a trigger of the store refuses the row",
+}
+
+
+WRITTEN = (
+    "It is written sqlite:///FILE or postgresql://USER:PASSWORD@HOST:PORT/DATABASE; characters "
+    "such as @ / : in a password are percent-encoded"
+)
+
+
+class Dialect(Protocol):
+    """What the room must know about one kind of database."""
+
+    @property
+    def now(self) -> str:
+        """Return a query for the database's clock: the only one that leases are measured by."""
+        ...
+
+    @property
+    def placeholder(self) -> str:
+        """Return what marks a parameter in a driver's statement."""
+        ...
+
+    @property
+    def schema_lock(self) -> str | None:
+        """Return a statement that makes beginnings wait for each other, if one is needed."""
+        ...
+
+    @property
+    def single_writer(self) -> bool:
+        """Whether only one transaction at a time may write: ours then queue."""
+        ...
+
+    def connect(self, url: URL, application: str) -> Engine:
+        """Return an engine with every setting made. Raises StoreError where the URL can't do."""
+        ...
+
+    def name(self, url: URL) -> str:
+        """Return the store's name for people, without user and password."""
+        ...
+
+    def bind_time(self, moment: datetime) -> object:
+        """Return a UTC time as the driver must be given it."""
+        ...
+
+    def read_time(self, value: Any) -> datetime:
+        """Return a time that the driver gave, as a UTC datetime."""
+        ...
+
+    def on_conflict(self, key: Sequence[str], changed: Sequence[str]) -> str:
+        """Return what follows an INSERT that meets a row with its key; all names are quoted.
+
+        `changed` columns take the new values; with none of them, the row is left alone.
+        """
+        ...
+
+    def fault(self, error: DBAPIError) -> Fault:
+        """Tell what an error means for its transaction."""
+        ...
+
+    def refusal(self, error: DBAPIError) -> Refusal | None:
+        """Tell why rows were refused, or None where the error is not about the rows."""
+        ...
+
+    def explain(self, error: DBAPIError) -> str:
+        """Tell what an error is and what to do, from its codes: never from its text."""
+        ...
+
+    def unreachable(self, error: DBAPIError) -> bool:
+        """Say whether an error met while connecting is one of reaching or being let in."""
+        ...
+
+    def same_type(self, live: TypeEngine[Any], wanted: TypeEngine[Any]) -> bool:
+        """Say whether a live column's type is the one that we would create."""
+        ...
+
+    def alter_type(self, column: Column[Any]) -> str | None:
+        """Return the statement that gives a live column this type, or None where there is none."""
+        ...
+
+    def drop_not_null(self, column: Column[Any]) -> str | None:
+        """Return the statement that lets a live column take nulls, or None where there is none."""
+        ...
+
+    def comments(self, table: Table) -> list[str]:
+        """Return the statements that write a new table's comments into the database."""
+        ...
+
+
+def standard_on_conflict(key: Sequence[str], changed: Sequence[str]) -> str:
+    """Return the clause as SQLite and PostgreSQL both write it."""
+    found = f"ON CONFLICT ({', '.join(key)}) DO"
+    if not changed:
+        return f"{found} NOTHING"
+    return f"{found} UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in changed)}"
+
+
+def dialect_for(url: str) -> tuple[Dialect, URL]:
+    """Return the dialect of a store's URL, and the URL with its driver named.
+
+    Raises StoreError, without echoing the URL, where it is malformed or names
+    a database that crmmap does not load into.
+    """
+    from crmmap.load.postgres import Postgres
+    from crmmap.load.sqlite import Sqlite
+
+    try:
+        parsed = make_url(url)
+        backend = parsed.drivername.partition("+")[0]
+    except (ArgumentError, NoSuchModuleError, ValueError):
+        raise StoreError(f"the store's URL is malformed. {WRITTEN}") from None
+    if backend == "sqlite":
+        return Sqlite(), parsed.set(drivername="sqlite+pysqlite")
+    if backend in ("postgresql", "postgres"):
+        return Postgres(), parsed.set(drivername="postgresql+psycopg")
+    message = f"the store's URL names a database that crmmap does not load into. {WRITTEN}"
+    raise StoreError(message)

@@ -1,0 +1,170 @@
+"""The ledger: plain tables, beside the data, that say what every run did. Users may query them.
+
+`crmmap_runs` and `crmmap_stream_runs` tell when and how runs and their streams
+went, `crmmap_batches` where every record of every batch went, `crmmap_rejects`
+and `crmmap_notes` what was refused and why, `crmmap_deferred` what waits for a
+parent. `crmmap_locks` and `crmmap_cursors` keep two runs of one mapping apart
+and remember how far reading has come.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import sqlalchemy as sa
+
+from crmmap.load.tables import FLAG, MOMENT, WHOLE
+from crmmap.values import OUTCOMES, Counts
+
+VERSION = 1
+"""Of these tables. A store written by a newer crmmap is refused."""
+
+METADATA = sa.MetaData()
+
+
+def _table(name: str, comment: str, *parts: sa.schema.SchemaItem) -> sa.Table:
+    return sa.Table(f"crmmap_{name}", METADATA, *parts, comment=comment, sqlite_strict=True)
+
+
+def _text(
+    name: str, comment: str = "", *, key: bool = False, needed: bool = False
+) -> sa.Column[str]:
+    return sa.Column(
+        name, sa.Text(), primary_key=key, nullable=not (key or needed), comment=comment or None
+    )
+
+
+def _whole(name: str, comment: str = "", *, key: bool = False) -> sa.Column[int]:
+    return sa.Column(
+        name, WHOLE, primary_key=key, nullable=False, autoincrement=False, comment=comment or None
+    )
+
+
+def _place(name: str, comment: str) -> sa.Column[int]:
+    return sa.Column(name, WHOLE, comment=comment)
+
+
+def _moment(name: str, comment: str = "") -> sa.Column[object]:
+    return sa.Column(name, MOMENT, comment=comment or None)
+
+
+SCHEMA_VERSION = _table(
+    "schema_version",
+    "The version of the crmmap_ tables.",
+    _whole("version", key=True),
+    _moment("applied_at", "When the tables were given this version (UTC)."),
+)
+
+RUNS = _table(
+    "runs",
+    "One row per run of a mapping.",
+    _text("run_id", key=True),
+    _text("mapping", "The mapping's name.", needed=True),
+    _text("fingerprint", "Digest of the plan that was run."),
+    _text("owner", "The process that ran it, as host:pid."),
+    _text("status", "running, done, failed or interrupted.", needed=True),
+    _moment("started_at", "By the database's clock (UTC)."),
+    _moment("ended_at", "Null while it runs; for an interrupted run, when that was noticed."),
+)
+
+LOCKS = _table(
+    "locks",
+    "Which run holds a mapping.",
+    _text("mapping", key=True),
+    _text("run_id", "Null: nobody holds it."),
+    _text("owner", "The process that holds it, as host:pid."),
+    _moment("taken_at", "By the database's clock (UTC)."),
+    _moment("expires_at", "The holder renews it; once it is past, another run may take over."),
+)
+
+STREAM_RUNS = _table(
+    "stream_runs",
+    "One row per stream of a run.",
+    _text("run_id", key=True),
+    _text("stream", key=True),
+    _text("mapping", needed=True),
+    _text("status", "running, done, failed or interrupted.", needed=True),
+    sa.Column("resumed", FLAG, comment="Whether it went on where an interrupted run had stopped."),
+    _moment("started_at", "By the database's clock (UTC)."),
+    _moment("ended_at"),
+)
+
+COUNTED = tuple(each.name for each in fields(Counts))
+
+BATCHES = _table(
+    "batches",
+    "Where the records of each batch went; the database refuses a batch that does not add up.",
+    _text("run_id", key=True),
+    _text("stream", key=True),
+    _whole("batch_seq", "Counts from 1 within the stream's run.", key=True),
+    _text("mapping", needed=True),
+    _whole("pages", "Pages that the batch was made from."),
+    *(_whole(name) for name in COUNTED),
+    _moment("committed_at", "By the database's clock (UTC)."),
+    sa.CheckConstraint(f"fetched = {' + '.join(OUTCOMES)}", name="crmmap_batches_balance"),
+)
+
+CURSORS = _table(
+    "cursors",
+    "How far each stream has been read.",
+    _text("mapping", key=True),
+    _text("stream", key=True),
+    _text("cursor", "The stream's cursor, for sources that can be asked for changes only."),
+    _text("position", "Where an interrupted run left off reading; null once the stream ended."),
+    _whole("epoch", "Grows with every beginning; a run with an older one can commit nothing."),
+    _text("run_id", "The run that last began the stream."),
+    _whole("batch_seq", "The last batch that it committed."),
+    sa.Column(
+        "ended", FLAG, nullable=False, comment="Whether that run read the stream to its end."
+    ),
+    _text("fingerprint", "Digest of the stream's plan; a position is good for the same one only."),
+)
+
+REJECTS = _table(
+    "rejects",
+    "One row per record that was refused.",
+    _text("run_id", needed=True),
+    _text("mapping", needed=True),
+    _text("stream", needed=True),
+    _whole("batch_seq"),
+    _place("page", "The page that brought the record, counted from 1."),
+    _place("at", "Its place in the page, or its line in a file."),
+    _text("key", "The record's key as text, if it has one."),
+    _text("reasons", "JSON list of {field, rule, message}.", needed=True),
+    _text("raw", "The record as the source sent it, as ASCII JSON."),
+    _moment("created_at", "By the database's clock (UTC)."),
+    sa.Index("ix_crmmap_rejects_run", "run_id", "stream"),
+)
+
+NOTES = _table(
+    "notes",
+    "One row per cell that was emptied, or kept as text, by its field's rule.",
+    _text("run_id", needed=True),
+    _text("mapping", needed=True),
+    _text("stream", needed=True),
+    _whole("batch_seq"),
+    _place("page", "The page that brought the record, counted from 1."),
+    _place("at", "Its place in the page, or its line in a file."),
+    _text("key", "The record's key as text."),
+    _text("field", needed=True),
+    _text("rule", "What the value broke.", needed=True),
+    _text("value", "The text that the source sent."),
+    _moment("created_at", "By the database's clock (UTC)."),
+    sa.Index("ix_crmmap_notes_run", "run_id", "stream"),
+)
+
+DEFERRED = _table(
+    "deferred",
+    "Records that wait for the parent that a field names.",
+    _text("mapping", key=True),
+    _text("stream", key=True),
+    _text("key", "The record's key as text.", key=True),
+    _text("digest", "SHA-256 of `raw`: versions of one record wait side by side.", key=True),
+    _text("field", "The field whose parent is missing."),
+    _text("raw", "The record as the source sent it, as ASCII JSON."),
+    _text("run_id", "The run that last held it back."),
+    _moment("since", "When that was, by the database's clock (UTC)."),
+    _place("place", "Its place among those held back in the same moment."),
+)
+
+TABLES = tuple(METADATA.sorted_tables)

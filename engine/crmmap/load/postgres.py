@@ -1,0 +1,205 @@
+"""PostgreSQL, through psycopg 3."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Column, Engine, Table, create_engine
+from sqlalchemy.dialects.postgresql.psycopg import dialect as psycopg_dialect
+from sqlalchemy.engine import URL
+from sqlalchemy.engine import Dialect as Compiler
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.schema import SetColumnComment, SetTableComment
+from sqlalchemy.types import TypeEngine
+
+from crmmap.errors import StoreError
+from crmmap.load.dialects import Fault, Refusal, standard_on_conflict
+
+SETTINGS = {
+    "lock_timeout": "10s",
+    "statement_timeout": "120s",
+    "idle_in_transaction_session_timeout": "60s",
+    "TimeZone": "UTC",
+    "standard_conforming_strings": "on",
+}
+LOOPBACK = ("", "localhost", "127.0.0.1", "::1")
+
+KINDS = {
+    "23502": "not_null",
+    "23505": "unique",
+    "23503": "foreign_key",
+    "23514": "check",
+    "23P01": "exclusion",
+    "22001": "length",
+    "22003": "range",
+    "22008": "range",
+    "P0001": "trigger",
+}
+AGAIN = ("40001", "40P01", "55P03")
+"""Serialization failure, deadlock, lock timeout."""
+
+EXPLAINED = {
+    "40": "transactions of others kept getting in the way; run again",
+    "55P03": "a row or table was locked by others for too long; run again",
+    "57014": "a statement took longer than its timeout",
+    "53100": "the server's disk is full; make room and run again: what was committed stays",
+    "53300": "the server has no connection left; end others, or raise max_connections",
+    "25006": "the server is read-only; name its primary",
+    "42501": "the user lacks a privilege; grant CREATE and USAGE on the schema, and SELECT, "
+    "INSERT, UPDATE and DELETE on its tables",
+    "42P01": "a table was dropped meanwhile; run again to have it made anew",
+    "42703": "a column was dropped meanwhile; run again to have it made anew",
+    "28": "the server refuses the user or the password",
+    "3D000": "the server has no such database; create it first",
+    "3F000": "the database has no such schema; create it first",
+}
+CONNECTING = {
+    r"password|authentication|role .* does not exist|pg_hba": EXPLAINED["28"],
+    r"database .* does not exist": EXPLAINED["3D000"],
+    r"translate host name|resolve|Name or service": "the host's name is not known",
+    r"refused": "the host refuses the connection; is the server running, and is the port right?",
+    r"timeout|timed out": "the host does not answer",
+    r"SSL|certificate|root\.crt": "no trusted TLS connection; the server must offer a certificate "
+    "that this machine trusts, or the URL must say ?sslmode=… otherwise",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Postgres:
+    """See `crmmap.load.dialects.Dialect`. Times are `timestamp with time zone`."""
+
+    now: str = "SELECT clock_timestamp()"
+    placeholder: str = "%s"
+    # The number is arbitrary, and must only be the same in every run.
+    schema_lock: str | None = "SELECT pg_advisory_xact_lock(7238190551304213104)"
+    single_writer: bool = False
+
+    def connect(self, url: URL, application: str) -> Engine:
+        """See the protocol. Away from loopback, TLS with a trusted certificate is the default."""
+        try:
+            return create_engine(
+                url.set(query={}),
+                hide_parameters=True,
+                pool_pre_ping=True,
+                pool_timeout=30,
+                connect_args=_connection(url, application),
+            )
+        except ImportError:
+            message = "PostgreSQL needs psycopg: pip install 'crmmap[postgres]'"
+            raise StoreError(message) from None
+
+    def name(self, url: URL) -> str:
+        host = url.host or _single(url.query.get("host")) or "localhost"
+        return f"postgresql://{host}:{url.port or 5432}/{url.database or ''}"
+
+    def bind_time(self, moment: datetime) -> object:
+        return moment
+
+    def read_time(self, value: Any) -> datetime:
+        moment: datetime = value.astimezone(UTC)
+        return moment
+
+    def on_conflict(self, key: Sequence[str], changed: Sequence[str]) -> str:
+        return standard_on_conflict(key, changed)
+
+    def fault(self, error: DBAPIError) -> Fault:
+        silent = isinstance(error, OperationalError) and not _state(error)
+        if silent or error.connection_invalidated or _state(error).startswith(("08", "57P")):
+            return Fault.LOST
+        return Fault.AGAIN if _state(error) in AGAIN else Fault.FINAL
+
+    def refusal(self, error: DBAPIError) -> Refusal | None:
+        state = _state(error)
+        if not state:  # psycopg itself may refuse a value (NUL in a text): no server, no code
+            is_data = type(error.orig).__name__ == "DataError"
+            return Refusal(kind="type") if is_data else None
+        if state not in KINDS and not state.startswith("22"):
+            return None
+        diagnosis: Any = getattr(error.orig, "diag", None)
+        return Refusal(
+            kind=KINDS.get(state, "type"),
+            column=getattr(diagnosis, "column_name", None),
+            constraint=getattr(diagnosis, "constraint_name", None),
+        )
+
+    def explain(self, error: DBAPIError) -> str:
+        state = _state(error)
+        for start, meaning in EXPLAINED.items():
+            if state.startswith(start):
+                return f"{meaning} (SQLSTATE {state})"
+        if state:
+            return f"PostgreSQL refuses (SQLSTATE {state})"
+        for pattern, meaning in CONNECTING.items():
+            if re.search(pattern, str(error.orig)):
+                return meaning
+        return "the connection can't be made, or was lost"
+
+    def unreachable(self, error: DBAPIError) -> bool:
+        state = _state(error)
+        return not state or state.startswith(("08", "28", "3D", "57P", "53300"))
+
+    def same_type(self, live: TypeEngine[Any], wanted: TypeEngine[Any]) -> bool:
+        return _spelled(live) == _spelled(wanted)
+
+    def alter_type(self, column: Column[Any]) -> str | None:
+        kind = column.type.compile(_compiler())
+        return f"ALTER TABLE {_table(column)} ALTER COLUMN {_quoted(column.name)} TYPE {kind}"
+
+    def drop_not_null(self, column: Column[Any]) -> str | None:
+        return f"ALTER TABLE {_table(column)} ALTER COLUMN {_quoted(column.name)} DROP NOT NULL"
+
+    def comments(self, table: Table) -> list[str]:
+        dialect = _compiler()
+        made = [str(SetTableComment(table).compile(dialect=dialect))] if table.comment else []
+        return made + [
+            str(SetColumnComment(column).compile(dialect=dialect))
+            for column in table.columns
+            if column.comment
+        ]
+
+
+def _connection(url: URL, application: str) -> dict[str, str | int]:
+    """Return libpq's parameters. The user's own come last, and win."""
+    options = " ".join(f"-c {name}={value}" for name, value in SETTINGS.items())
+    asked = {name: _single(value) for name, value in url.query.items()}
+    local = (url.host or asked.get("host", "")) in LOOPBACK or asked.get("host", "")[:1] == "/"
+    secured = {} if local else {"sslmode": "verify-full", "sslrootcert": "system"}
+    if "sslmode" in asked:  # a weaker mode does not go with the system's certificates
+        secured = {}
+    return {
+        "application_name": application,
+        "connect_timeout": 10,
+        **secured,
+        **asked,
+        "options": f"{options} {asked.get('options', '')}".strip(),
+    }
+
+
+def _single(value: str | tuple[str, ...] | None) -> str:
+    return value if isinstance(value, str) else ",".join(value or ())
+
+
+def _state(error: DBAPIError) -> str:
+    return getattr(error.orig, "sqlstate", None) or ""
+
+
+def _compiler() -> Compiler:
+    compiler: Compiler = psycopg_dialect()  # type: ignore[no-untyped-call]
+    return compiler
+
+
+def _spelled(kind: TypeEngine[Any]) -> str:
+    text = kind.compile(_compiler()).upper()
+    return "DOUBLE PRECISION" if text == "FLOAT" else text.replace("DECIMAL", "NUMERIC")
+
+
+def _quoted(name: str) -> str:
+    return _compiler().identifier_preparer.quote_identifier(name)
+
+
+def _table(column: Column[Any]) -> str:
+    return _quoted(column.table.name)

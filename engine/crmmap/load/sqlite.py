@@ -1,0 +1,174 @@
+"""SQLite: a file, one writer at a time, and true transactions only where they are asked for."""
+
+from __future__ import annotations
+
+import os
+import re
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Column, Engine, Table, create_engine, event
+from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
+from sqlalchemy.engine import URL, Connection
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.types import TypeEngine
+
+from crmmap.errors import StoreError, StoreUnreachable
+from crmmap.load.dialects import Fault, Refusal, standard_on_conflict
+
+OLDEST = (3, 37)
+"""The first SQLite with STRICT tables; without them a column keeps anything."""
+
+PRAGMAS = (
+    "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "trusted_schema=OFF",
+    "cell_size_check=ON",
+)  # fmt: skip
+BUSY_TIMEOUT = 10.0
+TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
+
+KINDS = {
+    "SQLITE_CONSTRAINT_NOTNULL": "not_null",
+    "SQLITE_CONSTRAINT_UNIQUE": "unique",
+    "SQLITE_CONSTRAINT_PRIMARYKEY": "unique",
+    "SQLITE_CONSTRAINT_ROWID": "unique",
+    "SQLITE_CONSTRAINT_FOREIGNKEY": "foreign_key",
+    "SQLITE_CONSTRAINT_CHECK": "check",
+    "SQLITE_CONSTRAINT_DATATYPE": "type",
+    "SQLITE_CONSTRAINT_TRIGGER": "trigger",
+    "SQLITE_MISMATCH": "type",
+    "SQLITE_TOOBIG": "length",
+}
+EXPLAINED = {
+    "SQLITE_BUSY": "another process has been writing to the file for too long; let it finish, "
+    "or end it, and run again",
+    "SQLITE_FULL": "the disk is full; make room and run again: what was committed stays",
+    "SQLITE_READONLY": "the file or its folder is read-only",
+    "SQLITE_CANTOPEN": "the file can't be opened; its folder must exist and be writable",
+    "SQLITE_CORRUPT": "the file is damaged; restore it from a backup",
+    "SQLITE_NOTADB": "the file is not an SQLite database; name another file",
+    "SQLITE_IOERR": "the file can't be read or written; look at the disk",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Sqlite:
+    """See `crmmap.load.dialects.Dialect`. Times are ISO 8601 text in UTC, to the microsecond."""
+
+    now: str = "SELECT strftime('%Y-%m-%dT%H:%M:%f', 'now') || '000Z'"
+    placeholder: str = "?"
+    schema_lock: str | None = None  # BEGIN IMMEDIATE holds the whole file already
+    single_writer: bool = True
+
+    def connect(self, url: URL, application: str) -> Engine:
+        """See the protocol. The file is made with mode 0600 where there is none."""
+        if sqlite3.sqlite_version_info < OLDEST:
+            message = f"SQLite {sqlite3.sqlite_version} is too old; crmmap needs 3.37 or newer"
+            raise StoreError(message)
+        _make_file(url.database)
+        engine = create_engine(
+            url,
+            hide_parameters=True,
+            pool_pre_ping=True,
+            connect_args={} if "timeout" in url.query else {"timeout": BUSY_TIMEOUT},
+        )
+        event.listen(engine, "connect", _set_up)
+        event.listen(engine, "begin", _begin)
+        return engine
+
+    def name(self, url: URL) -> str:
+        return f"sqlite:{url.database}"
+
+    def bind_time(self, moment: datetime) -> object:
+        return moment.astimezone(UTC).strftime(TIME)
+
+    def read_time(self, value: Any) -> datetime:
+        return datetime.strptime(value, TIME).replace(tzinfo=UTC)
+
+    def on_conflict(self, key: Sequence[str], changed: Sequence[str]) -> str:
+        return standard_on_conflict(key, changed)
+
+    def fault(self, error: DBAPIError) -> Fault:
+        return (
+            Fault.AGAIN
+            if _code(error).startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
+            else (Fault.FINAL)
+        )
+
+    def refusal(self, error: DBAPIError) -> Refusal | None:
+        kind = KINDS.get(_code(error))
+        if kind is None:
+            return None
+        if kind == "check":
+            return Refusal(kind=kind, constraint=_after(error, r"constraint failed: (\w+)$"))
+        if kind == "trigger":  # its message is the trigger's own, and may hold anything
+            return Refusal(kind=kind)
+        return Refusal(kind=kind, column=_after(error, r"\w\.(\w+)$"))
+
+    def explain(self, error: DBAPIError) -> str:
+        code = _code(error)
+        for start, meaning in EXPLAINED.items():
+            if code.startswith(start):
+                return f"{meaning} ({code})"
+        if re.match(r"no such (table|column)|table .* has no column", str(error.orig)):
+            return "a table or a column was dropped meanwhile; run again to have it made anew"
+        return f"SQLite refuses ({code or type(error.orig).__name__})"
+
+    def unreachable(self, error: DBAPIError) -> bool:
+        return _code(error).startswith("SQLITE_CANTOPEN")
+
+    def same_type(self, live: TypeEngine[Any], wanted: TypeEngine[Any]) -> bool:
+        dialect = sqlite_dialect()
+        return live.compile(dialect) == wanted.compile(dialect)
+
+    def alter_type(self, column: Column[Any]) -> str | None:
+        return None
+
+    def drop_not_null(self, column: Column[Any]) -> str | None:
+        return None
+
+    def comments(self, table: Table) -> list[str]:
+        return []
+
+
+def _make_file(database: str | None) -> None:
+    if not database or database == ":memory:":
+        message = "the store's URL names no file; it is written sqlite:///FILE"
+        raise StoreError(message)
+    path = Path(database)
+    if not path.parent.is_dir():
+        message = f"sqlite:{database}: the folder '{path.parent}' does not exist; make it first"
+        raise StoreUnreachable(message)
+    if path.is_dir():
+        message = f"sqlite:{database}: is a folder; name a file"
+        raise StoreUnreachable(message)
+    try:  # before SQLite makes it: its log and index files take this one's mode
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    except OSError as error:
+        message = f"sqlite:{database}: can't be opened for writing ({error.strerror})"
+        raise StoreUnreachable(message) from None
+
+
+def _set_up(connection: sqlite3.Connection, _: object) -> None:
+    # The driver's own transactions are no transactions: a released savepoint
+    # and DDL would survive the outer rollback.
+    connection.isolation_level = None
+    for pragma in PRAGMAS:
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _code(error: DBAPIError) -> str:
+    return getattr(error.orig, "sqlite_errorname", None) or ""
+
+
+def _after(error: DBAPIError, pattern: str) -> str | None:
+    # SQLite tells names in its message only. For constraints it holds no value.
+    found = re.search(pattern, str(error.orig))
+    return found[1] if found else None

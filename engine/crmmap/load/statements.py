@@ -1,0 +1,109 @@
+"""SQL for many rows at once, given to the driver as plain tuples: no dict per row on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from crmmap.errors import StoreError
+from crmmap.load.dialects import Dialect
+
+PARAMETERS = 10_000
+"""Most parameters of one statement; PostgreSQL and SQLite stop at 32,766 or beyond."""
+
+Row = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """A connection within a transaction, what its database is like, and its time of day.
+
+    `now` is the database's clock, read when the transaction began.
+    """
+
+    connection: Connection
+    dialect: Dialect
+    now: datetime
+
+    @property
+    def moment(self) -> Any:
+        """Return `now` as the driver must be given it."""
+        return self.dialect.bind_time(self.now)
+
+    def quote(self, name: str) -> str:
+        """Return a name as it stands in a statement for the driver."""
+        return self.connection.dialect.identifier_preparer.quote_identifier(name)
+
+    def marks(self, count: int) -> str:
+        return ", ".join([self.dialect.placeholder] * count)
+
+
+def insert_statement(
+    session: Session,
+    table: str,
+    *,
+    columns: Sequence[str],
+    key: Sequence[str] = (),
+    changed: Sequence[str] = (),
+) -> str:
+    """Return an INSERT; with `key`, rows already there are changed, or left alone (see Dialect)."""
+    quote = session.quote
+    names = ", ".join(map(quote, columns))
+    text = f"INSERT INTO {quote(table)} ({names}) VALUES ({session.marks(len(columns))})"  # noqa: S608  (names are quoted, values are parameters)
+    if not key:
+        return text
+    conflict = session.dialect.on_conflict([*map(quote, key)], [*map(quote, changed)])
+    return f"{text} {conflict}"
+
+
+def write(session: Session, statement: str, rows: Sequence[Row]) -> int:
+    """Run a statement for each row and return how many rows of the table it wrote."""
+    return session.connection.exec_driver_sql(statement, list(rows)).rowcount if rows else 0
+
+
+def write_all(session: Session, statement: str, rows: Sequence[Row]) -> None:
+    """Run a statement for each row. Raises StoreError where the database silently skipped one."""
+    written = write(session, statement, rows)
+    if written != len(rows):
+        message = (
+            f"the database took {len(rows)} rows without complaint, but wrote {written}: a trigger "
+            "or rule on the table changes or drops rows. Remove it, or fill another table"
+        )
+        raise StoreError(message)
+
+
+def select_in(
+    session: Session,
+    table: str,
+    *,
+    wanted: Sequence[str],
+    among: Sequence[str],
+    rows: Sequence[Row],
+) -> list[Row]:
+    """Return the `wanted` columns of the rows whose `among` columns equal one of `rows`."""
+    quote = session.quote
+    names = ", ".join(map(quote, wanted))
+    found: list[Row] = []
+    for chunk in _chunks(rows, len(among)):
+        where = _in(session, among, len(chunk))
+        statement = f"SELECT {names} FROM {quote(table)} WHERE {where}"  # noqa: S608  (names are quoted, values are parameters)
+        parameters = tuple(value for row in chunk for value in row)
+        found += map(tuple, session.connection.exec_driver_sql(statement, parameters))
+    return found
+
+
+def _in(session: Session, among: Sequence[str], count: int) -> str:
+    if len(among) == 1:
+        return f"{session.quote(among[0])} IN ({session.marks(count)})"
+    names = ", ".join(map(session.quote, among))
+    return f"({names}) IN (VALUES {', '.join([f'({session.marks(len(among))})'] * count)})"
+
+
+def _chunks(rows: Sequence[Row], width: int) -> Iterator[Sequence[Row]]:
+    size = max(1, PARAMETERS // width)
+    for start in range(0, len(rows), size):
+        yield rows[start : start + size]

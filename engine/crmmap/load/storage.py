@@ -1,0 +1,76 @@
+"""How a frame's columns travel to the database's driver and back: exactly, whatever the store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from hashlib import blake2b
+from typing import Any
+
+import polars as pl
+from sqlalchemy.engine import Dialect as Compiler
+
+from crmmap.plan import Column
+
+
+def to_driver(columns: Iterable[Column], compiler: Compiler) -> list[pl.Expr]:
+    """Return expressions that turn a frame's typed columns into what the driver must be given.
+
+    Where the store has only text for a type (a decimal on SQLite), it is given
+    the type's canonical text.
+    """
+    return [_to_driver(column, compiler) for column in columns]
+
+
+def _to_driver(column: Column, compiler: Compiler) -> pl.Expr:
+    cell = pl.col(column.name)
+    if _as_text(column, compiler):
+        return column.type.show(cell).alias(column.name)
+    return cell.cast(pl.Int64) if _as_number(column, compiler) else cell
+
+
+def from_driver(
+    rows: Sequence[Sequence[Any]], columns: Sequence[Column], compiler: Compiler
+) -> pl.DataFrame:
+    """Return what the driver gave for `columns`, typed as a frame would hold it."""
+    schema = {column.name: _driver_dtype(column, compiler) for column in columns}
+    frame = pl.DataFrame([tuple(row) for row in rows], schema=schema, orient="row")
+    return frame.select(
+        column.type.read(pl.col(column.name)).alias(column.name)
+        if _as_text(column, compiler)
+        else pl.col(column.name).cast(column.type.dtype)
+        for column in columns
+    )
+
+
+def _driver_dtype(column: Column, compiler: Compiler) -> pl.DataType:
+    if _as_text(column, compiler):
+        return pl.String()
+    return pl.Int64() if _as_number(column, compiler) else column.type.dtype
+
+
+def _stored(column: Column, compiler: Compiler) -> str:
+    return column.type.sql().compile(dialect=compiler)
+
+
+def _as_text(column: Column, compiler: Compiler) -> bool:
+    return column.type.dtype != pl.String and _stored(column, compiler) == "TEXT"
+
+
+def _as_number(column: Column, compiler: Compiler) -> bool:
+    return column.type.dtype == pl.Boolean and _stored(column, compiler) == "INTEGER"
+
+
+def row_hashes(rows: pl.DataFrame, columns: Iterable[Column]) -> pl.Series:
+    """Return a 64 bit digest of each row's values (Int64).
+
+    Each cell's canonical text stands after its length, a null as `-`: no two
+    different rows are written alike.
+    """
+    parts = []
+    for column in columns:
+        text = column.type.show(pl.col(column.name))
+        length = text.str.len_bytes().cast(pl.String)
+        parts.append(pl.concat_str(length, pl.lit(":"), text).fill_null("-"))
+    texts = rows.select(pl.concat_str(parts).alias("text"))["text"]
+    digests = [blake2b(text.encode(), digest_size=8).digest() for text in texts]
+    return pl.Series(digests, dtype=pl.Binary).bin.reinterpret(dtype=pl.Int64, endianness="little")

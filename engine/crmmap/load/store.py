@@ -1,0 +1,274 @@
+"""The store: the target database, and the one way in which anything is committed to it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from functools import partial
+from random import uniform
+from time import sleep
+from typing import TypeVar
+
+import polars as pl
+from sqlalchemy import Engine, Table
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from crmmap.errors import StoreError, StoreUnreachable
+from crmmap.failpoint import fail_at
+from crmmap.load import books, ledger
+from crmmap.load.accounts import Mark, Tally
+from crmmap.load.dialects import Dialect, Fault, dialect_for
+from crmmap.load.statements import Session
+from crmmap.load.tables import Changes, changes, table_of
+from crmmap.load.transaction import Transaction, waiting
+from crmmap.plan import Target
+
+ATTEMPTS = 5
+LONGEST_WAIT = 5.0
+
+Result = TypeVar("Result")
+
+
+@dataclass(slots=True, kw_only=True)
+class Store:
+    """An open target database. Safe to share between threads."""
+
+    engine: Engine
+    dialect: Dialect
+    name: str
+    """For people: without user and password."""
+    pause: Callable[[float], None] = sleep
+    """Waits so many seconds between two attempts."""
+    _writer: threading.Lock = field(default_factory=threading.Lock)
+
+    @classmethod
+    def open(cls, url: str, *, application: str, pause: Callable[[float], None] = sleep) -> Store:
+        """Open a store by its URL. `application` is the name that the server shows for us.
+
+        Raises StoreUnreachable where it can't be reached or lets us not in, and
+        StoreError where the URL is wrong or a driver is missing; neither echoes the URL.
+        """
+        dialect, parsed = dialect_for(url)
+        engine = dialect.connect(parsed, application)
+        store = cls(engine=engine, dialect=dialect, name=dialect.name(parsed), pause=pause)
+        try:
+            # No transaction: opening must not wait for another's.
+            engine.raw_connection().close()
+        except DBAPIError as error:
+            engine.dispose()
+            kind = StoreUnreachable if dialect.unreachable(error) else StoreError
+            message = f"{store.name}: {dialect.explain(error)}"
+            raise kind(message) from None
+        return store
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.engine.dispose()
+
+    # --- tables -----------------------------------------------------------------------------
+
+    def prepare(self, targets: Sequence[Target]) -> None:
+        """Make the ledger's and the targets' tables where there are none, and compare the others.
+
+        Columns that are missing are added, as they may be null. Raises StoreError,
+        saying all of what is wrong and what to do, where a live table differs in any
+        other way.
+        """
+        self._transact(partial(self._prepare, [table_of(target) for target in targets]))
+
+    def _prepare(self, tables: list[Table], session: Session) -> None:
+        if self.dialect.schema_lock is not None:
+            session.connection.exec_driver_sql(self.dialect.schema_lock)
+        self._run(session, changes(session.connection, self.dialect, [ledger.SCHEMA_VERSION]))
+        books.check_version(session)
+        self._run(session, changes(session.connection, self.dialect, [*ledger.TABLES, *tables]))
+
+    def _run(self, session: Session, found: Changes) -> None:
+        if found.faults:
+            raise StoreError("\n".join(f"{self.name}: {fault}" for fault in found.faults))
+        for statement in found.statements:
+            session.connection.exec_driver_sql(statement)
+
+    def ddl(self, targets: Sequence[Target]) -> str:
+        """Return the statements that `prepare` would run now, ledger included.
+
+        Raises StoreError as `prepare` would.
+        """
+        tables = [*ledger.TABLES, *(table_of(target) for target in targets)]
+
+        def compare(session: Session) -> Changes:
+            return changes(session.connection, self.dialect, tables)
+
+        found = self._transact(compare)
+        if found.faults:
+            raise StoreError("\n".join(f"{self.name}: {fault}" for fault in found.faults))
+        # The driver's marks for parameters make it double each % in a statement.
+        doubled = self.dialect.placeholder.startswith("%")
+        texts = [each.replace("%%", "%") if doubled else each for each in found.statements]
+        return "".join(f"{text};\n" for text in texts)
+
+    # --- runs and streams -------------------------------------------------------------------
+
+    def begin_run(self, *, mapping: str, run_id: str, owner: str, fingerprint: str = "") -> None:
+        """Take the mapping's lock for a run, and note what an earlier run left open.
+
+        `owner` is `host:pid`. The lock lasts for 60 seconds by the database's clock,
+        and must be renewed by `heartbeat`. Raises StoreLocked, naming the holder,
+        where another run holds it; one whose process on this host is gone, or whose
+        time is up, is taken over.
+        """
+        self._transact(
+            partial(
+                self._serially, books.open_run,
+                mapping=mapping, run_id=run_id, fingerprint=fingerprint, owner=owner,
+            )
+        )  # fmt: skip
+
+    def _serially(
+        self, action: Callable[..., Result], session: Session, **given: str | bool
+    ) -> Result:
+        # A row that is not there yet can't be locked; two beginnings might both insert it.
+        if self.dialect.schema_lock is not None:
+            session.connection.exec_driver_sql(self.dialect.schema_lock)
+        return action(session, **given)
+
+    def heartbeat(self, run_id: str) -> None:
+        """Renew the run's lock. Raises StoreLocked where another run has taken it over."""
+        self._transact(lambda session: books.renew_lock(session, run_id))
+
+    def end_run(self, run_id: str, *, status: str) -> None:
+        """Note the run's end (`done`, `failed`, `interrupted`) and release its lock.
+
+        Nothing depends on it: the next run repairs what is missing.
+        """
+        self._transact(lambda session: books.close_run(session, run_id, status))
+
+    def begin_stream(
+        self, *, mapping: str, run_id: str, stream: str, fingerprint: str, fresh: bool = False
+    ) -> Mark:
+        """Begin a stream, shutting out every earlier run of it, and tell where to go on reading.
+
+        That is the position that an interrupted run left, if the stream had the same
+        `fingerprint` and `fresh` is false; otherwise None: from the start.
+        """
+        mark = self._transact(
+            partial(
+                self._serially, books.open_stream,
+                mapping=mapping, run_id=run_id, stream=stream, fingerprint=fingerprint, fresh=fresh,
+            )
+        )  # fmt: skip
+        fail_at("load.stream_begun")
+        return mark
+
+    def end_stream(self, *, run_id: str, stream: str, status: str) -> None:
+        """Note a stream's end, for those whose last batch did not (a failed one)."""
+        self._transact(partial(books.close_stream, run_id=run_id, stream=stream, status=status))
+
+    def mark(self, *, mapping: str, stream: str, run_id: str) -> Mark:
+        """Return how far this run has committed a stream that it began."""
+        return self._transact(
+            partial(books.current_mark, mapping=mapping, stream=stream, run_id=run_id)
+        )
+
+    def deferred(self, mapping: str, stream: str) -> pl.DataFrame:
+        """Return a stream's waiting records: `key`, `field` and `raw`, ordered by key."""
+        return self._transact(lambda session: waiting(session, mapping, stream))
+
+    # --- batches ----------------------------------------------------------------------------
+
+    def commit(self, mark: Mark, work: Callable[[Transaction], Tally]) -> tuple[Mark, Tally]:
+        """Do a batch's work and commit it with its rejects, accounts and position, or not at all.
+
+        `work` may be called again, after a rollback: it must do the same again.
+        Raises StoreError where the counts do not add up, or where another run has
+        taken the stream over; then nothing of the batch is in the store.
+        """
+        reached: list[tuple[Mark, Tally]] = []
+
+        def attempt(session: Session) -> tuple[Mark, Tally]:
+            tally = self._attempt(session, mark, work)
+            reached.append((books.after(mark, tally), tally))
+            fail_at("load.before_commit")
+            return reached[-1]
+
+        def recall(session: Session) -> tuple[Mark, Tally] | None:
+            # Before and after a COMMIT that was lost, the client sees the same error.
+            return reached[-1] if books.committed(session, mark) else None
+
+        done = self._transact(attempt, recall)
+        fail_at("load.after_commit")
+        return done
+
+    def _attempt(self, session: Session, mark: Mark, work: Callable[[Transaction], Tally]) -> Tally:
+        tally = work(Transaction(session=session, mark=mark))
+        fail_at("load.after_rows")
+        books.write_rejects(session, mark, tally)
+        fail_at("load.after_rejects")
+        books.move_cursor(session, mark, tally)
+        self._write_batch(session, mark, tally)
+        fail_at("load.after_ledger")
+        return tally
+
+    def _write_batch(self, session: Session, mark: Mark, tally: Tally) -> None:
+        try:
+            books.write_batch(session, mark, tally)
+        except DBAPIError as error:
+            refusal = self.dialect.refusal(error)
+            if refusal is None or refusal.kind != "check":
+                raise
+            message = (
+                f"stream '{mark.stream}': the counts of a batch do not add up ({tally.counts}); "
+                "the database refuses it, and nothing of it was written. This is a bug of crmmap"
+            )
+            raise StoreError(message) from None
+
+    # --- transactions -----------------------------------------------------------------------
+
+    def _transact(
+        self,
+        action: Callable[[Session], Result],
+        recall: Callable[[Session], Result | None] = lambda _: None,
+    ) -> Result:
+        """Do `action` in a transaction, and again after a fault that passes.
+
+        Once a connection is lost, nobody knows whether the transaction was
+        committed: `recall` looks, and gives its result if it was.
+        """
+        lost = False
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                with self._transaction() as session:
+                    done = recall(session) if lost else None
+                    return action(session) if done is None else done
+            except DBAPIError as error:
+                fault = self.dialect.fault(error)
+                if fault is Fault.FINAL or attempt == ATTEMPTS:
+                    raise self._error(error, fault) from None
+                lost = lost or fault is Fault.LOST
+            self.pause(uniform(0, min(LONGEST_WAIT, 0.1 * 4**attempt)))  # noqa: S311  (jitter)
+        raise AssertionError  # the last attempt returns or raises
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Session]:
+        with self._writer if self.dialect.single_writer else nullcontext():
+            try:
+                connected = self.engine.connect()
+            except PoolTimeout:
+                message = f"{self.name}: no connection became free within 30 seconds"
+                raise StoreError(message) from None
+            with connected as connection, connection.begin():
+                now = connection.exec_driver_sql(self.dialect.now).scalar()
+                yield Session(
+                    connection=connection, dialect=self.dialect, now=self.dialect.read_time(now)
+                )
+
+    def _error(self, error: DBAPIError, fault: Fault) -> StoreError:
+        kind = StoreUnreachable if fault is Fault.LOST else StoreError
+        tried = "" if fault is Fault.FINAL else f" (tried {ATTEMPTS} times)"
+        return kind(f"{self.name}: {self.dialect.explain(error)}{tried}")
+
+
+__all__ = ["Mark", "Store", "Tally", "Transaction"]

@@ -1,0 +1,166 @@
+"""What a batch may do to the store, all within the one transaction that commits it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from hashlib import sha256
+
+import polars as pl
+
+from crmmap.errors import StoreError
+from crmmap.load import ledger
+from crmmap.load.accounts import REFUSED_SCHEMA, Mark, Written
+from crmmap.load.dialects import Refusal
+from crmmap.load.statements import Session, insert_statement, select_in, write, write_all
+from crmmap.load.storage import from_driver, to_driver
+from crmmap.load.tables import RUN_ID, SYNCED_AT, changes, table_of
+from crmmap.load.upsert import OUTCOME, WRITING, check_keys, judged, upsert
+from crmmap.plan import Target
+from crmmap.values import AT, INDEX, KEY, PAGE, Counts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transaction:
+    """Given to a batch's work. It may be asked to do the work twice, so it keeps no state."""
+
+    session: Session
+    mark: Mark
+
+    def known(self, target: Target, by: str, values: pl.Series) -> pl.DataFrame:
+        """Return `by` and the key of the target's rows whose `by` is among `values`.
+
+        `values` have the dtype of the target's column `by`. The frame has one
+        column where `by` is the key itself. The target's key is a single column.
+        """
+        names = dict.fromkeys((by, target.key[0]))
+        columns = [target.column(name) for name in names]
+        compiler = self.session.connection.dialect
+        asked = values.drop_nulls().unique().alias(by).to_frame()
+        found = select_in(
+            self.session,
+            target.table,
+            wanted=[*names],
+            among=[by],
+            rows=asked.select(to_driver(columns[:1], compiler)).rows(),
+        )
+        return from_driver(found, columns, compiler)
+
+    def upsert(self, target: Target, rows: pl.DataFrame) -> Written:
+        """Write rows by key and tell what each came to; unchanged rows are not written.
+
+        `rows` have the target's columns, typed, with `#page`, `#index`, `#at` and
+        perhaps `#key`, and no two with the same key. Rows that the database
+        refuses are given back with their reasons, and are in no count. With a
+        version column, a row older than the stored one is not written, and
+        counts as a duplicate.
+        """
+        if rows.is_empty():
+            return Written(counts=Counts(), refused=pl.DataFrame(schema=REFUSED_SCHEMA))
+        check_keys(target, rows)
+        told = judged(self.session, target, rows, self.mark.run_id)
+        writing = told.filter(pl.col(OUTCOME).is_in(WRITING))
+        refused = upsert(
+            self.session, target, writing, run_id=self.mark.run_id,
+            compare=lambda: self._compare(target),
+        )  # fmt: skip
+        lost = writing[[index for index, _ in refused]][OUTCOME]
+        return Written(counts=_counts(told[OUTCOME], lost), refused=_refused(writing, refused))
+
+    def _compare(self, target: Target) -> None:
+        connection, dialect = self.session.connection, self.session.dialect
+        found = changes(connection, dialect, [table_of(target)])
+        if found.faults or found.statements:
+            message = f"the table was changed during the run: {'; '.join(found.faults)}"
+            raise StoreError(message.removesuffix(": "))
+
+    def stub(self, target: Target, keys: pl.Series) -> int:
+        """Insert bare parents, with nothing but a key, where there are none; return how many.
+
+        When the real record arrives it counts as an update.
+        """
+        key = target.column(target.key[0])
+        bare = keys.drop_nulls().unique(maintain_order=True).alias(key.name).to_frame()
+        compiler = self.session.connection.dialect
+        statement = insert_statement(
+            self.session, target.table, columns=[key.name, RUN_ID, SYNCED_AT], key=target.key
+        )
+        audit = (self.mark.run_id, self.session.moment)
+        cells = bare.select(to_driver([key], compiler)).rows()
+        return write(self.session, statement, [(*row, *audit) for row in cells])
+
+    def defer(self, stream: str, waiting: pl.DataFrame) -> int:
+        """Keep records that wait for a parent; return how many did not wait already.
+
+        `waiting` has the text columns `key`, `field` and `raw`. Different
+        versions of one record wait side by side, in the order of their arrival.
+        """
+        owner = (self.mark.mapping, stream)
+        among = ("mapping", "stream", "key", "digest")
+        rows = {
+            (*owner, key, sha256(raw.encode()).hexdigest()): (field, raw)
+            for key, field, raw in waiting.select("key", "field", "raw").iter_rows()
+        }
+        there = select_in(
+            self.session, ledger.DEFERRED.name, wanted=among, among=among, rows=[*rows]
+        )
+        columns = (*among, "field", "raw", "run_id", "since", "place")
+        statement = insert_statement(
+            self.session, ledger.DEFERRED.name, columns=columns, key=among, changed=columns[4:]
+        )
+        audit = (self.mark.run_id, self.session.moment)
+        cells = [(*key, *row, *audit, place) for place, (key, row) in enumerate(rows.items())]
+        write_all(self.session, statement, cells)
+        return len(rows) - len(there)
+
+    def deferred(self, stream: str) -> pl.DataFrame:
+        """Return the stream's waiting records in order of arrival: `key`, `field` and `raw`."""
+        return waiting(self.session, self.mark.mapping, stream)
+
+    def settle(self, stream: str, keys: pl.Series) -> int:
+        """Let the records with these keys no longer wait; return how many did."""
+        table = self.session.quote(ledger.DEFERRED.name)
+        mark = self.session.dialect.placeholder
+        owner = (self.mark.mapping, stream)
+        statement = (
+            f"DELETE FROM {table} WHERE mapping = {mark} AND stream = {mark} AND key = {mark}"  # noqa: S608  (the name is ours, values are parameters)
+        )
+        asked = keys.drop_nulls().unique(maintain_order=True)
+        return write(self.session, statement, [(*owner, key) for key in asked])
+
+
+def waiting(session: Session, mapping: str, stream: str) -> pl.DataFrame:
+    """Return a stream's waiting records in order of arrival: `key`, `field` and `raw`."""
+    table = ledger.DEFERRED.c
+    query = (
+        ledger.DEFERRED.select()
+        .with_only_columns(table.key, table.field, table.raw)
+        .where(table.mapping == mapping, table.stream == stream)
+        .order_by(table.since, table.place, table.key)
+    )
+    rows = [tuple(row) for row in session.connection.execute(query)]
+    return pl.DataFrame(
+        rows, schema={"key": pl.String, "field": pl.String, "raw": pl.String}, orient="row"
+    )
+
+
+def _counts(outcomes: pl.Series, lost: pl.Series) -> Counts:
+    def count(outcome: str) -> int:
+        return outcomes.to_list().count(outcome) - lost.to_list().count(outcome)
+
+    return Counts(
+        inserted=count("inserted"),
+        updated=count("updated"),
+        unchanged=count("unchanged"),
+        duplicate=count("duplicate"),
+    )
+
+
+def _refused(rows: pl.DataFrame, refused: list[tuple[int, Refusal]]) -> pl.DataFrame:
+    bad = rows[[index for index, _ in refused]]
+    if KEY not in bad.columns:
+        bad = bad.with_columns(pl.lit(None, dtype=pl.String).alias(KEY))
+    reasons = [json.dumps([refusal.reason().as_json()]) for _, refusal in refused]
+    return bad.select(PAGE, INDEX, AT, KEY, pl.Series("reasons", reasons, dtype=pl.String)).cast(
+        REFUSED_SCHEMA  # type: ignore[arg-type]
+    )

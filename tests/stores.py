@@ -1,0 +1,192 @@
+"""Fresh stores for tests: an SQLite file, or a PostgreSQL schema of the test's own.
+
+A test module takes the fixtures by importing them: `from stores import store_url`.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import polars as pl
+import pytest
+import sqlalchemy as sa
+from sqlalchemy import create_engine, make_url
+from sqlalchemy.engine import URL
+
+from crmmap.kinds.types import Boolean, Date, Datetime, Decimal, Integer, Json, Number, Text
+from crmmap.load import Mark, Store, Tally, Transaction, Written
+from crmmap.plan import Column, Target
+from crmmap.values import AT, INDEX, PAGE, REJECT_SCHEMA, Counts
+
+OWNER = f"{socket.gethostname()}:{os.getpid()}"
+
+POSTGRES = "postgresql+psycopg://postgres@127.0.0.1:5432/test"
+HOW = (
+    "no PostgreSQL on 127.0.0.1:5432: start one, or name one in CRMMAP_TEST_POSTGRES_URL "
+    "(its user must be allowed to create schemas)"
+)
+
+
+def sqlite_url(folder: Path, **query: str) -> str:
+    """Return the URL of a file that is not there yet."""
+    return str(URL.create("sqlite", database=str(folder / "store.db"), query=query))
+
+
+def postgres_server() -> URL:
+    """Return the server's URL, or skip the test where there is none."""
+    named = os.environ.get("CRMMAP_TEST_POSTGRES_URL")
+    if named:
+        return make_url(named).set(drivername="postgresql+psycopg")
+    try:
+        socket.create_connection(("127.0.0.1", 5432), timeout=1).close()
+    except OSError:
+        pytest.skip(HOW)
+    return make_url(POSTGRES)
+
+
+def postgres_url() -> Iterator[str]:
+    """Yield the URL of an empty schema, and drop it afterwards."""
+    server = postgres_server()
+    schema = f"crmmap_test_{uuid4().hex}"
+    admin = create_engine(server)
+    with admin.begin() as connection:
+        connection.exec_driver_sql(f"CREATE SCHEMA {schema}")
+    url = server.update_query_dict({"options": f"-csearch_path={schema}"})
+    yield url.set(drivername="postgresql").render_as_string(hide_password=False)
+    with admin.begin() as connection:
+        connection.exec_driver_sql(f"DROP SCHEMA {schema} CASCADE")
+    admin.dispose()
+
+
+STORES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
+
+
+@pytest.fixture(params=STORES)
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Give each test a fresh store, once on SQLite and once on PostgreSQL."""
+    if request.param == "sqlite":
+        yield sqlite_url(tmp_path)
+    else:
+        yield from postgres_url()
+
+
+# --- a store with a run under way --------------------------------------------------------------
+
+
+def frame(target: Target, rows: Sequence[tuple[Any, ...]]) -> pl.DataFrame:
+    """Return rows as the transforms would give them."""
+    schema = {column.name: column.type.dtype for column in target.columns}
+    numbers = pl.Series(range(len(rows)), dtype=pl.UInt32)
+    return pl.DataFrame(list(rows), schema=schema, orient="row").with_columns(
+        pl.lit(1, dtype=pl.UInt32).alias(PAGE), numbers.alias(INDEX), numbers.alias(AT)
+    )
+
+
+def rejects_of(written: Written) -> pl.DataFrame:
+    return pl.DataFrame(
+        [(row[0], row[2], row[3], row[4], "{}") for row in written.refused.rows()],
+        schema=REJECT_SCHEMA,
+        orient="row",
+    )
+
+
+def columns(**types: Any) -> tuple[Column, ...]:
+    """Return columns by name and type."""
+    return tuple(Column(name=name, type=kind) for name, kind in types.items())
+
+
+PEOPLE = Target(
+    table="people",
+    key=("id",),
+    columns=columns(id=Text(), name=Text(length=20), count=Integer()),
+)
+KINDS = Target(
+    table="kinds",
+    key=("id",),
+    columns=columns(
+        id=Integer(), text=Text(), whole=Integer(), approximate=Number(),
+        exact=Decimal(precision=20, scale=4), flag=Boolean(), day=Date(), moment=Datetime(),
+        document=Json(),
+    ),
+)  # fmt: skip
+
+
+class Stop(Exception):
+    """Raised by a test's work."""
+
+
+class Loader:
+    """An open store with a run under way, as the loop would use it."""
+
+    def __init__(self, url: str, *targets: Target, run_id: str = "run1") -> None:
+        self.store = Store.open(url, application="crmmap:test", pause=lambda _: None)
+        self.store.prepare(targets)
+        self.run_id = run_id
+        self.begin(run_id)
+
+    def begin(self, run_id: str, owner: str = OWNER) -> None:
+        self.run_id = run_id
+        self.store.begin_run(mapping="m", run_id=run_id, owner=owner)
+        self.mark = self.stream()
+
+    def stream(self, **changed: Any) -> Mark:
+        given = {"mapping": "m", "run_id": self.run_id, "stream": "s", "fingerprint": "f"}
+        return self.store.begin_stream(**{**given, **changed})
+
+    def next_run(self, run_id: str) -> None:
+        self.store.end_run(self.run_id, status="done")
+        self.begin(run_id)
+
+    def upsert(self, target: Target, rows: Sequence[tuple[Any, ...]], **tally: Any) -> Written:
+        kept: list[Written] = []
+
+        def work(transaction: Transaction) -> Tally:
+            written = transaction.upsert(target, frame(target, rows))
+            kept.append(written)
+            bad = rejects_of(written)
+            counts = replace(written.counts, fetched=len(rows), rejected=len(bad))
+            return Tally(counts=counts, rejects=bad, pages=1, **tally)
+
+        self.mark, _ = self.store.commit(self.mark, work)
+        return kept[-1]
+
+    def work(self, work: Callable[[Transaction], Any], **tally: Any) -> Any:
+        kept = []
+
+        def whole(transaction: Transaction) -> Tally:
+            kept.append(work(transaction))
+            return Tally(counts=Counts(), **tally)
+
+        self.mark, _ = self.store.commit(self.mark, whole)
+        return kept[-1]
+
+    def sql(self, statement: str) -> list[tuple[Any, ...]]:
+        with self.store.engine.begin() as connection:
+            result = connection.execute(sa.text(statement))
+            return [tuple(row) for row in result] if result.returns_rows else []
+
+
+def expire(it: Loader) -> None:
+    """Let the locks of all runs be past their time."""
+    past = it.store.dialect.bind_time(datetime(2020, 1, 1, tzinfo=UTC))
+    it.sql(f"UPDATE crmmap_locks SET expires_at = '{past}'")
+
+
+@pytest.fixture
+def load(store_url: str) -> Iterator[Callable[..., Loader]]:
+    opened: list[Loader] = []
+
+    def make(*targets: Target, run_id: str = "run1") -> Loader:
+        opened.append(Loader(store_url, *targets, run_id=run_id))
+        return opened[-1]
+
+    yield make
+    for each in opened:
+        each.store.close()

@@ -1,0 +1,250 @@
+"""Kills, cut connections and locks: whatever happens, each batch is in the store once."""
+# ruff: noqa: F811  (fixtures come by import, and are named again as parameters)
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import polars as pl
+import pytest
+from sqlalchemy import make_url
+
+from crmmap.errors import StoreUnreachable
+from crmmap.load import Store, Tally, Transaction
+from stores import PEOPLE, Loader, frame, load, postgres_url, store_url  # noqa: F401  (fixtures)
+
+HERE = Path(__file__).parent
+BATCHES = 3
+
+
+def feed(url: str, run_id: str) -> None:
+    """Load all batches of a stream, from where an earlier run left off."""
+    it = Loader(url, PEOPLE, run_id=run_id)
+    for number in range(int(it.mark.position or 0), BATCHES):
+        rows = [(f"{number}{end}", "n", number) for end in "ab"]
+        it.upsert(PEOPLE, rows, position=str(number + 1), ended=number == BATCHES - 1)
+    it.store.end_run(run_id, status="done")
+    it.store.close()
+
+
+PLACES = [
+    "load.stream_begun:1",
+    "load.after_rows:2",
+    "load.after_rejects:2",
+    "load.after_ledger:2",
+    "load.before_commit:2",
+    "load.after_commit:2",
+]
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_killed_run_is_finished_by_the_next(store_url: str, place: str) -> None:
+    paths = [str(HERE), str(HERE.parent / "engine")]
+    script = f"import sys; sys.path[:0] = {paths}; from {__name__} import feed; feed(*sys.argv[1:])"
+    child = subprocess.run(
+        [sys.executable, "-c", script, store_url, "killed"],
+        env={**os.environ, "CRMMAP_FAILPOINT": place},
+        check=False,
+    )
+    assert child.returncode == -signal.SIGKILL
+    feed(store_url, "next")
+    store = Store.open(store_url, application="crmmap:test")
+    with store.engine.begin() as connection:
+        people = connection.exec_driver_sql("SELECT id FROM people ORDER BY id").scalars().all()
+        sums = connection.exec_driver_sql(
+            "SELECT sum(fetched), sum(inserted), count(*) FROM crmmap_batches"
+        ).one()
+        runs = connection.exec_driver_sql("SELECT status FROM crmmap_runs ORDER BY run_id").all()
+    store.close()
+    assert people == ["0a", "0b", "1a", "1b", "2a", "2b"]
+    assert tuple(map(int, sums)) == (6, 6, 3)
+    assert [row[0] for row in runs] == ["interrupted", "done"]
+
+
+class Cutter:
+    """A relay to PostgreSQL that can lose the connection around a COMMIT."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self.server = (host, port)
+        self.armed: Literal["before", "after"] | None = None
+        self.cuts = 0
+        self.answered = threading.Event()
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            try:
+                server = socket.create_connection(self.server)
+            except OSError:
+                _shut(client)
+                continue
+            for pump in (self._up, self._down):
+                threading.Thread(target=pump, args=(client, server), daemon=True).start()
+
+    def _up(self, client: socket.socket, server: socket.socket) -> None:
+        while data := _received(client):
+            if self.armed and b"COMMIT" in data:
+                if self.armed == "after":
+                    server.sendall(data)
+                    # The server's answer stays here; once it is there, the commit is done.
+                    self.answered.wait(5)
+                self.armed = None
+                self.cuts += 1
+                break
+            server.sendall(data)
+        for each in (client, server):
+            _shut(each)
+
+    def _down(self, client: socket.socket, server: socket.socket) -> None:
+        while data := _received(server):
+            if self.armed == "after" and b"COMMIT" in data:
+                self.answered.set()
+                return
+            try:
+                client.sendall(data)
+            except OSError:
+                break
+        _shut(client)
+
+    def close(self) -> None:
+        self.listener.close()
+
+
+def _received(connection: socket.socket) -> bytes:
+    try:
+        return connection.recv(65536)
+    except OSError:
+        return b""
+
+
+def _shut(connection: socket.socket) -> None:
+    with suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+    connection.close()
+
+
+@pytest.fixture
+def cutter() -> Iterator[tuple[Cutter, str]]:
+    for url in postgres_url():
+        parsed = make_url(url)
+        relay = Cutter(parsed.host or "127.0.0.1", parsed.port or 5432)
+        through = parsed.set(host="127.0.0.1", port=relay.port)
+        yield relay, through.render_as_string(hide_password=False)
+        relay.close()
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize(("moment", "calls"), [("before", 2), ("after", 1)])
+def test_a_commit_whose_answer_is_lost_is_looked_up(
+    cutter: tuple[Cutter, str], moment: Literal["before", "after"], calls: int
+) -> None:
+    """The error is the same; only the ledger tells whether to write again."""
+    relay, url = cutter
+    it = Loader(url, PEOPLE)
+    called = 0
+
+    def work(transaction: Transaction) -> Tally:
+        nonlocal called
+        called += 1
+        written = transaction.upsert(PEOPLE, frame(PEOPLE, [("a", "n", 1)]))
+        if called == 1:
+            relay.armed = moment
+        return Tally(counts=replace(written.counts, fetched=1), position='"1"')
+
+    mark, tally = it.store.commit(it.mark, work)
+    assert relay.cuts == 1
+    assert called == calls
+    assert (mark.batch_seq, mark.position) == (1, '"1"')
+    assert tally.counts.inserted == 1
+    assert it.sql("SELECT inserted, unchanged FROM crmmap_batches") == [(1, 0)]
+    assert it.store.mark(mapping="m", stream="s", run_id="run1") == mark
+    it.store.close()
+
+
+@pytest.mark.postgres
+def test_a_server_that_stays_away_is_reported(cutter: tuple[Cutter, str]) -> None:
+    relay, url = cutter
+    it = Loader(url, PEOPLE)
+
+    def work(_: Transaction) -> Tally:
+        raise AssertionError  # never reached: there is no connection
+
+    it.store.engine.dispose()
+    relay.server = ("127.0.0.1", 1)
+    relay.close()
+    with pytest.raises(StoreUnreachable, match="tried 5 times"):
+        it.store.commit(it.mark, work)
+    it.store.close()
+
+
+def impatient(url: str) -> str:
+    """Return a store's URL with next to no patience for the locks of others."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        changed = {"timeout": "0.01"}
+    else:
+        changed = {"options": f"{parsed.query['options']} -c lock_timeout=20ms"}
+    return parsed.update_query_dict(changed).render_as_string(hide_password=False)
+
+
+def test_a_lock_that_passes_is_waited_for(load: Callable[..., Loader], store_url: str) -> None:
+    """The whole batch is done again, from its beginning."""
+    it = load(PEOPLE)
+    it.upsert(PEOPLE, [("a", "old", 1)])
+    blocking = it.store.engine.connect()
+    blocker = blocking.begin()
+    blocking.exec_driver_sql("UPDATE people SET count = 7")
+    waited: list[float] = []
+
+    def release(seconds: float) -> None:
+        waited.append(seconds)
+        blocker.rollback()
+
+    patient, it.store = (
+        it.store,
+        Store.open(impatient(store_url), application="crmmap:test", pause=release),
+    )
+    assert it.upsert(PEOPLE, [("a", "new", 1), ("b", "n", 2)]).counts.inserted == 1
+    assert len(waited) == 1
+    assert it.sql("SELECT count(*) FROM crmmap_batches") == [(2,)]
+    blocking.close()
+    it.store.close()
+    it.store = patient
+
+
+def test_threads_share_a_store(load: Callable[..., Loader]) -> None:
+    """Streams run side by side; on SQLite their batches queue."""
+    it = load(PEOPLE)
+
+    def stream(name: str) -> None:
+        mark = it.stream(stream=name)
+        for number in range(5):
+            rows = frame(PEOPLE, [(f"{name}{number}{end}", "n", number) for end in range(20)])
+
+            def work(transaction: Transaction, rows: pl.DataFrame = rows) -> Tally:
+                written = transaction.upsert(PEOPLE, rows)
+                return Tally(counts=replace(written.counts, fetched=20))
+
+            mark, _ = it.store.commit(mark, work)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(stream, "abcd"))
+    assert it.sql("SELECT count(*) FROM people") == [(400,)]
+    assert it.sql("SELECT count(*) FROM crmmap_batches") == [(20,)]
