@@ -1,0 +1,159 @@
+"""What may be typed: the commands, their arguments and options.
+
+Each command's work stands in the module of its name, imported when it is called.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+import crmmap
+from crmmap.cli.surroundings import Surroundings
+from crmmap.errors import ExitCode
+
+EXIT_CODES = """\b
+Exit codes:
+  0    all well
+  1    a stream failed
+  2    the command, a setting or a mapping is wrong; nothing was attempted
+  3    data policy broken (the accounting does not balance)
+  4    source or store can't be reached, or refuses the credentials
+  5    another run of the mapping holds its lock
+  130  interrupted; can be resumed
+"""
+
+MAPPING = "A mapping is the path of a YAML file, or the name of one that came with crmmap."
+
+several_mappings = click.argument("mappings", metavar="MAPPING...", nargs=-1, required=True)
+one_mapping = click.argument("mapping", metavar="MAPPING")
+settings_option = click.option(
+    "--set", "settings", metavar="NAME=VALUE", multiple=True,
+    help="Give a setting of the mapping; wins over the environment. May be repeated.",
+)  # fmt: skip
+store_option = click.option(
+    "--store", metavar="URL",
+    help="Database to load into.  [default: CRMMAP_STORE in the environment, "
+    "else sqlite:///crmmap.db]",
+)  # fmt: skip
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output.")
+
+
+def _mock_options(command: Any) -> Any:
+    """Add the options that say what a mock invents; None where they are not given."""
+    for option in (
+        click.option("--dirty", type=click.FloatRange(0, 100), metavar="PERCENT",
+                     help="Share of records with a fault in them.  [default: 1]"),
+        click.option("--seed", type=int, metavar="N",
+                     help="The same seed invents the same records.  [default: 0]"),
+        click.option("--records", type=click.IntRange(min=0), metavar="N",
+                     help="Invented records per stream.  [default: 100]"),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+@click.group(
+    name="crmmap",
+    epilog=EXIT_CODES,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(crmmap.__version__, prog_name="crmmap")
+def commands() -> None:
+    """Load any CRM into SQL tables: one YAML mapping per CRM, every record accounted for."""
+
+
+@commands.command(epilog=MAPPING)
+@several_mappings
+@click.option("--stream", "-s", "streams", metavar="NAME", multiple=True,
+              help="Run only this stream. May be repeated.")  # fmt: skip
+@click.option("--full", is_flag=True,
+              help="Start over, even if an interrupted run could be resumed.")  # fmt: skip
+@click.option("--limit", type=click.IntRange(min=1), metavar="N",
+              help="Read at most N records per stream.")  # fmt: skip
+@store_option
+@click.option("--dry-run", is_flag=True,
+              help="Read and judge everything, and write nothing to the store.")  # fmt: skip
+@click.option("--mock", is_flag=True,
+              help="Read invented records from a mock; needs no setting.")  # fmt: skip
+@_mock_options
+@settings_option
+@as_json
+@click.option("--quiet", "-q", is_flag=True, help="No progress on standard error.")
+@click.pass_obj
+def run(surroundings: Surroundings, /, **options: Any) -> ExitCode:
+    """Read each MAPPING's source and load it into the store.
+
+    Progress goes to standard error, the summary to standard output. Ctrl-C
+    finishes the batch in flight; the same command then goes on from there.
+    """
+    from crmmap.cli.jobs import RunOrder
+    from crmmap.cli.run import run_mappings
+
+    return run_mappings(RunOrder(**options), surroundings)
+
+
+@commands.command(epilog=MAPPING)
+@several_mappings
+@click.option("--format", "format_", type=click.Choice(["text", "json", "sarif", "github"]),
+              default="text", show_default=True, help="How problems are written.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
+@click.pass_obj
+def check(surroundings: Surroundings, /, **options: Any) -> ExitCode:
+    """Find every problem of every MAPPING, at its line and column.
+
+    Needs no setting and no network. Silent where all is well; exit code 2 where not.
+    """
+    from crmmap.cli.check import check_mappings
+
+    format_ = "json" if options["as_json"] else options["format_"]
+    return check_mappings(options["mappings"], format_, surroundings)
+
+
+@commands.command(epilog=MAPPING)
+@one_mapping
+@click.option("--ddl", is_flag=True, help="Print the store's tables as SQL instead.")
+@store_option
+@settings_option
+@as_json
+@click.pass_obj
+def plan(surroundings: Surroundings, /, **options: Any) -> ExitCode:
+    """Show what a run of MAPPING would do: order, requests, tables, and each field's way.
+
+    Needs no secret and no network. Settings that are not given stand in capitals.
+    """
+    from crmmap.cli.plan import PlanOrder, show_plan
+
+    return show_plan(PlanOrder(**options), surroundings)
+
+
+@commands.command(epilog=MAPPING)
+@one_mapping
+@click.option("--port", type=click.IntRange(0, 65535), default=0, metavar="N",
+              help="Port on 127.0.0.1.  [default: a free one]")  # fmt: skip
+@click.option("--folder", type=click.Path(file_okay=False), metavar="PATH",
+              help="Of a file source: where the files go.  [default: MAPPING-mock]")  # fmt: skip
+@_mock_options
+@settings_option
+@click.pass_obj
+def mock(surroundings: Surroundings, /, **options: Any) -> ExitCode:
+    """Pretend to be the source of MAPPING, made from the mapping itself.
+
+    Serves until Ctrl-C, and says how a real run reads from it; of a source of
+    files, writes them and ends.
+    """
+    from crmmap.cli.mock import MockOrder, pretend
+
+    return pretend(MockOrder(**options), surroundings)
+
+
+@commands.command()
+@click.pass_obj
+def schema(surroundings: Surroundings) -> ExitCode:
+    """Print the JSON Schema of the mapping language, for editors."""
+    from crmmap.spec import mapping_schema
+
+    surroundings.write(json.dumps(mapping_schema(), indent=2, ensure_ascii=False) + "\n")
+    return ExitCode.OK

@@ -1,0 +1,121 @@
+"""What `crmmap run` is to do, known to be right before any of it is done."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import click
+
+from crmmap.cli.mappings import (
+    Found,
+    given_settings,
+    read_all,
+    refuse_unknown_settings,
+    refuse_unknown_streams,
+    settings_for,
+)
+from crmmap.cli.stores import shown_url
+from crmmap.cli.surroundings import Surroundings
+from crmmap.errors import SettingError
+from crmmap.plan import Plan, compile_plan, require_files, resolve_settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOrder:
+    """What `crmmap run` was asked to do. Of `records`, `seed` and `dirty`, None is not given."""
+
+    mappings: tuple[str, ...]
+    streams: tuple[str, ...] = ()
+    full: bool = False
+    limit: int | None = None
+    store: str | None = None
+    dry_run: bool = False
+    mock: bool = False
+    records: int | None = None
+    seed: int | None = None
+    dirty: float | None = None
+    settings: tuple[str, ...] = ()
+    as_json: bool = False
+    quiet: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One mapping to run. `plan` is None where a mock makes it, once that serves."""
+
+    found: Found
+    given: dict[str, str]
+    streams: tuple[str, ...]
+    plan: Plan | None = None
+
+    @property
+    def name(self) -> str:
+        return self.found.mapping.name
+
+
+def jobs_of(order: RunOrder, surroundings: Surroundings) -> tuple[Job, ...]:
+    """Return what is to be run, compiled where no mock is needed.
+
+    Raises MappingError, SettingError (with all that is missing) or UsageError.
+    """
+    _refuse_stray_mock_options(order)
+    every = read_all(order.mappings)
+    given = given_settings(order.settings)
+    mappings = [found.mapping for found in every]
+    refuse_unknown_settings(mappings, given)
+    refuse_unknown_streams(mappings, order.streams)
+    jobs = [_job(found, given, order) for found in every]
+    # Of several mappings, those that have none of the streams asked for are left out.
+    chosen = [job for job in jobs if job.streams or not order.streams]
+    return tuple(chosen) if order.mock else _compiled(chosen, surroundings)
+
+
+def _job(found: Found, given: dict[str, str], order: RunOrder) -> Job:
+    streams = tuple(name for name in order.streams if name in found.mapping.streams)
+    return Job(found=found, given=settings_for(found.mapping, given), streams=streams)
+
+
+def _compiled(jobs: Sequence[Job], surroundings: Surroundings) -> tuple[Job, ...]:
+    """Return the jobs with their plans. Raises SettingError with what any of them is missing."""
+    done: list[Job] = []
+    missing: list[str] = []
+    for job in jobs:
+        mapping = job.found.mapping
+        try:
+            settings = resolve_settings(mapping, surroundings.environment, job.given)
+            plan = compile_plan(mapping, settings)
+            require_files(mapping, plan)
+        except SettingError as error:
+            missing.append(str(error))
+            continue
+        surroundings.secrets.extend(plan.secrets)
+        done.append(replace(job, plan=plan))
+    if missing:
+        raise SettingError("\n".join(missing))
+    return tuple(done)
+
+
+def _refuse_stray_mock_options(order: RunOrder) -> None:
+    for name in ("records", "seed", "dirty"):
+        if getattr(order, name) is not None and not order.mock:
+            message = f"--{name} says what a mock invents. Add --mock, or leave it out"
+            raise click.UsageError(message)
+
+
+def command_again(job: Job, order: RunOrder) -> str:
+    """Return the command that goes on where this one stopped; empty where none can."""
+    if order.dry_run or order.limit is not None:
+        return ""
+    words = ["crmmap", "run", job.found.word]
+    words += [word for name in job.streams for word in ("--stream", name)]
+    words += ["--store", shown_url(order.store)] if order.store else []
+    words += ["--mock"] if order.mock else []
+    for name in ("records", "seed", "dirty"):
+        value = getattr(order, name)
+        words += [f"--{name}", f"{value:g}"] if value is not None else []
+    for name, value in job.given.items():
+        shown = "***" if job.found.mapping.settings[name].secret else value
+        words += ["--set", f"{name}={shown}"]
+    return shlex.join(words)

@@ -1,0 +1,144 @@
+"""`crmmap mock`: the source of a mapping, pretended until Ctrl-C, or written as files."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from crmmap.cli.mappings import Found, given_settings, read_all, refuse_unknown_settings
+from crmmap.cli.stopping import stopping
+from crmmap.cli.surroundings import Surroundings
+from crmmap.errors import ExitCode
+from crmmap.kinds.source import Files
+from crmmap.mock import Pretence, World, served, world_of, written
+from crmmap.report import Line, Part, rendered
+from crmmap.report.wording import plural
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Invention:
+    """What a mock invents, with what holds where nothing else is asked for."""
+
+    records: int = 100
+    seed: int = 0
+    dirty: float = 1.0
+
+    @classmethod
+    def asked(cls, records: int | None, seed: int | None, dirty: float | None) -> Invention:
+        """Return it from options of which None was not given."""
+        usual = cls()
+        return cls(
+            records=usual.records if records is None else records,
+            seed=usual.seed if seed is None else seed,
+            dirty=usual.dirty if dirty is None else dirty,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MockOrder:
+    """What `crmmap mock` was asked to do."""
+
+    mapping: str
+    port: int = 0
+    folder: str | None = None
+    records: int | None = None
+    seed: int | None = None
+    dirty: float | None = None
+    settings: tuple[str, ...] = ()
+
+
+def pretend(order: MockOrder, surroundings: Surroundings) -> ExitCode:
+    """Serve or write a mapping's mock, and say how a run reads from it."""
+    found = read_all([order.mapping])[0]
+    given = given_settings(order.settings)
+    refuse_unknown_settings([found.mapping], given)
+    invention = Invention.asked(order.records, order.seed, order.dirty)
+    world = world_of(
+        found.mapping, given,
+        records=invention.records, seed=invention.seed, dirty=invention.dirty,
+    )  # fmt: skip
+    if isinstance(found.mapping.source, Files):
+        _write(found, given, world, order=order, surroundings=surroundings)
+    else:
+        _serve(found, given, world, port=order.port, surroundings=surroundings)
+    return ExitCode.OK
+
+
+def _serve(
+    found: Found, given: dict[str, str], world: World, *, port: int, surroundings: Surroundings
+) -> None:
+    with stopping(lambda: None) as stop:
+        try:
+            pretended = served(found.mapping, given, world, port=port)
+            with pretended as pretence:
+                surroundings.write(rendered(_serving(found, pretence, world), sys.stdout))
+                stop.wait()
+        except OSError as error:
+            message = f"port {port} of 127.0.0.1 can't be listened on: {error.strerror}"
+            raise click.UsageError(message) from None
+
+
+def _write(
+    found: Found, given: dict[str, str], world: World, *, order: MockOrder,
+    surroundings: Surroundings,
+) -> None:  # fmt: skip
+    folder = Path(order.folder or f"{found.mapping.name}-mock")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        pretence = written(found.mapping, given, world, folder=folder)
+    except OSError as error:
+        message = f"{folder} can't be written to: {error.strerror}"
+        raise click.UsageError(message) from None
+    surroundings.write(rendered(_files(found, pretence, world), sys.stdout))
+
+
+# --- what is told ---------------------------------------------------------------------------------
+
+
+def _serving(found: Found, pretence: Pretence, world: World) -> Iterator[Part]:
+    yield Line(f"{found.mapping.name} is pretended at {pretence.url}", "title")
+    yield Line(_invented(world), "quiet")
+    yield Line()
+    yield from (Line(f"  {route}") for route in pretence.routes)
+    yield Line()
+    yield Line("To read from it, in another shell:")
+    yield from _run_command(found, pretence)
+    yield Line("Ctrl-C ends it.", "quiet")
+
+
+def _files(found: Found, pretence: Pretence, world: World) -> Iterator[Part]:
+    yield Line(f"{found.mapping.name} is pretended by {_several(pretence)}", "title")
+    yield Line(_invented(world), "quiet")
+    yield Line()
+    yield from (Line(f"  {stream}: {path}") for stream, path in pretence.files.items())
+    yield Line()
+    yield Line("To read them:")
+    yield from _run_command(found, pretence)
+
+
+def _several(pretence: Pretence) -> str:
+    return plural(len(pretence.files), "file")
+
+
+def _invented(world: World) -> str:
+    records = plural(world.records, "invented record")
+    return f"{records} per stream, {world.dirty:g} % of them broken, seed {world.seed}"
+
+
+def _run_command(found: Found, pretence: Pretence) -> Iterator[Part]:
+    yield Line()
+    if pretence.reached:
+        for variable, value in pretence.exports.items():
+            yield Line(f"  export {variable}={shlex.quote(value)}")
+        pairs = [f"{name}={value}" for name, value in pretence.settings.items()]
+        words = [word for pair in pairs for word in ("--set", pair)]
+        yield Line(f"  {shlex.join(['crmmap', 'run', found.word, *words])}")
+    else:
+        yield Line("  The mapping names a place of its own, which no setting changes. Instead:")
+        yield Line(f"  {shlex.join(['crmmap', 'run', found.word, '--mock'])}")
+    yield Line()

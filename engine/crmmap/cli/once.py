@@ -1,0 +1,49 @@
+"""One run of one plan, with all that it needs opened before and closed after."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import threading
+from contextlib import ExitStack, closing
+from datetime import UTC, datetime
+
+from crmmap.events import Observe, RunReport
+from crmmap.extract import open_reader
+from crmmap.load import Store
+from crmmap.loop import Options, run
+from crmmap.plan import Plan
+
+
+def run_once(
+    plan: Plan,
+    store: str,
+    *,
+    options: Options | None = None,
+    stop: threading.Event | None = None,
+    observe: Observe = lambda _: None,
+) -> RunReport:
+    """Open the store of this URL and the plan's source, run, and close both."""
+    stop = stop or threading.Event()
+    with ExitStack() as stack:
+        opened = stack.enter_context(closing(Store.open(store, application="crmmap")))
+        reader = stack.enter_context(open_reader(plan, stop=stop, clock=_utc_now, observe=observe))
+        return run(
+            plan, opened, reader, options=options or new_options(), stop=stop, observe=observe
+        )
+
+
+def new_options() -> Options:
+    """Return the options of a run that begins now, in this process."""
+    started = _utc_now()
+    return Options(
+        # Sorted by name, runs stand in the order of their time.
+        run_id=f"{started:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}",
+        owner=f"{socket.gethostname()}:{os.getpid()}",
+        started_at=started.isoformat(timespec="milliseconds"),
+    )
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)

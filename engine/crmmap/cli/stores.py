@@ -1,0 +1,55 @@
+"""Which store is meant, and how its URL may be shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from urllib.parse import unquote, urlsplit
+
+from crmmap.cli.surroundings import Surroundings
+from crmmap.values import Secret
+
+DEFAULT = "sqlite:///crmmap.db"
+SQLITE = "sqlite:///"
+
+
+def store_url(given: str | None, surroundings: Surroundings) -> str:
+    """Return the store's URL: the option's, the environment's, or a file in this folder.
+
+    A password in it is a secret from here on.
+    """
+    url = given or surroundings.environment.get("CRMMAP_STORE") or DEFAULT
+    surroundings.secrets.extend(Secret(text) for text in _passwords(url))
+    return url
+
+
+def _passwords(url: str) -> set[str]:
+    try:
+        password = urlsplit(url).password or ""
+    except ValueError:
+        return set()
+    return {text for text in (password, unquote(password)) if text}
+
+
+def shown_url(url: str) -> str:
+    """Return a store's URL without its password and its query, which may hold one."""
+    head, mark, _ = url.partition("?")
+    scheme, slashes, rest = head.partition("://")
+    user, at, place = rest.rpartition("@")
+    name, colon, _ = user.partition(":")
+    shown = f"{name}:***@{place}" if at and colon else rest
+    return f"{scheme}{slashes}{shown}" + ("?***" if mark else "")
+
+
+@contextmanager
+def temporary_store() -> Iterator[str]:
+    """Give the URL of an empty SQLite store that is thrown away at the end."""
+    with TemporaryDirectory(prefix="crmmap-", ignore_cleanup_errors=True) as folder:
+        yield f"{SQLITE}{Path(folder, 'temporary.db')}"
+
+
+def is_missing_file(url: str) -> bool:
+    """Say whether the URL names a SQLite file that does not exist yet."""
+    return url.startswith(SQLITE) and not Path(url.removeprefix(SQLITE)).exists()

@@ -1,0 +1,230 @@
+"""What a plan will do, as EXPLAIN does for SQL: order, requests, tables, and each field's way."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, fields
+from typing import Any
+
+from crmmap.declare import word
+from crmmap.extract.request import first_request
+from crmmap.kinds.auth import AUTH
+from crmmap.kinds.formats import FORMATS
+from crmmap.kinds.pagination import PAGINATION
+from crmmap.kinds.source import SOURCES, Files
+from crmmap.kinds.types import TYPES
+from crmmap.plan import FieldPlan, LookupPlan, Plan, Step
+from crmmap.report.parts import Grid, Heading, Line, Part
+from crmmap.report.wording import listed, number, plural
+from crmmap.select.jmespath import Jmespath, JmespathSelector
+from crmmap.values import as_json
+
+Document = dict[str, Any]
+LONGEST = 100
+"""Characters of a request's parameter that the text shows; JSON has them all."""
+MOST_OF_A_TYPE = 40
+PLAIN = re.compile(r"[\w.%:/@-]+")
+
+
+def plan_document(plan: Plan) -> Document:
+    """Return a plan as JSON values; it names no secret, and no value of one.
+
+    Raises SourceError where a request's template can't be rendered.
+    """
+    return {
+        "mapping": plan.mapping,
+        "title": plan.title,
+        "source": _source(plan),
+        "streams": [_stream(plan, step) for step in plan.steps],
+    }
+
+
+def _source(plan: Plan) -> Document:
+    source = plan.source
+    if isinstance(source, Files):
+        return {"kind": _word(source, SOURCES), "format": _described(source.format, FORMATS)}
+    return {
+        "kind": _word(source, SOURCES),
+        "base_url": source.base_url,
+        "auth": _word(source.auth, AUTH),  # the word alone: what stands in it is secret
+        "format": _described(source.format, FORMATS),
+    }
+
+
+def _stream(plan: Plan, step: Step) -> Document:
+    return {
+        "stream": step.name,
+        "after": list(step.parents),
+        **_reading(plan, step),
+        "table": step.target.table,
+        "key": list(step.target.key),
+        "latest": step.target.version,
+        "batch": step.batch,
+        "where": {each.field: [rule.name for rule in each.rules] for each in step.filters},
+        "fields": [_field(step, each) for each in step.fields],
+    }
+
+
+def _reading(plan: Plan, step: Step) -> Document:
+    if isinstance(plan.source, Files):
+        return {"file": step.file}
+    request = first_request(plan, step)
+    return {
+        "request": {
+            "method": request.method,
+            "url": request.url,
+            "params": dict(request.params),
+            "body": request.body,
+        },
+        "records": step.records.text if step.records else None,
+        "pagination": _described(step.pagination, PAGINATION),
+    }
+
+
+def _field(step: Step, field: FieldPlan) -> Document:
+    lookup = next((each for each in step.lookups if each.field == field.name), None)
+    return {
+        "field": field.name,
+        "type": _described(field.type, TYPES),
+        "from": list(field.sources),
+        "selected": _selected(step, field.name),
+        "required": field.required,
+        "default": field.default,
+        "checks": [rule.name for rule in field.rules],
+        "on_error": field.on_error,
+        "lookup": None if lookup is None else _lookup(lookup),
+    }
+
+
+def _lookup(lookup: LookupPlan) -> Document:
+    return {"stream": lookup.stream, "by": lookup.by, "missing": lookup.missing}
+
+
+def _selected(step: Step, field: str) -> str:
+    """Return how a field's value is taken: a file's `column`, a `direct` walk, or `interpreted`."""
+    if not isinstance(step.selector, JmespathSelector):
+        return "column"
+    cell = next(each for each in step.selector.cells if each.field == field)
+    plain = all(isinstance(each, Jmespath) and each.names for each in cell.expressions)
+    return "direct" if plain else "interpreted"
+
+
+def _word(value: object, table: Mapping[str, type]) -> str:
+    return next(token for token, made in table.items() if made is type(value))
+
+
+def _described(value: Any, table: Mapping[str, type]) -> str:
+    """Return a kind as `decimal(precision=14, scale=2)`, without what is left at its default."""
+    said = [
+        _said(word(each.name), getattr(value, each.name))
+        for each in fields(value)
+        if each.default is MISSING or getattr(value, each.name) != each.default
+    ]
+    return _word(value, table) + (f"({', '.join(said)})" if said else "")
+
+
+def _said(name: str, value: object) -> str:
+    return name if value is True else f"{name}={_shown(value)}"
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, tuple):
+        return "[" + ", ".join(_shown(each) for each in value) + "]"
+    text = str(getattr(value, "text", value))
+    return text if PLAIN.fullmatch(text) else f"'{text}'"
+
+
+# --- for people -----------------------------------------------------------------------------------
+
+
+def plan_parts(document: Document) -> Iterator[Part]:
+    """Yield what `plan_document` says, for people."""
+    streams = document["streams"]
+    title = document["title"]
+    named = f" ({title})" if title != document["mapping"] else ""
+    yield Line(f"{document['mapping']}{named}", "title")
+    yield Line(_source_line(document["source"]))
+    yield Line(f"{plural(len(streams), 'stream')}, {_order(streams)}")
+    for place, stream in enumerate(streams, start=1):
+        yield Line()
+        yield from _stream_parts(place, stream)
+
+
+def _source_line(source: Document) -> str:
+    if "base_url" not in source:
+        return f"reads {source['kind']}, {source['format']}"
+    auth = "without authentication" if source["auth"] == "none" else f"auth {source['auth']}"
+    return f"reads {source['base_url']}, {source['kind']}, {auth}, {source['format']}"
+
+
+def _order(streams: list[Document]) -> str:
+    if any(stream["after"] for stream in streams):
+        return "parents before those that look them up; the others side by side"
+    return "side by side: none needs another's rows"
+
+
+def _stream_parts(place: int, stream: Document) -> Iterator[Part]:
+    yield Line(f"{place}. {stream['stream']} → {stream['table']}", "title")
+    if stream["after"]:
+        yield Line(f"   after     {listed(stream['after'])}, which it looks up")
+    yield from (Line(f"   {line}") for line in _reading_lines(stream))
+    keeps = f"; of one key, the greatest {stream['latest']} stays" if stream["latest"] else ""
+    yield Line(f"   key       {', '.join(stream['key'])}{keeps}")
+    yield Line(f"   batch     about {number(stream['batch'])} rows to a transaction")
+    if stream["where"]:
+        conditions = (f"{field} ({', '.join(rules)})" for field, rules in stream["where"].items())
+        yield Line(f"   only      records that pass {listed(conditions)}")
+    yield Line()
+    yield _fields_grid(stream["fields"])
+
+
+def _reading_lines(stream: Document) -> Iterator[str]:
+    if "file" in stream:
+        yield f"file      {stream['file'] or 'none given: the stream is skipped'}"
+        return
+    request = stream["request"]
+    yield f"request   {request['method']} {request['url']}"
+    for name, value in request["params"].items():
+        yield f"            {name} = {_cut(value)}"
+    if request["body"] is not None:
+        yield f"            body {_cut(as_json(request['body']))}"
+    yield f"records   {stream['records']}"
+    yield f"pages     {stream['pagination']}"
+
+
+def _cut(text: str, longest: int = LONGEST) -> str:
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
+def _fields_grid(every: list[Document]) -> Grid:
+    titles = ("column", "type", "from", "selected", "checks", "on error", "lookup")
+    rows = [_row(field) for field in every]
+    # A column in which no field has anything to say is left out.
+    used = [index for index in range(len(titles)) if any(row[index] for row in rows)]
+    return Grid(
+        headings=tuple(Heading(titles[index]) for index in used),
+        rows=tuple(tuple(row[index] for index in used) for row in rows),
+        indent=3,
+    )
+
+
+def _row(field: Document) -> tuple[str, ...]:
+    judged = ["required"] if field["required"] else []
+    judged += field["checks"]
+    judged += [f"default {field['default']}"] if field["default"] is not None else []
+    return (
+        field["field"],
+        _cut(field["type"], MOST_OF_A_TYPE),
+        " or ".join(field["from"]),
+        field["selected"],
+        ", ".join(judged),
+        field["on_error"],
+        _lookup_text(field["lookup"]),
+    )
+
+
+def _lookup_text(lookup: Document | None) -> str:
+    if lookup is None:
+        return ""
+    return f"{lookup['stream']}.{lookup['by']}, else {lookup['missing']}"

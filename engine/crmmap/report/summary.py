@@ -1,0 +1,240 @@
+"""How runs went, for people: a table, the accounting in words, the trouble, and what to do next."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from crmmap.errors import ExitCode
+from crmmap.events import RunReport, StreamReport
+from crmmap.report.parts import Grid, Heading, Line, Part, Tone
+from crmmap.report.wording import duration, listed, number, plural, rate
+from crmmap.values import OUTCOMES, Counts
+
+ALWAYS = ("fetched", "inserted", "updated", "unchanged", "rejected")
+"""Counts that the table shows even where all are zero."""
+MOST_REASONS = 6
+RATE = "records/s"
+TONES: Mapping[str, Tone] = {
+    "done": "good",
+    "failed": "bad",
+    "skipped": "quiet",
+    "interrupted": "warning",
+    "not begun": "quiet",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Missed:
+    """A mapping that has no report: its run raised an error, or was not begun."""
+
+    mapping: str
+    message: str
+    exit_code: ExitCode
+    status: str = "failed"
+
+
+Outcome = RunReport | Missed
+
+
+def worst(outcomes: Iterable[Outcome]) -> ExitCode:
+    """Return the exit code of several runs: the greatest, so that an interruption wins."""
+    return max((each.exit_code for each in outcomes), default=ExitCode.OK)
+
+
+def summary(outcomes: Sequence[Outcome], again: Mapping[str, str]) -> Iterator[Part]:
+    """Yield the closing summary. `again` has, by mapping, the command that resumes it."""
+    for place, outcome in enumerate(outcomes):
+        if place:
+            yield Line()
+        if isinstance(outcome, Missed):
+            yield Line(f"{outcome.mapping}: {outcome.status}", TONES[outcome.status])
+            yield Line(_indented(outcome.message))
+        else:
+            yield from _section(outcome, again.get(outcome.mapping, ""))
+    if len(outcomes) > 1:
+        yield Line()
+        yield from _together(outcomes)
+
+
+# --- one mapping ----------------------------------------------------------------------------------
+
+
+def _section(report: RunReport, again: str) -> Iterator[Part]:
+    yield _headline(report)
+    if report.dry_run:
+        yield Line(
+            "dry run: nothing was written to the store; the counts are as into an empty one.",
+            "warning",
+        )
+    yield Line()
+    yield _streams(report)
+    yield Line()
+    yield _accounting(report.counts)
+    yield from _troubles(report)
+    yield from _reasons(report)
+    yield from _outlook(report, again)
+
+
+def _headline(report: RunReport) -> Line:
+    title = f" ({report.title})" if report.title not in ("", report.mapping) else ""
+    text = f"{report.mapping}{title}: {report.status} in {duration(report.seconds)}"
+    return Line(text, TONES[report.status])
+
+
+def _streams(report: RunReport) -> Grid:
+    shown = _shown(each.counts for each in report.streams)
+    headings = (
+        *(Heading(title) for title in ("stream", "table", "status")),
+        *(Heading(title, right=True) for title in (*shown, "seconds", RATE)),
+    )
+    several = len(report.streams) > 1
+    return Grid(
+        headings=headings,
+        rows=tuple(_stream_row(each, shown) for each in report.streams),
+        total=("all", "", "", *_figures(report.counts, shown, report.seconds)) if several else None,
+        tones=tuple("plain" if each.status == "done" else TONES[each.status]
+                    for each in report.streams),
+    )  # fmt: skip
+
+
+def _stream_row(stream: StreamReport, shown: Sequence[str]) -> tuple[str, ...]:
+    status = f"{stream.status}, resumed" if stream.resumed else stream.status
+    return (stream.stream, stream.table, status, *_figures(stream.counts, shown, stream.seconds))
+
+
+def _shown(every: Iterable[Counts]) -> tuple[str, ...]:
+    """Return the counts worth a column: the usual ones, and those that are not zero everywhere."""
+    counts = tuple(every)
+    return tuple(
+        name
+        for name in ("fetched", *OUTCOMES)
+        if name in ALWAYS or any(getattr(each, name) for each in counts)
+    )
+
+
+def _figures(counts: Counts, shown: Sequence[str], seconds: float) -> tuple[str, ...]:
+    figures = (number(getattr(counts, name)) for name in shown)
+    return (*figures, f"{seconds:,.1f}", rate(counts.fetched, seconds))
+
+
+def _accounting(counts: Counts) -> Line:
+    """Return where every record went: `12 fetched = 11 inserted + 1 rejected: balanced`."""
+    if counts == Counts():
+        return Line("nothing was fetched", "quiet")
+    text = f"{number(counts.fetched)} fetched = {_sum(counts)}"
+    if counts.balanced:
+        return Line(f"{text}: balanced", "good")
+    lost = counts.fetched - sum(getattr(counts, name) for name in OUTCOMES)
+    what = f"{plural(abs(lost), 'record')} {'unaccounted for' if lost > 0 else 'counted twice'}"
+    return Line(f"{text}: NOT balanced, {what}. Please report this as a fault of crmmap", "bad")
+
+
+def _sum(counts: Counts) -> str:
+    text = ""
+    for name in OUTCOMES:
+        value = getattr(counts, name)
+        if value:
+            sign = " − " if value < 0 else " + " if text else ""
+            text += f"{sign}{number(abs(value))} {name}"
+    return text.strip() or "nothing"
+
+
+def _troubles(report: RunReport) -> Iterator[Part]:
+    """Yield the streams that did not come to their end, with what, where and what to do."""
+    troubled = [each for each in report.streams if each.status != "done"]
+    if troubled:
+        yield Line()
+    for stream in troubled:
+        message = f": {stream.message}" if stream.message else ""
+        yield Line(f"{stream.status} {stream.stream}{message}", TONES[stream.status])
+
+
+def _reasons(report: RunReport) -> Iterator[Part]:
+    counts = report.counts
+    if counts.rejected:
+        yield Line()
+        yield Line(f"{plural(counts.rejected, 'record')} rejected:", "warning")
+        yield from _top(report, {each.stream: each.reasons for each in report.streams})
+        yield from _where(report, "crmmap_rejects")
+    if counts.noted:
+        yield Line()
+        yield Line(f"{plural(counts.noted, 'cell')} noted (emptied, or kept as text):", "warning")
+        yield from _top(report, {each.stream: each.notes for each in report.streams})
+        yield from _where(report, "crmmap_notes")
+    if counts.stubbed:
+        yield Line()
+        stubs = plural(counts.stubbed, "parent row")
+        yield Line(f"{stubs} inserted with only a key, to be filled in when the parent arrives.")
+
+
+def _top(report: RunReport, tallies: Mapping[str, Mapping[str, int]]) -> Iterator[Part]:
+    several = len(report.streams) > 1
+    found = Counter[str]()
+    for stream, tally in tallies.items():
+        for reason, count in tally.items():
+            # A reason is `field: rule`, or the rule alone where the whole record is meant.
+            joint = "." if ": " in reason else ": "
+            found[f"{stream}{joint}{reason}" if several else reason] += count
+    for reason, count in found.most_common(MOST_REASONS):
+        yield Line(f"  {number(count)} × {reason}")
+    if len(found) > MOST_REASONS:
+        yield Line(f"  and {plural(len(found) - MOST_REASONS, 'rarer reason')}", "quiet")
+
+
+def _where(report: RunReport, table: str) -> Iterator[Part]:
+    if not report.dry_run:
+        query = f"SELECT * FROM {table} WHERE run_id = '{report.run_id}'"  # noqa: S608  (shown only)
+        yield Line(f"  {query}", "quiet")
+
+
+def _outlook(report: RunReport, again: str) -> Iterator[Part]:
+    yield Line()
+    if not report.dry_run:
+        yield Line(f"store {report.store}, run {report.run_id}", "quiet")
+    if again and report.status == "interrupted":
+        yield Line("What was committed stays. To go on from here:")
+        yield Line(f"  {again}", "title")
+    elif again and any(each.status == "failed" for each in report.streams):
+        yield Line("What was committed stays. Once that is put right, the same command goes on:")
+        yield Line(f"  {again}", "title")
+
+
+# --- several mappings -----------------------------------------------------------------------------
+
+
+def _together(outcomes: Sequence[Outcome]) -> Iterator[Part]:
+    reports = [each for each in outcomes if isinstance(each, RunReport)]
+    total = sum((each.counts for each in reports), Counts())
+    seconds = sum(each.seconds for each in reports)
+    yield Line(f"{plural(len(outcomes), 'mapping')}: {_statuses(outcomes)}", "title")
+    yield Line()
+    shown = _shown(each.counts for each in reports)
+    yield Grid(
+        headings=(
+            *(Heading(title) for title in ("mapping", "status")),
+            *(Heading(title, right=True) for title in (*shown, "seconds", RATE)),
+        ),
+        rows=tuple(_mapping_row(each, shown) for each in outcomes),
+        total=("all", "", *_figures(total, shown, seconds)),
+        tones=tuple("plain" if each.status == "done" else TONES[each.status]
+                    for each in outcomes),
+    )  # fmt: skip
+    yield Line()
+    yield _accounting(total)
+
+
+def _mapping_row(outcome: Outcome, shown: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(outcome, Missed):
+        return (outcome.mapping, outcome.status, *("-" for _ in shown), "-", "-")
+    return (outcome.mapping, outcome.status, *_figures(outcome.counts, shown, outcome.seconds))
+
+
+def _statuses(outcomes: Sequence[Outcome]) -> str:
+    found = Counter(each.status for each in outcomes)
+    return listed(f"{count} {status}" for status, count in found.items())
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"  {line}" for line in text.splitlines())

@@ -1,0 +1,356 @@
+"""What people and programs are told of runs and problems."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import fields, replace
+from pathlib import Path
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from crmmap.errors import ExitCode
+from crmmap.events import Event, RunReport, StreamReport
+from crmmap.report import (
+    FORMATS,
+    Grid,
+    Heading,
+    Line,
+    Missed,
+    problem_report,
+    progress_on,
+    rendered,
+    run_document,
+    summary,
+    worst,
+)
+from crmmap.report.wording import duration, printable
+from crmmap.values import OUTCOMES, Counts, Problem
+
+DONE = StreamReport(
+    stream="contacts",
+    table="crm_contacts",
+    status="done",
+    counts=Counts(fetched=1200, inserted=1100, updated=50, unchanged=38, rejected=12, noted=2),
+    seconds=8.0,
+    reasons={"phone: type": 9, "id: required": 2, "json.duplicate_key": 1},
+    notes={"email: type": 2},
+)
+REPORT = RunReport(
+    run_id="R1",
+    mapping="crm",
+    title="A CRM",
+    store="sqlite:x.db",
+    started_at="2026-01-01T00:00:00+00:00",
+    seconds=12.4,
+    streams=(DONE,),
+)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def told(*outcomes: RunReport | Missed, again: str = "crmmap run crm") -> str:
+    return rendered(summary(outcomes, {"crm": again}), io.StringIO())
+
+
+# --- the summary ----------------------------------------------------------------------------------
+
+
+def test_a_run_that_went_well_is_told_whole() -> None:
+    assert (
+        told(REPORT)
+        == """\
+crm (A CRM): done in 12.4 s
+
+stream    table         status  fetched  inserted  updated  unchanged  rejected  seconds  records/s
+---------------------------------------------------------------------------------------------------
+contacts  crm_contacts  done      1,200     1,100       50         38        12      8.0        150
+
+1,200 fetched = 1,100 inserted + 50 updated + 38 unchanged + 12 rejected: balanced
+
+12 records rejected:
+  9 × phone: type
+  2 × id: required
+  1 × json.duplicate_key
+  SELECT * FROM crmmap_rejects WHERE run_id = 'R1'
+
+2 cells noted (emptied, or kept as text):
+  2 × email: type
+  SELECT * FROM crmmap_notes WHERE run_id = 'R1'
+
+store sqlite:x.db, run R1
+"""
+    )
+
+
+def test_an_interrupted_run_says_how_to_go_on() -> None:
+    report = replace(
+        REPORT,
+        streams=(
+            replace(DONE, counts=Counts(fetched=5, inserted=7, deferred=-2), resumed=True),
+            StreamReport(stream="deals", table="deals", status="interrupted", message="go on"),
+        ),
+    )
+
+    assert (
+        told(report)
+        == """\
+crm (A CRM): interrupted in 12.4 s
+
+stream    table         status         fetched  inserted  updated  unchanged  deferred  rejected  seconds  records/s
+--------------------------------------------------------------------------------------------------------------------
+contacts  crm_contacts  done, resumed        5         7        0          0        -2         0      8.0          1
+deals     deals         interrupted          0         0        0          0         0         0      0.0          -
+all                                          5         7        0          0        -2         0     12.4          0
+
+5 fetched = 7 inserted − 2 deferred: balanced
+
+interrupted deals: go on
+
+store sqlite:x.db, run R1
+What was committed stays. To go on from here:
+  crmmap run crm
+"""  # noqa: E501
+    )
+
+
+def test_a_failed_stream_names_the_message_and_the_command() -> None:
+    failed = replace(DONE, status="failed", message="503 from /x", exit_code=ExitCode.STREAM_FAILED)
+    text = told(replace(REPORT, streams=(failed,)))
+
+    assert "failed contacts: 503 from /x" in text
+    assert text.endswith("the same command goes on:\n  crmmap run crm\n")
+
+
+def test_a_broken_account_is_shouted() -> None:
+    text = told(replace(REPORT, streams=(replace(DONE, counts=Counts(fetched=3, inserted=1)),)))
+
+    assert "3 fetched = 1 inserted: NOT balanced, 2 records unaccounted for" in text
+
+
+def test_a_dry_run_points_at_no_store() -> None:
+    text = told(replace(REPORT, dry_run=True))
+
+    assert "nothing was written" in text
+    assert "SELECT" not in text
+    assert "sqlite" not in text
+
+
+def test_several_mappings_are_summed_and_the_worst_code_wins() -> None:
+    locked = Missed(mapping="other", message="locked by x", exit_code=ExitCode.LOCKED)
+    text = told(REPORT, locked)
+
+    assert worst([REPORT, locked]) == ExitCode.LOCKED
+    assert worst([]) == ExitCode.OK
+    assert "other: failed\n  locked by x\n" in text
+    assert "2 mappings: 1 done and 1 failed" in text
+    assert text.endswith("= 1,100 inserted + 50 updated + 38 unchanged + 12 rejected: balanced\n")
+
+
+counts = st.builds(Counts, **{each.name: st.integers(-50, 10**9) for each in fields(Counts)})
+
+
+@given(counts)
+def test_the_accounting_names_every_outcome_that_is_not_zero(each: Counts) -> None:
+    assume(each != Counts())
+    text = told(replace(REPORT, streams=(replace(DONE, counts=each),)))
+    account = next(line for line in text.splitlines() if " fetched = " in line)
+
+    assert account.endswith(": balanced") == each.balanced
+    for name in OUTCOMES:
+        value = getattr(each, name)
+        assert (f"{abs(value):,} {name}" in account) == bool(value)
+
+
+# --- tables and texts -----------------------------------------------------------------------------
+
+
+def test_a_terminal_gets_the_same_words_in_colour() -> None:
+    parts = tuple(summary([REPORT], {}))
+    text = rendered(parts, Terminal())
+
+    assert "\x1b[" in text
+    for word in ("crm_contacts", "unchanged", "1,200", "balanced"):
+        assert word in text
+
+
+def test_no_text_can_move_the_cursor() -> None:
+    grid = Grid(headings=(Heading("a"),), rows=(("x\x1b[2J\u202ey",),))
+
+    for stream in (io.StringIO(), Terminal()):
+        text = rendered([grid, Line("\x1b]0;title\x07\rz")], stream)
+        assert "\x1b[2J" not in text
+        assert "\x1b]" not in text
+        assert "\r" not in text
+        assert "\u202e" not in text
+
+
+@given(st.text())
+def test_printable_text_is_printable_and_otherwise_kept(text: str) -> None:
+    shown = printable(text)
+
+    assert shown == text or any(not each.isprintable() for each in text)
+    assert all(each == "\n" or ord(each) >= 32 for each in shown)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(0.04, "0.0 s"), (59.9, "59.9 s"), (60, "1 min 00 s"), (3599.9, "1 h 00 min"),
+     (7620, "2 h 07 min")],
+)  # fmt: skip
+def test_durations(seconds: float, shown: str) -> None:
+    assert duration(seconds) == shown
+
+
+# --- JSON -----------------------------------------------------------------------------------------
+
+
+def test_the_json_report_has_every_field_and_its_numbers() -> None:
+    document = json.loads(json.dumps(run_document(REPORT)))
+
+    assert {each.name for each in fields(RunReport)} <= set(document)
+    assert {each.name for each in fields(StreamReport)} <= set(document["streams"][0])
+    assert list(document)[:2] == ["status", "exit_code"]
+    assert document["exit_code"] == 0
+    assert document["streams"][0]["counts"]["rejected"] == 12
+    assert document["balanced"] is True
+
+
+def test_a_run_without_a_report_is_told_in_json_too() -> None:
+    missed = Missed(mapping="crm", message="locked", exit_code=ExitCode.LOCKED)
+
+    assert run_document(missed) == {
+        "status": "failed", "exit_code": 5, "mapping": "crm", "message": "locked",
+    }  # fmt: skip
+
+
+# --- problems -------------------------------------------------------------------------------------
+
+PROBLEM = Problem(
+    file="a b/c.yaml", line=3, column=5, path=("streams", "x", "fields", 0),
+    message="50% wrong,\nhere: there. Write 'y'", rule="type",
+)  # fmt: skip
+
+
+def test_problems_in_text_are_one_line_each() -> None:
+    text = problem_report([PROBLEM, PROBLEM], format_="text", version="1")
+
+    assert text == 2 * ("a b/c.yaml:3:5: streams.x.fields.0: 50% wrong, here: there. Write 'y'\n")
+
+
+def test_problems_for_github() -> None:
+    assert problem_report([PROBLEM], format_="github", version="1") == (
+        "::error file=a b/c.yaml,line=3,col=5,title=crmmap%3A type::"
+        "streams.x.fields.0: 50%25 wrong,%0Ahere: there. Write 'y'\n"
+    )
+
+
+def test_problems_in_sarif() -> None:
+    absolute = replace(PROBLEM, file="/x/y z.yaml", path=(), rule="yaml.tab")
+    log = json.loads(problem_report([PROBLEM, absolute], format_="sarif", version="1.2"))
+
+    assert log["version"] == "2.1.0"
+    (run,) = log["runs"]
+    assert run["tool"]["driver"]["version"] == "1.2"
+    rules = [rule["id"] for rule in run["tool"]["driver"]["rules"]]
+    for result, problem in zip(run["results"], (PROBLEM, absolute), strict=True):
+        assert rules[result["ruleIndex"]] == result["ruleId"] == problem.rule
+        place = result["locations"][0]["physicalLocation"]
+        assert place["region"] == {"startLine": 3, "startColumn": 5}
+    uris = [each["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]
+            for each in run["results"]]  # fmt: skip
+    assert uris == ["a%20b/c.yaml", "file:///x/y%20z.yaml"]
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+def test_no_problem_is_silence_for_people_and_a_document_for_programs(format_: str) -> None:
+    text = problem_report([], format_=format_, version="1")
+
+    assert (text == "") == (format_ in ("text", "github"))
+    assert not text or json.loads(text)
+
+
+# --- progress -------------------------------------------------------------------------------------
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def batch(records: int) -> Event:
+    return Event(kind="batch", stream="s", counts=Counts(fetched=records), pages=2)
+
+
+def test_plain_progress_tells_ends_and_little_between() -> None:
+    stream, clock = io.StringIO(), Clock()
+    progress = progress_on(stream, "crm", clock=clock)
+
+    progress.observe(Event(kind="begin", stream="s"))
+    for second in range(1, 13):
+        clock.now = second
+        progress.observe(Event(kind="page", stream="s", pages=second))
+        progress.observe(batch(second * 100))
+    progress.observe(Event(kind="end", stream="s", counts=Counts(fetched=1200)))
+
+    assert stream.getvalue() == (
+        "crm.s: begins\n"
+        "crm.s: 500 records from 2 pages, 100 records/s\n"
+        "crm.s: 1,000 records from 2 pages, 100 records/s\n"
+        "crm.s: ends after 1,200 records in 12.0 s\n"
+    )
+
+
+def test_plain_progress_tells_a_first_wait_at_once() -> None:
+    stream, clock = io.StringIO(), Clock()
+    progress = progress_on(stream, "crm", clock=clock)
+
+    for _ in range(3):
+        progress.observe(Event(kind="wait", stream="", message="waiting 60 s: 429"))
+
+    assert stream.getvalue() == "crm: waiting 60 s: 429\n"
+
+
+def test_quiet_progress_tells_nothing() -> None:
+    stream = Terminal()
+    progress = progress_on(stream, "crm", quiet=True)
+    progress.observe(batch(1))
+    progress.say("x")
+    progress.close()
+
+    assert stream.getvalue() == ""
+
+
+def test_bars_tell_records_and_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    stream, clock = Terminal(), Clock()
+    progress = progress_on(stream, "crm", clock=clock)
+    try:
+        progress.observe(Event(kind="begin", stream="s"))
+        clock.now = 2.0
+        progress.observe(batch(300))
+        progress.observe(Event(kind="wait", stream="", message="waiting 60 s: 429"))
+        progress.observe(Event(kind="page", stream="s", pages=7, share=0.5))
+        progress.say("hello [bold]\x1b[2J")
+        progress.observe(Event(kind="end", stream="s", counts=Counts(fetched=300)))
+    finally:
+        progress.close()
+
+    text = stream.getvalue()
+    assert "300 records" in text
+    assert "150/s" in text
+    assert "hello [bold]\\x1b[2J" in text
+
+
+def test_progress_into_a_closed_stream_is_lost_without_a_word(tmp_path: Path) -> None:
+    with (tmp_path / "x").open("w") as stream:
+        progress = progress_on(stream, "crm")
+    progress.observe(Event(kind="begin", stream="s"))
+    progress.close()
