@@ -4,13 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 RECORDS ?= 1000
 
-.PHONY: help demo test lint format schema bench wheel clean
+.PHONY: help demo test lint format schema docs bench wheel clean
 
 help:
 	@echo "make demo     run all mappings against their own mock into .demo/crmmap.db"
 	@echo "make test     run the tests"
 	@echo "make lint     ruff and mypy"
 	@echo "make schema   print the language's JSON Schema into schemas/"
+	@echo "make docs     print the reference of the language into docs/"
 	@echo "make bench    measure speed and memory, and write bench/RESULTS.md"
 	@echo "make wheel    build the wheel into dist/"
 
@@ -41,6 +42,9 @@ lint: $(VENV)/dev-installed
 format: $(VENV)/dev-installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: schema
+	$(BIN)/python docs/reference.py > docs/language.md
 
 schema: $(VENV)/run-installed
 	$(BIN)/crmmap schema > schemas/mapping.schema.json
