@@ -19,7 +19,7 @@ FLOORS = [
     {"spec"},
     {"plan"},
     {"extract", "transform", "load"},
-    {"run", "report", "mock"},
+    {"loop", "report", "mock"},
     {"serve"},
     {"cli"},
     {"__main__", "__init__"},

@@ -18,7 +18,7 @@ from crmmap.events import RunReport
 from crmmap.extract.readers import HttpReader
 from crmmap.load import Store
 from crmmap.plan import Plan, Step, compile_plan, placeholder_settings
-from crmmap.run import Options, run
+from crmmap.loop import Options, run
 from crmmap.values import Page
 from invented import mapping, sqlite, table
 

@@ -132,3 +132,13 @@ def test_a_table_that_is_gone_says_so(load: Callable[..., Loader]) -> None:
     it.sql("DROP TABLE people")
     with pytest.raises(StoreError, match="dropped meanwhile"):
         it.upsert(PEOPLE, [("a", "n", 1)])
+
+
+def test_a_batch_of_bad_rows_is_rejected_while_the_table_is_as_wanted(
+    load: Callable[..., Loader],
+) -> None:
+    it = load(PEOPLE)
+    with_check(it)
+    written = it.upsert(PEOPLE, [(str(n), str(n), 5000) for n in range(60)])
+    assert len(written.refused) == 60
+    assert it.upsert(PEOPLE, [("a", "n", 1)]).counts.inserted == 1

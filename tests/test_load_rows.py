@@ -62,7 +62,7 @@ def test_running_twice_changes_nothing(load: Callable[..., Loader]) -> None:
 
 # --- counting ----------------------------------------------------------------------------------
 
-CELL = some.one_of(some.none(), some.sampled_from(["", "a", "ä", "A", "1:a", "-", "a "]))
+CELL = some.one_of(some.none(), some.sampled_from(["", "a", "ä", "A", "1", "1:a", "-", "a "]))
 SMALL = some.none() | some.integers(0, 3)
 BATCHES = some.lists(
     some.dictionaries(some.sampled_from("abcde"), some.tuples(CELL, SMALL)),
@@ -154,12 +154,24 @@ def test_a_composite_key_identifies_only_as_a_whole(load: Callable[..., Loader])
     assert it.upsert(target, [("a", "m", 2), ("b", "n", 2)]).counts == Counts(inserted=1, updated=1)
 
 
-def test_a_batch_larger_than_a_statement_may_have_parameters(load: Callable[..., Loader]) -> None:
+def test_a_value_that_moves_to_another_column_is_a_change(load: Callable[..., Loader]) -> None:
     it = load(PEOPLE)
-    rows = [(str(number), "n", number) for number in range(12_000)]
-    assert it.upsert(PEOPLE, rows).counts.inserted == 12_000
+    it.upsert(PEOPLE, [("a", "1", None), ("b", "", None)])
     it.next_run("run2")
-    assert it.upsert(PEOPLE, rows).counts.unchanged == 12_000
+    assert it.upsert(PEOPLE, [("a", None, 1), ("b", None, None)]).counts == Counts(updated=2)
+
+
+def test_more_values_than_a_statement_may_have_parameters(load: Callable[..., Loader]) -> None:
+    it = load(PEOPLE)
+    it.upsert(PEOPLE, [("1", "n", 69_999), ("2", "n", 70_001)])
+    values = pl.Series(range(70_000))
+    found = it.work(lambda transaction: transaction.known(PEOPLE, "count", values))
+    assert found["id"].to_list() == ["1"]
+    target = replace(PEOPLE, table="pairs", key=("id", "count"))
+    it.store.prepare([target])
+    rows = [(str(number), "n", number) for number in range(6000)]
+    assert it.upsert(target, rows).counts.inserted == 6000
+    assert it.upsert(target, rows).counts.duplicate == 6000
 
 
 def test_a_row_without_a_key_is_refused(load: Callable[..., Loader]) -> None:

@@ -43,6 +43,7 @@ def test_a_plain_walk_finds_what_jmespath_finds(text: str, document: object) -> 
     [
         ("results[]", {"results": [1, None, 2]}, [1, None, 2]),
         ("results[*]", {"results": [None]}, [None]),
+        ("results[]", {"results": [[], {}, 0]}, [[], {}, 0]),
         ("@", [{"a": 1}, None], [{"a": 1}, None]),
         ("data.items[]", {"data": {"items": [[1, 2], 3]}}, [1, 2, 3]),
         ("results[].x", {"results": [{"x": 1}, {}, {"x": 2}]}, [1, None, 2]),

@@ -16,8 +16,9 @@ StreamStatus = Literal["done", "failed", "skipped", "interrupted"]
 class Event:
     """One thing that happened in a stream: it began, read a page, wrote a batch, waits, or ended.
 
-    `counts` are the stream's so far. `share` is the part of the source that was
-    read, from 0 to 1, where that is known (a file). `message` is for people.
+    `counts` are the stream's so far; of a `page`, that page's. `share` is the
+    part of the source that was read, from 0 to 1, where that is known (a file).
+    `message` is for people.
     """
 
     kind: Literal["begin", "page", "batch", "wait", "end"]

@@ -51,10 +51,7 @@ class Reader(Protocol):
 def open_reader(
     plan: Plan, *, stop: threading.Event, clock: Clock, observe: Observe = lambda _: None
 ) -> Iterator[Reader]:
-    """Give the reader for a plan's source, and close its connections at the end.
-
-    Raises SettingError where files are the source and no stream's is named.
-    """
+    """Give the reader for a plan's source, and close its connections at the end."""
     if isinstance(plan.source, Files):
         yield FileReader(plan)
         return

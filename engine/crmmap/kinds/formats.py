@@ -21,10 +21,10 @@ class Json:
 class Csv:
     """Comma-separated text (RFC 4180) with a header row.
 
-    Every cell is text until its field types it. A byte order mark decides the encoding, whatever is declared. Blank lines
-    are skipped. A line with too few or too many cells, a stray quote or bytes
-    that the encoding does not know becomes a reject with its line number; the
-    rest of the file is read.
+    Every cell is text until its field types it. A byte order mark decides the
+    encoding, whatever is declared. Blank lines are skipped. A line with too few
+    or too many cells, a stray quote or bytes that the encoding does not know
+    becomes a reject with its line number; the rest of the file is read.
     """
 
     encoding: Annotated[str, "Text encoding, as Python names it (`utf-8`, `cp1252`)."] = "utf-8"

@@ -158,7 +158,7 @@ def open_stream(
     _check_lock(session, mapping, run_id)
     found = _cursor(session, mapping, stream)
     position = None
-    if found is not None and not found.ended and found.fingerprint == fingerprint and not fresh:
+    if found is not None and found.fingerprint == fingerprint and not fresh:
         position = found.position
     mark = Mark(
         mapping=mapping, stream=stream, run_id=run_id, batch_seq=0, position=position,

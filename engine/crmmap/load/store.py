@@ -55,8 +55,8 @@ class Store:
         engine = dialect.connect(parsed, application)
         store = cls(engine=engine, dialect=dialect, name=dialect.name(parsed), pause=pause)
         try:
-            # No transaction: opening must not wait for another's.
-            engine.raw_connection().close()
+            # Nothing is asked of it: opening must not wait for the transactions of others.
+            engine.connect().close()
         except DBAPIError as error:
             engine.dispose()
             kind = StoreUnreachable if dialect.unreachable(error) else StoreError

@@ -87,7 +87,7 @@ def _loses(version: str, own: pl.Expr) -> pl.Expr:
     older = (new < stored) | (new.is_null() & stored.is_not_null())
     # Within a run, which of two equal versions wins must not depend on their order.
     tie = new.eq_missing(stored) & own & (pl.col(HASH) <= pl.col(_STORED_HASH))
-    return older.fill_null(value=False) | tie.fill_null(value=False)
+    return older | tie
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,11 +149,15 @@ class Upsert:
 
     def _doubt(self, refused: list[tuple[int, Refusal]]) -> None:
         """Ask the schema, not the rows, once too many of them fail in the same way."""
-        last = refused[-SAME_REFUSALS:]
-        first, reason = last[0]
-        together = last[-1][0] - first == SAME_REFUSALS - 1
-        if together and all(each == reason for _, each in last):
+        if _alike(refused, SAME_REFUSALS) and not _alike(refused, SAME_REFUSALS + 1):
             self.compare()
+
+
+def _alike(refused: list[tuple[int, Refusal]], count: int) -> bool:
+    """Say whether the last `count` refusals are of neighbouring rows, for one reason."""
+    last = refused[-count:]
+    neighbours = len(last) == count and last[-1][0] - last[0][0] == count - 1
+    return neighbours and all(reason == last[0][1] for _, reason in last)
 
 
 def upsert(

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from crmmap.errors import SettingError
+from crmmap.kinds.source import Files
+from crmmap.plan.steps import Plan
 from crmmap.spec.model import Mapping as MappingSpec
 from crmmap.spec.model import Setting
+from crmmap.template import Template
 from crmmap.values import Secret
 
 
@@ -41,6 +44,20 @@ def resolve_settings(
         )
         raise SettingError(message)
     return values
+
+
+def require_files(mapping: MappingSpec, plan: Plan) -> None:
+    """Raise SettingError if the source is files and no stream has one to read."""
+    if not isinstance(plan.source, Files) or any(step.file for step in plan.steps):
+        return
+    files = [Template.parse(stream.file or "") for stream in mapping.streams.values()]
+    named = dict.fromkeys(name for file in files for name in sorted(file.settings))
+    lines = "\n".join(f"  {_describe(name, mapping.settings[name])}" for name in named)
+    message = (
+        f"{mapping.name} has no file to read. Name at least one:\n{lines}\n"
+        "Or try it without: add --mock to read invented records."
+    )
+    raise SettingError(message)
 
 
 def placeholder_settings(mapping: MappingSpec, given: Mapping[str, str]) -> dict[str, str | Secret]:

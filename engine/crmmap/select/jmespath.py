@@ -90,7 +90,10 @@ def find_records(expression: Jmespath, document: object) -> list[object]:
     left, right = tree["children"]
     if left["type"] == "flatten":
         found = _list(_search(left["children"][0], expression.text, document), expression.text)
-        found = [item for each in found for item in (each if isinstance(each, list) else [each])]
+        # An empty list among the records stays one, to be rejected, rather than vanish.
+        found = [
+            item for each in found for item in (each if each and isinstance(each, list) else [each])
+        ]
     else:
         found = _list(_search(left, expression.text, document), expression.text)
     if right["type"] == "identity":

@@ -1,0 +1,101 @@
+"""Whole runs, as a user starts them: an invented CRM over real HTTP into real databases."""
+# ruff: noqa: F811  (fixtures come by import, and are named again as parameters)
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from invented import MAPPING, table
+from stores import store_url  # noqa: F401  (a fixture)
+
+TABLES = ("shipyard_sailors", "shipyard_voyages")
+PLACES = ["load.stream_begun:2", "load.after_rows:1", "load.after_rows:3", "load.after_rejects:2",
+          "load.after_ledger:3", "load.before_commit:2", "load.before_commit:4",
+          "load.after_commit:1", "load.after_commit:3"]  # fmt: skip
+
+
+@pytest.fixture
+def shipyard(tmp_path: Path) -> Path:
+    path = tmp_path / "shipyard.yaml"
+    path.write_text(MAPPING)
+    return path
+
+
+def crmmap(
+    mapping: Path, store: str, *options: str, failpoint: str = ""
+) -> subprocess.CompletedProcess[str]:
+    command = [
+        sys.executable, "-m", "crmmap", "run", str(mapping), "--mock", "--records", "230",
+        "--dirty", "5", "--store", store, "--quiet", *options,
+    ]  # fmt: skip
+    engine = str(Path(__file__).parents[1] / "engine")
+    environment = {**os.environ, "PYTHONPATH": engine, "CRMMAP_FAILPOINT": failpoint}
+    return subprocess.run(
+        command, capture_output=True, text=True, env=environment, timeout=120, check=False
+    )
+
+
+def contents(store: str) -> dict[str, list[tuple[object, ...]]]:
+    return {name: table(store, name, order="2, 1") for name in TABLES}
+
+
+def test_a_new_source_is_yaml_alone(shipyard: Path, store_url: str) -> None:
+    done = crmmap(shipyard, store_url, "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    streams = {stream["stream"]: stream for stream in report["streams"]}
+    for stream in streams.values():
+        counts = stream["counts"]
+        assert counts["fetched"] == 230
+        assert counts["inserted"] > 200
+        assert counts["rejected"] > 0
+    for name, rows in contents(store_url).items():
+        assert len(rows) >= streams[name.removeprefix("shipyard_")]["counts"]["inserted"]
+
+
+def test_a_second_run_changes_nothing(shipyard: Path, store_url: str) -> None:
+    assert crmmap(shipyard, store_url).returncode == 0
+    before = contents(store_url)
+    again = crmmap(shipyard, store_url, "--json")
+    for stream in json.loads(again.stdout)["streams"]:
+        assert (stream["counts"]["inserted"], stream["counts"]["updated"]) == (0, 0), stream
+    assert contents(store_url) == before
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[tuple[object, ...]]]:
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    (folder / "shipyard.yaml").write_text(MAPPING)
+    store = f"sqlite:///{folder / 'store.db'}"
+    assert crmmap(folder / "shipyard.yaml", store).returncode == 0
+    return contents(store)
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_killed_run_is_finished_by_the_next(
+    shipyard: Path, tmp_path: Path, place: str, uninterrupted: dict[str, list[tuple[object, ...]]]
+) -> None:
+    store = f"sqlite:///{tmp_path / 'store.db'}"
+    killed = crmmap(shipyard, store, failpoint=place)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    done = crmmap(shipyard, store)
+    assert done.returncode == 0, done.stderr
+    assert contents(store) == uninterrupted
+    for row in table(store, "crmmap_batches"):
+        assert row  # the CHECK on this table has refused any batch that does not add up
+
+
+def test_a_killed_run_is_finished_on_a_server_too(shipyard: Path, store_url: str) -> None:
+    crmmap(shipyard, store_url, failpoint="load.before_commit:3")
+    done = crmmap(shipyard, store_url)
+    assert done.returncode == 0, done.stderr
+    before = contents(store_url)
+    assert crmmap(shipyard, store_url, "--full").returncode == 0
+    assert contents(store_url) == before
