@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from typing import Final, ParamSpec, TypeVar
 
 T = TypeVar("T")
@@ -28,7 +28,7 @@ async def threaded(items: Iterator[T]) -> AsyncIterator[T]:
         yield item
 
 
-async def ahead(items: AsyncIterator[T], *, depth: int) -> AsyncIterator[T]:
+async def ahead(items: AsyncIterator[T], *, depth: int) -> AsyncGenerator[T]:
     """Yield the items, of which up to `depth` are made before they are asked for.
 
     What `items` raises is raised here after the items made before it.
@@ -51,3 +51,4 @@ async def ahead(items: AsyncIterator[T], *, depth: int) -> AsyncIterator[T]:
         await filling
     finally:
         filling.cancel()
+        await asyncio.gather(filling, return_exceptions=True)

@@ -12,8 +12,9 @@ import asyncio
 import json
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from time import monotonic
@@ -224,13 +225,17 @@ async def _load_all(work: _Run, step: Step, progress: _Progress) -> None:
         fresh=work.options.fresh or work.options.limit is not None,
     )
     progress.mark = mark = await in_thread(begin)
-    pages = ahead(_pages(work, step, mark.position), depth=2)
-    async for batch in ahead(_batches(work, step, pages), depth=1):
-        mark, tally = await in_thread(work.store.commit, mark, partial(_load, step, batch))
-        _note(progress, mark, batch, tally)
-        work.observe(
-            Event(kind="batch", stream=step.name, counts=progress.counts, pages=progress.pages)
-        )
+    # Closed here and now, whatever happens: nobody must go on reading for a stream that failed.
+    async with (
+        aclosing(ahead(_pages(work, step, mark.position), depth=2)) as pages,
+        aclosing(ahead(_batches(step, pages), depth=1)) as batches,
+    ):
+        async for batch in batches:
+            mark, tally = await in_thread(work.store.commit, mark, partial(_load, step, batch))
+            _note(progress, mark, batch, tally)
+            work.observe(
+                Event(kind="batch", stream=step.name, counts=progress.counts, pages=progress.pages)
+            )
 
 
 def _note(progress: _Progress, mark: Mark, batch: Batch, tally: Tally) -> None:
@@ -251,7 +256,7 @@ def _by_rule(rejects: pl.DataFrame) -> Iterator[str]:
             yield f"{reason['field']}: {reason['rule']}" if reason["field"] else reason["rule"]
 
 
-async def _pages(work: _Run, step: Step, position: str | None) -> AsyncIterator[Page]:
+async def _pages(work: _Run, step: Step, position: str | None) -> AsyncGenerator[Page]:
     """Read pages until the source, the limit or the user ends it."""
     left = work.options.limit
     async for page in threaded(work.reader.pages(step, position)):
@@ -287,7 +292,7 @@ def _cut(page: Page, left: int) -> Page:
     )
 
 
-async def _batches(work: _Run, step: Step, pages: AsyncIterator[Page]) -> AsyncIterator[Batch]:
+async def _batches(step: Step, pages: AsyncIterator[Page]) -> AsyncGenerator[Batch]:
     """Gather pages until there are enough records for a batch; what was read is never dropped."""
     gathered: list[Page] = []
     trouble: CrmmapError | None = None
