@@ -1,17 +1,34 @@
-"""Every type, clean step and check, by its case file: given text → value, or refused."""
+"""Every kind has its case file; here run those of types, clean steps and checks.
 
+Given text → value, or refused. The files of the other families are run in `test_kinds_sources`.
+"""
+
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
+from typing import get_args, get_type_hints
 
 import polars as pl
 import pytest
 import yaml
 
+from crmmap import kinds
+from crmmap.kinds.auth import AUTH
 from crmmap.kinds.checks import CHECKS, rule_name
 from crmmap.kinds.clean import CLEAN
+from crmmap.kinds.formats import FORMATS
+from crmmap.kinds.pagination import PAGINATION
+from crmmap.kinds.retry import Retry
+from crmmap.kinds.source import SOURCES
 from crmmap.kinds.types import TYPES
 
 CASES = Path(__file__).parent / "cases"
-FAMILIES = {"types": TYPES, "clean": CLEAN, "checks": CHECKS}
+# Retry is no table of kinds; its word is how the waits grow.
+GROWTHS = dict.fromkeys(get_args(get_type_hints(Retry)["backoff"]), Retry)
+FAMILIES = {
+    "types": TYPES, "clean": CLEAN, "checks": CHECKS, "auth": AUTH, "pagination": PAGINATION,
+    "formats": FORMATS, "source": SOURCES, "retry": GROWTHS,
+}  # fmt: skip
 
 
 def cases(family):
@@ -80,6 +97,22 @@ def test_every_kind_has_a_case_file_and_a_docstring(family, word):
     assert (CASES / family / f"{word}.yaml").is_file()
     assert kind.__doc__
     assert not kind.__doc__.startswith(f"{kind.__name__}("), "only dataclass's own docstring"
+
+
+def tables_of_kinds():
+    for module in iter_modules(kinds.__path__, "crmmap.kinds."):
+        for name, value in vars(import_module(module.name)).items():
+            if name.isupper() and isinstance(value, dict) and all_kinds(value):
+                yield pytest.param(value, id=f"{module.name}.{name}")
+
+
+def all_kinds(table):
+    return bool(table) and all(isinstance(kind, type) for kind in table.values())
+
+
+@pytest.mark.parametrize("table", [*tables_of_kinds()])
+def test_every_table_of_kinds_is_a_family_here(table):
+    assert any(table is family for family in FAMILIES.values())
 
 
 @pytest.mark.parametrize("family", FAMILIES)

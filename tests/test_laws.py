@@ -94,6 +94,9 @@ class Listed:
     def parse(self, step: Step, raws: list[str]) -> Page:
         return HttpReader.parse(self, step, raws)  # type: ignore[arg-type]
 
+    def close(self) -> None:
+        pass
+
 
 def plan() -> Plan:
     spec = mapping(MAPPING)

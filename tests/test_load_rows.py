@@ -200,4 +200,4 @@ def test_records_wait_until_they_are_settled(load: Callable[..., Loader]) -> Non
     assert it.store.deferred("m", "s").equals(waiting.sort("key"))
     assert it.store.deferred("m", "other").is_empty()
     assert it.work(lambda transaction: transaction.settle("s", pl.Series(["a", "zz"]))) == 1
-    assert it.work(lambda transaction: transaction.deferred("s"))["key"].to_list() == ["b"]
+    assert it.store.deferred("m", "s")["key"].to_list() == ["b"]

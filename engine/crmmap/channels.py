@@ -39,7 +39,9 @@ async def ahead(items: AsyncIterator[T], *, depth: int) -> AsyncGenerator[T]:
         try:
             async for item in items:
                 await channel.put(item)
-        except Exception:
+        except asyncio.CancelledError:
+            raise
+        except BaseException:  # also a panic of polars', which is no `Exception`
             await channel.put(END)
             raise
         await channel.put(END)

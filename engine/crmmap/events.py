@@ -38,7 +38,8 @@ class StreamReport:
 
     `reasons` counts refusals by `field: rule`; `notes` counts emptied cells the
     same way; `exit_code` is that of the error, if one stopped it. `resumed` says
-    that reading went on where an interrupted run had stopped.
+    that reading went on where an interrupted run had stopped. `waiting` is how many
+    records wait in the store for a parent. `error` is what stopped the stream.
     """
 
     stream: str
@@ -53,6 +54,8 @@ class StreamReport:
     exit_code: ExitCode = ExitCode.OK
     reasons: Mapping[str, int] = field(default_factory=dict)
     notes: Mapping[str, int] = field(default_factory=dict)
+    waiting: int = 0
+    error: BaseException | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -202,23 +202,48 @@ def cut_raw(text: str) -> str:
     return f"{text[:RAW_LIMIT]}… cut: {len(text)} characters, sha256 {digest}"
 
 
+@dataclass(frozen=True, slots=True)
+class _Written:
+    text: str
+
+
 def as_json(value: object, *, ascii_only: bool = True) -> str:
     """Return compact JSON in which numbers keep their digits; surrogates and NUL are escaped.
 
-    Python's own writer would put `Decimal` in quotes; and it knows nothing of
-    values that JSON can't say, which are written by their `str`, unquoted.
+    Python's own writer would put `Decimal` in quotes, knows nothing of values
+    that JSON can't say (written here by their `str`, unquoted), and gives up
+    on nesting that its reader still takes; so this one does not recurse.
     """
-    if isinstance(value, dict):
-        pairs = (
-            f"{as_json(str(key), ascii_only=ascii_only)}:{as_json(each, ascii_only=ascii_only)}"
-            for key, each in value.items()
-        )
-        return "{" + ",".join(pairs) + "}"
-    if isinstance(value, list | tuple):
-        return "[" + ",".join(as_json(each, ascii_only=ascii_only) for each in value) + "]"
-    if value is None or isinstance(value, str | bool):
-        return json.dumps(value, ensure_ascii=ascii_only)
-    return str(value)
+    written: list[str] = []
+    pending: list[object] = [value]
+    while pending:
+        each = pending.pop()
+        if isinstance(each, _Written):
+            written.append(each.text)
+        elif isinstance(each, dict):
+            pending.append(_Written("}"))
+            parts = [
+                (json.dumps(str(name), ensure_ascii=ascii_only) + ":", item)
+                for name, item in each.items()
+            ]
+            _push(pending, parts)
+            pending.append(_Written("{"))
+        elif isinstance(each, list | tuple):
+            pending.append(_Written("]"))
+            _push(pending, [("", item) for item in each])
+            pending.append(_Written("["))
+        elif each is None or isinstance(each, str | bool):
+            written.append(json.dumps(each, ensure_ascii=ascii_only))
+        else:
+            written.append(str(each))
+    return "".join(written)
+
+
+def _push(pending: list[object], parts: Sequence[tuple[str, object]]) -> None:
+    """Put the parts of a container on the pile, the first on top, with what stands before each."""
+    for index in range(len(parts) - 1, -1, -1):
+        before, item = parts[index]
+        pending += (item, _Written(("," if index else "") + before))
 
 
 PAGE = "#page"
@@ -312,7 +337,7 @@ class Batch:
     """The rows and rejects made from some pages; every record of them is in one of the parts.
 
     `rows` has the target's columns, typed, plus `#page`, `#index`, `#at` and
-    `#key` (the key as one text), and no two rows with the same key.
+    `#key` (the key as one text); a key may be there several times.
     `raw(page, index)` gives a row's whole raw record. `position` is the last page's.
     """
 
@@ -320,7 +345,6 @@ class Batch:
     rejects: pl.DataFrame
     notes: pl.DataFrame
     fetched: int
-    duplicate: int
     filtered: int
     pages: int
     position: str | None

@@ -15,8 +15,8 @@ from crmmap.cli.once import new_options, run_once
 from crmmap.cli.stopping import stopping
 from crmmap.cli.stores import store_url, temporary_store
 from crmmap.cli.surroundings import Surroundings
-from crmmap.errors import ExitCode
-from crmmap.events import Event, RunReport
+from crmmap.errors import CrmmapError, ExitCode
+from crmmap.events import Event, RunReport, StreamReport
 from crmmap.loop import Options
 from crmmap.plan import Plan
 from crmmap.report import (
@@ -153,11 +153,18 @@ def _cleaned(report: RunReport, session: _Session) -> RunReport:
     """Return the report without secrets, and without the name of a store that is thrown away."""
     clean = session.surroundings.clean
     streams = tuple(
-        replace(each, message=clean(each.message)) if each.message else each
+        replace(each, message=clean(_message(each, session))) if each.message else each
         for each in report.streams
     )
     store = "temporary (dry run)" if report.dry_run else report.store
     return replace(report, streams=streams, store=store)
+
+
+def _message(stream: StreamReport, session: _Session) -> str:
+    """Return a stream's message; of a fault of ours, with the file that holds its traceback."""
+    if stream.error is None or isinstance(stream.error, CrmmapError):
+        return stream.message
+    return told(stream.error, session.surroundings)[0]
 
 
 def _text(outcomes: Sequence[Outcome], jobs: Sequence[Job], order: RunOrder) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from datetime import datetime
+from time import monotonic
 from typing import TypeVar
 
 from crmmap.errors import Interrupted, SourceError, SourceUnreachable
@@ -25,6 +26,9 @@ from crmmap.extract.transport import NETWORK_ERRORS, DeadlinePassed, Transport
 from crmmap.kinds.source import Http
 from crmmap.redact import Redactor, secrets_in
 from crmmap.values import Request, Response
+
+GLANCE = 0.2
+"""Seconds after which a wait looks up, whether the client was closed."""
 
 EXCERPT = 300
 """Characters of an error's body that its message shows."""
@@ -104,7 +108,14 @@ class Client:
     def _wait(self, wait: Wait) -> None:
         if wait.seconds > 0:
             self._observe(wait)
-            self._stop.wait(wait.seconds)
+            self._pause(wait.seconds)
+
+    def _pause(self, seconds: float) -> None:
+        """Wait, but no longer than until somebody stops the run or closes the client."""
+        end = monotonic() + seconds
+        while not self._closed and (left := end - monotonic()) > 0:
+            if self._stop.wait(min(left, GLANCE)):
+                return
 
     def _attempt(
         self, request: Request, decode: Callable[[Response], Decoded], *, plain: bool

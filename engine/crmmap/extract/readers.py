@@ -46,6 +46,10 @@ class Reader(Protocol):
         """Return raw records, as `Page.raw` gave them, as a page again."""
         ...
 
+    def close(self) -> None:
+        """End what is still under way; a request that somebody waits for is cut."""
+        ...
+
 
 @contextmanager
 def open_reader(
@@ -90,6 +94,9 @@ class HttpReader:
     def parse(self, step: Step, raws: list[str]) -> Page:
         return Page(number=1, records=[read_json(raw) for raw in raws])
 
+    def close(self) -> None:
+        self.client.close()
+
 
 @dataclass(frozen=True, slots=True)
 class FileReader:
@@ -112,6 +119,9 @@ class FileReader:
         records = [json.loads(raw) for raw in raws]
         names = dict.fromkeys(name for record in records for name in record)
         return Page(number=1, records=pl.DataFrame(records, schema=dict.fromkeys(names, pl.String)))
+
+    def close(self) -> None:
+        """Do nothing: a file is open only while a page of it is read."""
 
     def _file(self, step: Step) -> CsvFile:
         form = self.plan.source.format

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from hashlib import sha256
@@ -12,13 +13,16 @@ from crmmap.extract.client import Client
 from crmmap.extract.decode import decode_json
 from crmmap.extract.request import first_request
 from crmmap.plan import Plan, Step
-from crmmap.select.document import Document, ambiguous
+from crmmap.select.document import Document, Unsuited, ambiguous
 from crmmap.select.jmespath import find_records
 from crmmap.values import Page, Reason, Refusal, Request, Response, as_json
 
 MAX_PAGES = 100_000
 MAX_EMPTY = 50
 NOT_AN_OBJECT = Reason(field=None, rule="json.record", message="the record is not an object")
+UNSUITED = Reason(
+    field=None, rule="json.unsuited", message="`records` does not suit the types in the record"
+)
 DUPLICATE_KEY = Reason(
     field=None, rule="json.duplicate_key", message="an object in the record has the same key twice"
 )
@@ -32,24 +36,27 @@ def read_responses(plan: Plan, step: Step, client: Client, position: str | None)
     """
     first = first_request(plan, step)
     request, number = _resumed(first, position)
+    secrets = {secret.reveal() for secret in plan.secrets}
     seen: set[bytes] = set()
     empty = 0
     while True:
         _refuse_circle(request, seen, number)
         try:
-            response, document = client.read(request, decode_json)
+            page = _page(step, number, *client.read(request, decode_json))
         except SourceError as error:
-            if position is None or number == 1 or type(error) is not SourceError:
+            if position is None or type(error) is not SourceError:
                 raise
             # A token kept from an interrupted run may have expired: read from the start.
             position, (request, number) = None, _resumed(first, None)
+            seen.clear()
             continue
         position = None
-        page = _page(step, number, response, document)
         empty = 0 if page.fetched else empty + 1
         following = _following(step, request, page)
         number += 1
-        yield replace(page, position=_position(following, number, first))
+        kept = _position(following, number, first, secrets)
+        # What the next request was made from is not kept alive with the records.
+        yield replace(page, position=kept, document=None, headers={})
         if following is None:
             return
         if empty >= MAX_EMPTY or number > MAX_PAGES:
@@ -71,7 +78,7 @@ def _page(step: Step, number: int, response: Response, document: Document) -> Pa
             records.append(record)
             places.append(at)
         else:
-            refused.append(Refusal(at=at, raw=as_json(record), reasons=(reason,)))
+            refused.append(Refusal(at=at, raw=as_json(_original(record)), reasons=(reason,)))
     return Page(
         number=number,
         records=records,
@@ -89,17 +96,26 @@ def _records(step: Step, response: Response, document: Document) -> list[object]
     try:
         return find_records(step.records, document.value)
     except ValueError as error:
-        found = document.value
-        keys = (
-            f"; the answer has {', '.join(map(repr, list(found)[:8]))}"
-            if isinstance(found, dict)
-            else ""
-        )
+        keys = _names(document.value)
         message = f"records: {error} in the answer of {response.url}{keys}"
         raise SourceError(message) from None
 
 
+def _original(record: object) -> object:
+    return record.record if isinstance(record, Unsuited) else record
+
+
+def _names(document: object) -> str:
+    """Name what an answer has instead; only what looks like names, for keys may be data too."""
+    if not isinstance(document, dict):
+        return ""
+    names = [repr(name) for name in document if re.fullmatch(r"[A-Za-z_]\w{0,40}", name)]
+    return f"; the answer has {', '.join(names[:8])}" if names else ""
+
+
 def _unfit(record: object, document: Document) -> Reason | None:
+    if isinstance(record, Unsuited):
+        return UNSUITED
     if not isinstance(record, dict):
         return NOT_AN_OBJECT
     return DUPLICATE_KEY if document.has_ambiguous and ambiguous(record) else None
@@ -126,13 +142,19 @@ def _refuse_circle(request: Request, seen: set[bytes], number: int) -> None:
     seen.add(digest)
 
 
-def _position(following: Request | None, number: int, first: Request) -> str | None:
-    """Return where reading goes on: what of the next request the mapping does not say itself."""
+def _position(
+    following: Request | None, number: int, first: Request, secrets: set[str]
+) -> str | None:
+    """Return where reading goes on: what of the next request the mapping does not say itself.
+
+    A key that the source echoes in its links is left out: signing puts it there again.
+    """
     if following is None:
         return None
+    params = [pair for pair in following.params if pair[1] not in secrets]
     # The usual address is left out, so that the position outlives a change of host.
     url = None if following.url == first.url else following.url
-    return json.dumps({"page": number, "url": url, "params": following.params})
+    return json.dumps({"page": number, "url": url, "params": params})
 
 
 def _resumed(first: Request, position: str | None) -> tuple[Request, int]:

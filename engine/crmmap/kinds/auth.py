@@ -52,6 +52,15 @@ class ApiKey:
         Literal["header", "query"], "Where the keys go. A header is the safer place."
     ] = "header"
 
+    def __post_init__(self) -> None:
+        names = [name.lower() if self.into == "header" else name for name in self.keys]
+        if not names or "" in names:
+            message = '`keys` names no key. Write `keys: {NAME: "{{ settings.KEY }}"}`'
+            raise ValueError(message)
+        if len({*names}) < len(names):
+            message = "`keys` names a header twice: capitals make no difference in them"
+            raise ValueError(message)
+
     def flow(self, request: Request) -> Generator[Request, Response, None]:
         for name, key in self.keys.items():
             if self.into == "header":

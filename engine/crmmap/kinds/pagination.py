@@ -11,13 +11,22 @@ it would send. The mock is built on it, so a kind describes both ends at once.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Protocol
-from urllib.parse import parse_qsl, urljoin, urlsplit
+from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
 
 from crmmap.declare import Limits
 from crmmap.values import Expression, Page, Request
+
+LINK = re.compile(r'<([^<>]*)>((?:[^",<]|"(?:[^"\\]|\\.)*(?:"|$))*)')
+"""A target, which may hold commas, and its attributes up to the comma; quotes may hold any."""
+ATTRIBUTE = re.compile(r';\s*([^\s=;,"]+)\s*=\s*("(?:[^"\\]|\\.)*(?:"|$)|[^\s;,"]*)')
+UNREADABLE = "the link to the next page is empty, or not an address that can be read"
+DIGITS = re.compile("[0-9]{1,18}")
+
+PLACE = "from_record"
+"""Query parameter of the links that `Link.answer` makes: hardly one of the source's own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +83,7 @@ class Token:
         return request.with_param(self.param, str(token))
 
     def answer(self, request: Request, total: int, size: int) -> Answer:
-        start = _number(dict(request.params).get(self.param, ""))
+        start = min(_number(dict(request.params).get(self.param, "")), total)
         stop = min(start + size, total)
         token = str(stop) if stop < total else None
         return Answer(start=start, stop=stop, document={self.token.text: token})
@@ -87,36 +96,51 @@ class Link:
     rel: Annotated[str, "The relation that marks the next page."] = "next"
     header: Annotated[str, "The header's name."] = "Link"
 
-    def next(self, request: Request, page: Page) -> Request | None:
-        target = self._target(page.headers.get(self.header.lower(), ""))
-        if target is None:
-            return None
-        parts = urlsplit(urljoin(request.url, target))
-        address = parts._replace(query="", fragment="").geturl()
-        params = tuple(parse_qsl(parts.query, keep_blank_values=True))
-        return Request(
-            method=request.method, url=address, params=params,
-            headers=request.headers, body=request.body, safe=request.safe,
-        )  # fmt: skip
+    def __post_init__(self) -> None:
+        # Neither would ever be found, and every stream would end after its first page.
+        if len(self.rel.split()) != 1 or not self.header.strip():
+            message = "`rel` must be one word, and `header` a header's name"
+            raise ValueError(message)
 
-    def _target(self, header: str) -> str | None:
-        for match in re.finditer(r"<([^<>]*)>([^<]*)", header):
-            for relation in re.findall(r';\s*rel\s*=\s*"?([^";,]+)"?', match[2], re.IGNORECASE):
-                if self.rel.lower() in relation.lower().split():
-                    return match[1]
-        return None
+    def next(self, request: Request, page: Page) -> Request | None:
+        header = page.headers.get(self.header.lower(), "")
+        target = next((target for target, rels in _links(header) if self.rel.lower() in rels), None)
+        return None if target is None else _followed(request, target)
 
     def answer(self, request: Request, total: int, size: int) -> Answer:
-        start = _number(dict(request.params).get("from", ""))
+        start = min(_number(dict(request.params).get(PLACE, "")), total)
         stop = min(start + size, total)
         if stop >= total:
             return Answer(start=start, stop=stop)
-        target = f'<{request.url}?from={stop}>; rel="{self.rel}"'
+        query = urlencode(request.with_param(PLACE, str(stop)).params)
+        target = f'<{request.url}?{query}>; rel="{self.rel}"'
         return Answer(start=start, stop=stop, headers={self.header: target})
 
 
+def _links(header: str) -> Iterator[tuple[str, list[str]]]:
+    """Yield each link's target and its relations, in lower case."""
+    for target, attributes in LINK.findall(header):
+        found = ATTRIBUTE.findall(attributes)
+        # A link has one `rel`: RFC 8288 has us ignore all but the first.
+        rel = next((value for name, value in found if name.lower() == "rel"), "")
+        yield target, rel.strip("\"'").lower().split()
+
+
+def _followed(request: Request, target: str) -> Request:
+    """Return the request for a link's target, which is taken from where `request` was sent."""
+    try:
+        parts = urlsplit(urljoin(request.url, target))
+        params = parse_qsl(parts.query, keep_blank_values=True, errors="strict")
+    except ValueError:
+        raise ValueError(UNREADABLE) from None  # Python's own message may quote the address
+    if not target.strip():
+        raise ValueError(UNREADABLE)
+    address = parts._replace(query="", fragment="").geturl()
+    return replace(request, url=address, params=tuple(params))
+
+
 def _number(text: str) -> int:
-    return int(text) if text.isdecimal() else 0
+    return int(text) if DIGITS.fullmatch(text) else 0
 
 
 PAGINATION: dict[str, type] = {"none": Single, "token": Token, "link": Link}

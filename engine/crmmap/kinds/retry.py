@@ -24,11 +24,15 @@ class Retry:
         408, 425, 429, 500, 502, 503, 504,
     )  # fmt: skip
     backoff: Annotated[Literal["exponential", "constant"], "How waits grow."] = "exponential"
-    base: Annotated[float, "Seconds: the first wait's upper bound.", Limits(0.0)] = 1.0
-    longest: Annotated[float, "Seconds: no single backoff wait is longer.", Limits(0.0)] = 60.0
+    base: Annotated[float, "Seconds: the first wait's upper bound.", Limits(0.0, 86_400.0)] = 1.0
+    longest: Annotated[
+        float, "Seconds: no single backoff wait is longer.", Limits(0.0, 86_400.0)
+    ] = 60.0
     honour: Annotated[str, "Header in which the source says how long to wait."] = "Retry-After"
     max_wait: Annotated[
-        float, "Seconds: asked to wait longer, the run ends and can be resumed.", Limits(0.0)
+        float,
+        "Seconds: asked to wait longer, the run ends and can be resumed.",
+        Limits(0.0, 86_400.0),
     ] = 600.0
 
     def waits(self) -> Iterator[float]:
@@ -36,7 +40,7 @@ class Retry:
         if self.backoff == "exponential":
             bounds = backoff.expo(base=2, factor=self.base, max_value=self.longest)
         else:
-            bounds = backoff.constant(interval=[self.base] * self.attempts)
+            bounds = backoff.constant(interval=[min(self.base, self.longest)] * self.attempts)
         next(bounds)  # backoff's generators are primed with one empty value
         for _ in range(self.attempts - 1):
             yield backoff.full_jitter(float(next(bounds)))

@@ -11,16 +11,20 @@ from crmmap.kinds.auth import AUTH, Auth, NoAuth
 from crmmap.kinds.formats import FORMATS, Csv, Json
 from crmmap.kinds.retry import Retry
 
+DAY = 86_400.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeouts:
     """Bounds on one request, in seconds."""
 
-    connect: Annotated[float, "To open the connection.", Limits(minimum=0.1)] = 10.0
-    read: Annotated[float, "Between two pieces of the answer.", Limits(minimum=0.1)] = 60.0
-    total: Annotated[float, "For the whole answer, however it trickles.", Limits(minimum=0.1)] = (
-        300.0
-    )
+    connect: Annotated[float, "To open the connection.", Limits(minimum=0.1, maximum=DAY)] = 10.0
+    read: Annotated[
+        float, "Between two pieces of the answer.", Limits(minimum=0.1, maximum=DAY)
+    ] = 60.0
+    total: Annotated[
+        float, "For the whole answer, however it trickles.", Limits(minimum=0.1, maximum=DAY)
+    ] = 300.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

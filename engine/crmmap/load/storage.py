@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from hashlib import blake2b
 from typing import Any
 
 import polars as pl
@@ -58,19 +57,3 @@ def _as_text(column: Column, compiler: Compiler) -> bool:
 
 def _as_number(column: Column, compiler: Compiler) -> bool:
     return column.type.dtype == pl.Boolean and _stored(column, compiler) == "INTEGER"
-
-
-def row_hashes(rows: pl.DataFrame, columns: Iterable[Column]) -> pl.Series:
-    """Return a 64 bit digest of each row's values (Int64).
-
-    Each cell's canonical text stands after its length, a null as `-`: no two
-    different rows are written alike.
-    """
-    parts = []
-    for column in columns:
-        text = column.type.show(pl.col(column.name))
-        length = text.str.len_bytes().cast(pl.String)
-        parts.append(pl.concat_str(length, pl.lit(":"), text).fill_null("-"))
-    texts = rows.select(pl.concat_str(parts).alias("text"))["text"]
-    digests = [blake2b(text.encode(), digest_size=8).digest() for text in texts]
-    return pl.Series(digests, dtype=pl.Binary).bin.reinterpret(dtype=pl.Int64, endianness="little")

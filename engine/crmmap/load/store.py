@@ -174,7 +174,7 @@ class Store:
         )
 
     def deferred(self, mapping: str, stream: str) -> pl.DataFrame:
-        """Return a stream's waiting records: `key`, `field` and `raw`, ordered by key."""
+        """Return a stream's waiting records in order of arrival: `key`, `field` and `raw`."""
         return self._transact(lambda session: waiting(session, mapping, stream))
 
     # --- batches ----------------------------------------------------------------------------

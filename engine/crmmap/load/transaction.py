@@ -90,7 +90,7 @@ class Transaction:
         return write(self.session, statement, [(*row, *audit) for row in cells])
 
     def defer(self, stream: str, waiting: pl.DataFrame) -> int:
-        """Keep records that wait for a parent; return how many did not wait already.
+        """Keep records that wait for a parent; return how many this run did not keep already.
 
         `waiting` has the text columns `key`, `field` and `raw`. Different
         versions of one record wait side by side, in the order of their arrival.
@@ -102,7 +102,7 @@ class Transaction:
             for key, field, raw in waiting.select("key", "field", "raw").iter_rows()
         }
         there = select_in(
-            self.session, ledger.DEFERRED.name, wanted=among, among=among, rows=[*rows]
+            self.session, ledger.DEFERRED.name, wanted=["run_id"], among=among, rows=[*rows]
         )
         columns = (*among, "field", "raw", "run_id", "since", "place")
         statement = insert_statement(
@@ -111,22 +111,21 @@ class Transaction:
         audit = (self.mark.run_id, self.session.moment)
         cells = [(*key, *row, *audit, place) for place, (key, row) in enumerate(rows.items())]
         write_all(self.session, statement, cells)
-        return len(rows) - len(there)
-
-    def deferred(self, stream: str) -> pl.DataFrame:
-        """Return the stream's waiting records in order of arrival: `key`, `field` and `raw`."""
-        return waiting(self.session, self.mark.mapping, stream)
+        return len(rows) - there.count((self.mark.run_id,))
 
     def settle(self, stream: str, keys: pl.Series) -> int:
-        """Let the records with these keys no longer wait; return how many did."""
+        """Let records with these keys no longer wait; return how many of them this run kept."""
         table = self.session.quote(ledger.DEFERRED.name)
         mark = self.session.dialect.placeholder
-        owner = (self.mark.mapping, stream)
         statement = (
             f"DELETE FROM {table} WHERE mapping = {mark} AND stream = {mark} AND key = {mark}"  # noqa: S608  (the name is ours, values are parameters)
         )
+        owner = (self.mark.mapping, stream)
         asked = keys.drop_nulls().unique(maintain_order=True)
-        return write(self.session, statement, [(*owner, key) for key in asked])
+        ours = [(*owner, key, self.mark.run_id) for key in asked]
+        settled = write(self.session, f"{statement} AND run_id = {mark}", ours)
+        write(self.session, statement, [(*owner, key) for key in asked])
+        return settled
 
 
 def waiting(session: Session, mapping: str, stream: str) -> pl.DataFrame:

@@ -11,11 +11,11 @@ from sqlalchemy.exc import DBAPIError
 from crmmap.errors import StoreError
 from crmmap.load.dialects import Refusal
 from crmmap.load.statements import Row, Session, insert_statement, select_in, write_all
-from crmmap.load.storage import from_driver, row_hashes, to_driver
+from crmmap.load.storage import from_driver, to_driver
 from crmmap.load.tables import AUDIT, ROW_HASH, RUN_ID
 from crmmap.plan import Target
+from crmmap.plan.content import HASH, content_hashes
 
-HASH = "#hash"
 OUTCOME = "#outcome"
 WRITING = ("inserted", "updated")
 
@@ -35,7 +35,7 @@ def judged(session: Session, target: Target, rows: pl.DataFrame, run_id: str) ->
     this run already, or older than the stored version). Row counts of drivers
     can't tell them apart: an upsert that changes nothing counts like one that does.
     """
-    hashed = rows.with_columns(row_hashes(rows, target.columns).alias(HASH))
+    hashed = rows.with_columns(content_hashes(rows, target.columns))
     stored = _stored(session, target, rows)
     joined = hashed.join(stored, on=list(target.key), how="left", maintain_order="left")
     return joined.with_columns(_outcome(target, run_id).alias(OUTCOME)).select(

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import reduce
-from hashlib import sha256
+from hashlib import scrypt, sha256
 
 import polars as pl
 
 from crmmap.kinds.checks import Check, rule_name
 from crmmap.kinds.source import Files
 from crmmap.kinds.types import Type
-from crmmap.plan.order import ordered, parents_of
+from crmmap.plan.order import parents_of
 from crmmap.plan.rendering import Settings, render_declared, render_text, shown
 from crmmap.plan.steps import (
     Column,
@@ -25,7 +26,14 @@ from crmmap.plan.steps import (
     Target,
 )
 from crmmap.select.column import ColumnSelector
-from crmmap.select.jmespath import Cell, Jmespath, JmespathSelector, compile_expression, names_under
+from crmmap.select.jmespath import (
+    Cell,
+    Jmespath,
+    JmespathSelector,
+    compile_expression,
+    leaves,
+    names_under,
+)
 from crmmap.spec.model import Defaults, Field, Latest, Stream
 from crmmap.spec.model import Mapping as MappingSpec
 from crmmap.values import Secret
@@ -44,9 +52,15 @@ def compile_plan(mapping: MappingSpec, settings: Settings) -> Plan:
         name: {field: render_declared(each.type, settings) for field, each in stream.fields.items()}
         for name, stream in mapping.streams.items()
     }
-    targets = {name: _target(mapping, name, types) for name in mapping.streams}
+    whole = _Whole(
+        mapping=mapping,
+        settings=settings,
+        types=types,
+        targets={name: _target(mapping, name, types) for name in mapping.streams},
+        account=_account(settings),
+    )
     steps = tuple(
-        _step(mapping, name, types[name], targets, settings) for name in ordered(mapping.streams)
+        _step(whole, name, parents) for name, parents in parents_of(mapping.streams).items()
     )
     return Plan(
         mapping=mapping.name,
@@ -56,6 +70,17 @@ def compile_plan(mapping: MappingSpec, settings: Settings) -> Plan:
         values=shown(settings),
         secrets=tuple(each for each in settings.values() if isinstance(each, Secret)),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Whole:
+    """What the steps of one plan are compiled from."""
+
+    mapping: MappingSpec
+    settings: Settings
+    types: Mapping[str, Mapping[str, Type]]
+    targets: Mapping[str, Target]
+    account: str
 
 
 def _target(mapping: MappingSpec, name: str, types: Mapping[str, Mapping[str, Type]]) -> Target:
@@ -102,37 +127,31 @@ def _searched(mapping: MappingSpec, name: str) -> tuple[str, ...]:
     return tuple(sorted(by for by in found if (by,) != key))
 
 
-def _step(
-    mapping: MappingSpec,
-    name: str,
-    types: Mapping[str, Type],
-    targets: Mapping[str, Target],
-    settings: Settings,
-) -> Step:
-    stream = mapping.streams[name]
+def _step(whole: _Whole, name: str, parents: tuple[str, ...]) -> Step:
+    mapping, stream, types = whole.mapping, whole.mapping.streams[name], whole.types[name]
     files = isinstance(mapping.source, Files)
     expressions = {} if files else _expressions(stream)
     return Step(
         name=name,
-        target=targets[name],
+        target=whole.targets[name],
         selector=_selector(stream, types, expressions),
         fields=tuple(
             _field(field, each, types[field], mapping.defaults, key=field in stream.table.key)
             for field, each in stream.fields.items()
         ),
-        lookups=_lookups(stream, targets),
+        lookups=_lookups(stream, whole.targets),
         filters=tuple(
             Filter(field=field, rules=_rules(checks, field))
             for field, checks in stream.where.items()
         ),
-        parents=parents_of(name, stream),
+        parents=parents,
         batch=mapping.defaults.batch,
-        fingerprint=_fingerprint(mapping, stream, settings),
+        fingerprint=_fingerprint(whole, stream),
         request=stream.request,
         records=None if files else compile_expression(stream.records),
         pagination=None if files else stream.pagination,
         selected=_selected(expressions),
-        file=None if stream.file is None else render_text(stream.file, settings),
+        file=None if stream.file is None else render_text(stream.file, whole.settings),
         headers=tuple(each.from_ for each in stream.fields.values()) if files else (),
         optional=frozenset(
             index for index, each in enumerate(stream.fields.values()) if each.optional
@@ -205,14 +224,24 @@ def _lookups(stream: Stream, targets: Mapping[str, Target]) -> tuple[LookupPlan,
 
 
 def _selected(expressions: Mapping[str, tuple[Jmespath, ...]]) -> dict[str, tuple[str, ...]]:
-    from crmmap.select.jmespath import leaves
-
     every = [each for several in expressions.values() for each in several]
     objects = {str(leaf[0]) for each in every for leaf in leaves(each) if len(leaf) > 1}
     return {name: names_under(every, name) for name in sorted(objects)}
 
 
-def _fingerprint(mapping: MappingSpec, stream: Stream, settings: Settings) -> str:
-    """Return a digest of what a position in the stream depends on, without any secret."""
-    said = repr((mapping.source, stream, mapping.defaults, sorted(shown(settings).items())))
+def _fingerprint(whole: _Whole, stream: Stream) -> str:
+    """Return a digest of what a position in the stream depends on."""
+    mapping, values = whole.mapping, sorted(shown(whole.settings).items())
+    said = repr((mapping.source, stream, mapping.defaults, values, whole.account))
     return sha256(said.encode()).hexdigest()[:32]
+
+
+def _account(settings: Settings) -> str:
+    """Return what tells one account's secrets from another's, and nothing else about them.
+
+    A position is worth nothing with another account's key. Made slowly and cut to
+    32 bits, so that no secret can be found by trying, even from the stored fingerprint.
+    """
+    hidden = [each.reveal() for each in settings.values() if isinstance(each, Secret)]
+    said = "\0".join(hidden).encode()
+    return scrypt(said, salt=b"crmmap account", n=2**12, r=8, p=1, dklen=4).hex() if said else ""

@@ -7,24 +7,44 @@ from graphlib import TopologicalSorter
 
 from crmmap.spec.model import Stream
 
+Parents = dict[str, tuple[str, ...]]
 
-def parents_of(name: str, stream: Stream) -> tuple[str, ...]:
-    """Return the streams that must end before this one starts; those waited for need not."""
+
+def parents_of(streams: Mapping[str, Stream]) -> Parents:
+    """Return the streams that must end before each one starts, in the order to run them in.
+
+    A stream that waits for a parent's rows runs after it too, unless that would
+    close a circle: then the rows wait instead. Lint has refused other circles.
+    """
+    place = {name: index for index, name in enumerate(streams)}
+    hard = {name: _looked_up(name, each, waiting=False) for name, each in streams.items()}
+    parents = {name: list(found) for name, found in hard.items()}
+    for name, each in streams.items():
+        for soft in _looked_up(name, each, waiting=True):
+            if soft not in parents[name] and not _reaches(parents, soft, name):
+                parents[name].append(soft)
+    ordered = {name: sorted(found, key=place.__getitem__) for name, found in parents.items()}
+    return {name: tuple(ordered[name]) for name in TopologicalSorter(ordered).static_order()}
+
+
+def _looked_up(name: str, stream: Stream, *, waiting: bool) -> tuple[str, ...]:
     found = (
         each.lookup.stream
         for each in stream.fields.values()
-        if each.lookup is not None and each.lookup.missing != "wait"
+        if each.lookup is not None and (each.lookup.missing == "wait") == waiting
     )
     return tuple(dict.fromkeys(parent for parent in found if parent != name))
 
 
-def ordered(streams: Mapping[str, Stream]) -> tuple[str, ...]:
-    """Return the names of the streams, each after its parents. Lint has refused cycles."""
-    place = {name: index for index, name in enumerate(streams)}
-    sorter = TopologicalSorter(
-        {
-            name: sorted(parents_of(name, each), key=place.__getitem__)
-            for name, each in streams.items()
-        }
-    )
-    return tuple(sorter.static_order())
+def _reaches(parents: Mapping[str, list[str]], start: str, end: str) -> bool:
+    """Say whether `end` is among the parents of `start`, and theirs."""
+    seen: set[str] = set()
+    pending = [start]
+    while pending:
+        name = pending.pop()
+        if name == end:
+            return True
+        if name not in seen:
+            seen.add(name)
+            pending += parents[name]
+    return False

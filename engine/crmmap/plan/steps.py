@@ -87,11 +87,6 @@ class LookupPlan:
     missing: Missing
     required: bool
 
-    @property
-    def own(self) -> bool:
-        """Whether the value looked up is itself the parent's key."""
-        return self.by == self.parent.key[0]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:

@@ -30,7 +30,9 @@ def _counts(report: RunReport | StreamReport) -> Document:
 
 
 def _fields(value: RunReport | StreamReport) -> Document:
-    return {each.name: plain(getattr(value, each.name)) for each in fields(value)}
+    # An exception is for the program that runs us; its message is there already.
+    names = [each.name for each in fields(value) if each.name != "error"]
+    return {name: plain(getattr(value, name)) for name in names}
 
 
 def plain(value: object) -> object:

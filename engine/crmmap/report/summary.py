@@ -167,6 +167,11 @@ def _reasons(report: RunReport) -> Iterator[Part]:
         yield Line()
         stubs = plural(counts.stubbed, "parent row")
         yield Line(f"{stubs} inserted with only a key, to be filled in when the parent arrives.")
+    for stream in report.streams:
+        if stream.waiting:
+            wait = plural(stream.waiting, "record")
+            text = f"{wait} of {stream.stream} in crmmap_deferred, until a parent arrives."
+            yield Line(text, "warning")
 
 
 def _top(report: RunReport, tallies: Mapping[str, Mapping[str, int]]) -> Iterator[Part]:

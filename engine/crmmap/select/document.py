@@ -37,6 +37,13 @@ class NotANumber:
 
 
 @dataclass(frozen=True, slots=True)
+class Unsuited:
+    """One of several records, from which the expression could not make what it makes of others."""
+
+    record: object
+
+
+@dataclass(frozen=True, slots=True)
 class Document:
     """A decoded answer. Without `has_ambiguous`, no search for an `Ambiguous` is needed."""
 

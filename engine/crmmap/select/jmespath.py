@@ -7,6 +7,7 @@ beside it behind the same `select`; both must give the same cells.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -18,13 +19,17 @@ import polars as pl
 from jmespath.exceptions import JMESPathError, LexerError, ParseError
 from jmespath.visitor import TreeInterpreter
 
-from crmmap.select.document import NotANumber
+from crmmap.select.document import NotANumber, Unsuited
 from crmmap.values import AT, INDEX, PAGE, Page, RawFrame, as_json, fault_column
 
 LONGEST = 2000
 UNSUITED = (JMESPathError, TypeError, ArithmeticError, RecursionError)
 """What the interpreter raises over a document's types; jmespath compares text with a number
 by Python's own rules, hence TypeError."""
+
+NUL = re.compile("\x00")
+ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+"""NUL as JSON text has it; the backslash before it must not be an escaped one itself."""
 
 Tree = dict[str, Any]
 """jmespath's own syntax tree: `{"type": …, "children": […], "value": …}`."""
@@ -80,25 +85,36 @@ def _names(tree: Tree) -> tuple[str, ...] | None:
 def find_records(expression: Jmespath, document: object) -> list[object]:
     """Return the records that the expression selects, nulls included.
 
-    A JMESPath projection (`results[]`) drops nulls, and records would be lost
-    without a trace; so the outermost projection is walked here, item by item.
+    A JMESPath projection (`results[]`, `by_id.*`) drops nulls, and records would
+    be lost without a trace; so the outermost projection is walked here, item by
+    item. An item that the rest of the expression does not suit is `Unsuited`.
     Raises ValueError where there is no list.
     """
-    tree = expression.tree
-    if tree["type"] != "projection":
-        return _list(expression.find(document), expression.text)
+    tree, text = expression.tree, expression.text
+    if tree["type"] not in ("projection", "value_projection"):
+        return _list(expression.find(document), text)
     left, right = tree["children"]
     if left["type"] == "flatten":
-        found = _list(_search(left["children"][0], expression.text, document), expression.text)
-        # An empty list among the records stays one, to be rejected, rather than vanish.
-        found = [
-            item for each in found for item in (each if each and isinstance(each, list) else [each])
-        ]
+        found = _flattened(_list(_search(left["children"][0], text, document), text))
     else:
-        found = _list(_search(left, expression.text, document), expression.text)
-    if right["type"] == "identity":
-        return found
-    return [_search(right, expression.text, item) for item in found]
+        under = _search(left, text, document)
+        values = tree["type"] == "value_projection" and isinstance(under, dict)
+        found = list(under.values()) if values and isinstance(under, dict) else _list(under, text)
+    return found if right["type"] == "identity" else [_made(right, text, each) for each in found]
+
+
+def _flattened(found: list[object]) -> list[object]:
+    # An empty list among the records stays one, to be rejected, rather than vanish.
+    return [
+        item for each in found for item in (each if each and isinstance(each, list) else [each])
+    ]
+
+
+def _made(tree: Tree, text: str, item: object) -> object:
+    try:
+        return _search(tree, text, item)
+    except ValueError:
+        return Unsuited(item)
 
 
 def _list(found: object, text: str) -> list[object]:
@@ -231,9 +247,9 @@ def _first(cell: Cell, record: object) -> tuple[str | None, str | None]:
 def text_of(value: object, accepts: frozenset[str]) -> tuple[str | None, str | None]:
     """Return a JSON value's text as the raw frame holds it, or the rule that it breaks."""
     if "container" in accepts:
-        return _storable(as_json(value, ascii_only=False), nul="\\u0000")
+        return _storable(as_json(value, ascii_only=False), nul=ESCAPED_NUL)
     if isinstance(value, str):
-        return _storable(value, nul="\x00")
+        return _storable(value, nul=NUL)
     if isinstance(value, bool):
         return (str(value).lower(), None) if "boolean" in accepts else (None, "json.boolean")
     if isinstance(value, dict | list):
@@ -249,8 +265,8 @@ def _number(value: object, accepts: frozenset[str]) -> tuple[str | None, str | N
     return (format(value, "f") if isinstance(value, Decimal) else str(value)), None
 
 
-def _storable(text: str, nul: str) -> tuple[str | None, str | None]:
-    if nul in text:
+def _storable(text: str, nul: re.Pattern[str]) -> tuple[str | None, str | None]:
+    if nul.search(text):
         return None, "text.nul"
     if not text.isascii():
         try:

@@ -95,6 +95,10 @@ def _stream(mapping: MappingSpec, name: str, stream: Stream) -> Iterator[Fault]:
         message = "holds no field. A stream needs those of its key at least"
         yield Fault(path=(*path, "fields"), rule="fields.empty", message=message)
         return
+    for field in stream.fields:
+        if field.casefold().startswith(f"_{RESERVED}"):
+            message = f"begins with '_{RESERVED}', which is kept for our columns. Take another name"
+            yield Fault(path=(*path, "fields", field), rule="field.reserved", message=message)
     yield from _keys(stream, path)
     yield from _named_fields(stream, path)
 

@@ -3,7 +3,8 @@
 Every record that comes in goes out in exactly one part of the batch.
 """
 
+from crmmap.transform.dedupe import dedupe
 from crmmap.transform.lookups import Resolved, resolve
 from crmmap.transform.rescue import apply_safely as apply
 
-__all__ = ["Resolved", "apply", "resolve"]
+__all__ = ["Resolved", "apply", "dedupe", "resolve"]

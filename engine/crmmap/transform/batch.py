@@ -9,7 +9,6 @@ import polars as pl
 
 from crmmap.plan import FieldPlan, Step
 from crmmap.transform.cells import SELECTION, judge, rules_of, text_column, verdict_column
-from crmmap.transform.dedupe import dedupe
 from crmmap.values import (
     AT,
     INDEX,
@@ -36,13 +35,11 @@ def apply(step: Step, pages: Sequence[Page]) -> Batch:
     filtered = judged.filter(FILTERED)
     rejected = judged.filter(~pl.col(FILTERED) & pl.col(REJECTED))
     kept = judged.filter(~pl.col(FILTERED) & ~pl.col(REJECTED))
-    rows = dedupe(kept.select(*step.target.names, PAGE, INDEX, AT, KEY), step.target)
     return Batch(
-        rows=rows,
+        rows=kept.select(*step.target.names, PAGE, INDEX, AT, KEY),
         rejects=pl.concat([_refused(pages), _rejects(rejected, step, read)]),
         notes=_notes(kept, step),
         fetched=sum(page.fetched for page in pages),
-        duplicate=len(kept) - len(rows),
         filtered=len(filtered),
         pages=len(pages),
         position=pages[-1].position,
@@ -83,7 +80,7 @@ def _rejecting(step: Step, judged: pl.DataFrame) -> list[tuple[FieldPlan, str]]:
 
 
 def key_text(step: Step) -> pl.Expr:
-    """Return a row's key as one text: its parts joined by a comma; null where a part is."""
+    """Return a row's key as one text, null where a part is null; parts are joined by a comma."""
     parts = [
         step.target.column(name).type.show(pl.col(name))
         for name in step.target.key
@@ -91,7 +88,11 @@ def key_text(step: Step) -> pl.Expr:
     ]
     if len(parts) < len(step.target.key):  # a part that is looked up is known by its text
         parts = [pl.col(text_column(name)) for name in step.target.key]
-    return pl.concat_str(parts, separator=",")
+    if len(parts) == 1:
+        return parts[0]
+    # Escaped, so that no two different keys give one text.
+    escaped = [part.str.replace_all(r"([\\,])", r"\$1") for part in parts]
+    return pl.concat_str(escaped, separator=",")
 
 
 def _own_type(step: Step, name: str) -> bool:

@@ -35,67 +35,74 @@ class Resolved:
 
 
 def resolve(step: Step, batch: Batch, known: Known) -> Resolved:
-    """Resolve every lookup of the step for the batch's rows."""
+    """Resolve every lookup of the step for the batch's rows.
+
+    A row that is lost can't be the parent of another, so losing is repeated
+    until it costs no more rows; only then are keys replaced and stubs named.
+    """
+    stored = {lookup.field: _stored(lookup, batch.rows, known) for lookup in step.lookups}
     rows = batch.rows
-    stubs: list[tuple[Target, pl.Series]] = []
     lost: list[tuple[LookupPlan, pl.DataFrame]] = []
+    while True:
+        before = len(rows)
+        for lookup in step.lookups:
+            if lookup.missing in ("reject", "wait") or (lookup.required and not _stubbed(lookup)):
+                marked = _marked(rows, lookup, _found(step, lookup, stored, rows))
+                lost.append((lookup, marked.filter(LOST)))
+                rows = marked.filter(~pl.col(LOST)).drop(PARENT, LOST)
+        if len(rows) == before:
+            break
+    stubs: list[tuple[Target, pl.Series]] = []
+    final = {lookup.field: _found(step, lookup, stored, rows) for lookup in step.lookups}
     for lookup in step.lookups:
-        marked = _marked(rows, lookup, _stored(lookup, rows, known))
-        if lookup.stream == step.name:
-            marked = _marked_by_own(marked, lookup)
-        missing = marked.filter(LOST)
-        if lookup.missing == "stub":
-            stubs.append((lookup.parent, missing[lookup.field].unique()))
-        elif lookup.missing in ("reject", "wait") or lookup.required:
-            lost.append((lookup, missing))
-            marked = marked.filter(~pl.col(LOST))
-        else:
-            empty = pl.when(~pl.col(LOST)).then(pl.col(lookup.field))
-            marked = marked.with_columns(empty.alias(lookup.field))
+        marked = _marked(rows, lookup, final[lookup.field])
+        if _stubbed(lookup):
+            stubs.append((lookup.parent, marked.filter(LOST)[lookup.field].unique()))
         rows = _replaced(marked, lookup)
     return _sorted_out(rows, lost, tuple(each for each in stubs if len(each[1])), batch)
+
+
+def _stubbed(lookup: LookupPlan) -> bool:
+    return lookup.missing == "stub"
 
 
 def _stored(lookup: LookupPlan, rows: pl.DataFrame, known: Known) -> pl.DataFrame:
     """Return the pairs (value compared, parent's key) that the store has for the rows' values."""
     values = rows[lookup.field].drop_nulls().unique()
-    return known(lookup.parent, lookup.by, values).select(
+    return _pairs(known(lookup.parent, lookup.by, values), lookup)
+
+
+def _pairs(parents: pl.DataFrame, lookup: LookupPlan) -> pl.DataFrame:
+    return parents.select(
         pl.col(lookup.by).alias(BY), pl.col(lookup.parent.key[0]).alias(PARENT)
-    )
+    ).drop_nulls()
+
+
+def _found(
+    step: Step, lookup: LookupPlan, stored: dict[str, pl.DataFrame], rows: pl.DataFrame
+) -> pl.DataFrame:
+    """Return the pairs that the store has, and for a self-reference those of the rows themselves.
+
+    Where several parents have the value, the one with the least key is taken: any rule
+    will do, so long as it is always the same one.
+    """
+    found = stored[lookup.field]
+    if lookup.stream == step.name:
+        found = pl.concat([found, _pairs(rows, lookup)])
+    return found.sort(BY, PARENT).unique(BY, keep="first", maintain_order=True)
 
 
 def _marked(rows: pl.DataFrame, lookup: LookupPlan, found: pl.DataFrame) -> pl.DataFrame:
     """Add the parent's key, and whether the row names a parent that is not there."""
-    unique = found.unique(BY, keep="first", maintain_order=True)
-    joined = rows.join(unique, left_on=lookup.field, right_on=BY, how="left", maintain_order="left")
+    joined = rows.join(found, left_on=lookup.field, right_on=BY, how="left", maintain_order="left")
     lost = pl.col(PARENT).is_null() & pl.col(lookup.field).is_not_null()
     return joined.with_columns(lost.alias(LOST))
 
 
-def _marked_by_own(marked: pl.DataFrame, lookup: LookupPlan) -> pl.DataFrame:
-    """Let the rows of this very batch be parents too, but only those that are not lost themselves.
-
-    Losing a row may lose those that name it, hence the repetition; rows that
-    name each other are parents of each other.
-    """
-    stored = marked.filter(~pl.col(LOST) & pl.col(PARENT).is_not_null())
-    pairs = stored.select(pl.col(lookup.field).alias(BY), PARENT)
-    plain, remaining = marked.drop(PARENT, LOST), len(marked) + 1
-    alive = plain
-    while len(alive) < remaining:
-        remaining = len(alive)
-        own = alive.select(
-            pl.col(lookup.by).alias(BY), pl.col(lookup.parent.key[0]).alias(PARENT)
-        ).drop_nulls()
-        result = _marked(plain, lookup, pl.concat([pairs, own]))
-        alive = result.filter(~pl.col(LOST)).drop(PARENT, LOST)
-    return result
-
-
 def _replaced(marked: pl.DataFrame, lookup: LookupPlan) -> pl.DataFrame:
-    if not lookup.own:
-        marked = marked.with_columns(pl.col(PARENT).alias(lookup.field))
-    return marked.drop(PARENT, LOST)
+    """Put the parent's key in the place of the value; a stub's key is the value itself."""
+    key = pl.col(lookup.field) if _stubbed(lookup) else pl.col(PARENT)
+    return marked.with_columns(key.alias(lookup.field)).drop(PARENT, LOST)
 
 
 def _sorted_out(

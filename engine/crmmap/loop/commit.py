@@ -1,0 +1,85 @@
+"""What a batch does within its transaction: look up, choose, write, hold back, and tally."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import polars as pl
+
+from crmmap.load import Tally, Transaction
+from crmmap.loop.work import waits
+from crmmap.plan import Step
+from crmmap.transform import Resolved, dedupe, resolve
+from crmmap.values import AT, INDEX, KEY, PAGE, REJECT_SCHEMA, Batch, cut_raw
+
+
+def load(step: Step, batch: Batch, transaction: Transaction) -> Tally:
+    """Write one batch; the tally says where each of its records went.
+
+    Which of several records with one key is kept is decided after the lookups,
+    so that it does not depend on where one batch ends and the next begins.
+    """
+    resolved = resolve(step, batch, transaction.known)
+    rows = dedupe(resolved.rows, step.target)
+    stubbed = sum(transaction.stub(parent, keys) for parent, keys in resolved.stubs)
+    written = transaction.upsert(step.target, rows)
+    kept = rows.join(written.refused.select(PAGE, INDEX), on=[PAGE, INDEX], how="anti")
+    held = _hold_back(step, kept, resolved, transaction)
+    rejects = pl.concat([batch.rejects, resolved.rejects, _refused(written.refused, batch.raw)])
+    notes = batch.notes.join(resolved.waiting.select("key"), on="key", how="anti", nulls_equal=True)
+    counts = replace(
+        written.counts,
+        fetched=batch.fetched,
+        duplicate=written.counts.duplicate + len(resolved.rows) - len(rows) + held.superseded
+        + held.repeated,
+        filtered=batch.filtered,
+        deferred=held.waiting - held.superseded,
+        rejected=len(rejects),
+        noted=len(notes),
+        stubbed=stubbed,
+    )  # fmt: skip
+    return Tally(
+        counts=counts,
+        rejects=rejects,
+        notes=notes,
+        pages=batch.pages,
+        position=batch.position,
+        ended=batch.position is None,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """Of a batch: records that wait now, that this run had held back already, that wait no more."""
+
+    waiting: int = 0
+    repeated: int = 0
+    superseded: int = 0
+
+
+def _hold_back(
+    step: Step, kept: pl.DataFrame, resolved: Resolved, transaction: Transaction
+) -> Held:
+    """Keep what waits for a parent; drop what a row just written supersedes.
+
+    Where versions decide, nothing is dropped here: which record is newest shows when
+    those that wait are tried again.
+    """
+    if not waits(step):
+        return Held()
+    superseded = 0
+    if step.target.version is None:
+        superseded = transaction.settle(step.name, kept[KEY])
+    waiting = transaction.defer(step.name, resolved.waiting)
+    repeated = len(resolved.waiting) - waiting
+    return Held(waiting=waiting, repeated=repeated, superseded=superseded)
+
+
+def _refused(refused: pl.DataFrame, raw: Callable[[int, int], str]) -> pl.DataFrame:
+    """Return rows that the database refused as rejects, with their raw records."""
+    rows = [
+        (row[PAGE], row[AT], row[KEY], row["reasons"], cut_raw(raw(row[PAGE], row[INDEX])))
+        for row in refused.iter_rows(named=True)
+    ]
+    return pl.DataFrame(rows, schema=REJECT_SCHEMA, orient="row")

@@ -1,0 +1,122 @@
+"""A run: streams side by side as their lookups allow, then the rows that wait, then the report.
+
+asyncio outside, threads inside: blocking work (requests, polars, drivers) runs
+in worker threads. Only what two streams share is here; one stream is in `stream`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from hashlib import sha256
+from time import monotonic
+
+from crmmap.channels import in_thread
+from crmmap.errors import CrmmapError, StoreError, StoreLocked
+from crmmap.events import Observe, RunReport, StreamReport
+from crmmap.extract import Reader
+from crmmap.load import Store
+from crmmap.loop.stream import run_stream
+from crmmap.loop.waiting import settle_waiting
+from crmmap.loop.work import Options, Work
+from crmmap.plan import Plan
+
+HEARTBEAT = 20.0
+"""Seconds between two renewals of the lock; a third of its lease."""
+
+
+def run(
+    plan: Plan,
+    store: Store,
+    reader: Reader,
+    *,
+    options: Options,
+    stop: threading.Event,
+    observe: Observe = lambda _: None,
+) -> RunReport:
+    """Run a plan into a store and report. A stream that fails does not end its siblings.
+
+    Setting `stop` finishes the batch in flight, commits it, and reports the run
+    as interrupted. Raises StoreError where the store can't take the plan's
+    tables, and StoreLocked where another run of the mapping is under way.
+    """
+    return asyncio.run(_run(Work(plan, store, reader, options, stop, observe)))
+
+
+async def _run(work: Work) -> RunReport:
+    began = monotonic()
+    loop = asyncio.get_running_loop()
+    # A stream may hold a thread for its fetch, one for its next batch and one for its commit.
+    loop.set_default_executor(ThreadPoolExecutor(3 * len(work.steps) + 2))
+    await in_thread(_begin, work)
+    status = "failed"
+    heart = asyncio.create_task(_beat(work))
+    try:
+        streams = await in_thread(settle_waiting, work, await _run_streams(work))
+        report = _report(work, streams, monotonic() - began)
+        status = report.status
+        return report
+    finally:
+        heart.cancel()
+        # Nobody must wait for a request that a failed stream has left behind.
+        work.reader.close()
+        # The closing time is cosmetic: the next run repairs it.
+        with suppress(CrmmapError):
+            await in_thread(partial(work.store.end_run, work.options.run_id, status=status))
+
+
+async def _run_streams(work: Work) -> list[StreamReport]:
+    loop = asyncio.get_running_loop()
+    work.reports = {step.name: loop.create_future() for step in work.steps}
+    async with asyncio.TaskGroup() as group:
+        for step in work.steps:
+            group.create_task(run_stream(work, step))
+    return [report.result() for report in work.reports.values()]
+
+
+def _begin(work: Work) -> None:
+    """Take the lock first, so that no other run finds its tables changed under it."""
+    work.store.prepare([])
+    work.store.begin_run(
+        mapping=work.plan.mapping,
+        run_id=work.options.run_id,
+        owner=work.options.owner,
+        fingerprint=_fingerprint(work.plan),
+    )
+    try:
+        work.store.prepare([step.target for step in work.plan.steps])
+    except CrmmapError:
+        work.store.end_run(work.options.run_id, status="failed")
+        raise
+
+
+def _fingerprint(plan: Plan) -> str:
+    return sha256("".join(step.fingerprint for step in plan.steps).encode()).hexdigest()[:32]
+
+
+async def _beat(work: Work) -> None:
+    """Keep the lock. A beat that fails is tried again; a lock that is lost ends the run."""
+    while True:
+        await asyncio.sleep(HEARTBEAT)
+        try:
+            await in_thread(work.store.heartbeat, work.options.run_id)
+        except StoreLocked:
+            work.stop.set()
+        except StoreError:
+            continue
+
+
+def _report(work: Work, streams: tuple[StreamReport, ...], seconds: float) -> RunReport:
+    return RunReport(
+        run_id=work.options.run_id,
+        mapping=work.plan.mapping,
+        title=work.plan.title,
+        store=work.store.name,
+        started_at=work.options.started_at,
+        seconds=seconds,
+        streams=streams,
+        dry_run=work.options.dry_run,
+    )

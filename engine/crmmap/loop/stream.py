@@ -1,0 +1,204 @@
+"""One stream: pages are fetched ahead of the batch being made, batches ahead of the one written.
+
+The channels between are bounded, so that memory does not grow with the source.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
+from time import monotonic
+
+from crmmap.channels import ahead, in_thread, threaded
+from crmmap.errors import CrmmapError, ExitCode, Interrupted
+from crmmap.events import Event, StreamReport, StreamStatus
+from crmmap.load import Mark, Tally
+from crmmap.loop.commit import load
+from crmmap.loop.work import Work, by_rule
+from crmmap.plan import Step
+from crmmap.transform import apply
+from crmmap.values import NOTHING, Batch, Counts, Page
+
+GO_ON = "run it again to go on from here"
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a stream has come; owned by the one task that runs it."""
+
+    step: Step
+    began: float = field(default_factory=monotonic)
+    mark: Mark | None = None
+    counts: Counts = NOTHING
+    pages: int = 0
+    batches: int = 0
+    ended: bool = False
+    reasons: Counter[str] = field(default_factory=Counter)
+    notes: Counter[str] = field(default_factory=Counter)
+
+    def add(self, mark: Mark, tally: Tally) -> None:
+        """Take in a batch that was committed."""
+        self.mark = mark
+        self.counts += tally.counts
+        self.pages += tally.pages
+        self.batches += 1
+        self.ended = tally.ended
+        self.reasons.update(by_rule(tally.rejects))
+        names = tally.notes.select("field", "rule").iter_rows()
+        self.notes.update(f"{name}: {rule}" for name, rule in names)
+
+    def report(
+        self, status: StreamStatus, message: str = "", error: BaseException | None = None
+    ) -> StreamReport:
+        code = error.exit_code if isinstance(error, CrmmapError) else ExitCode.STREAM_FAILED
+        return StreamReport(
+            stream=self.step.name,
+            table=self.step.target.table,
+            status=status,
+            counts=self.counts,
+            pages=self.pages,
+            batches=self.batches,
+            seconds=monotonic() - self.began,
+            message=message,
+            resumed=self.mark is not None and self.mark.resumed,
+            exit_code=ExitCode.OK if error is None else code,
+            error=error,
+            reasons=dict(self.reasons),
+            notes=dict(self.notes),
+        )
+
+
+async def run_stream(work: Work, step: Step) -> None:
+    """Run one stream once its parents have ended, and publish its report whatever happens."""
+    progress = Progress(step=step)
+    report = await _why_not(work, progress)
+    if report is None:
+        progress.began = monotonic()
+        work.tell(Event(kind="begin", stream=step.name))
+        report = await _outcome(work, progress)
+    work.tell(Event(kind="end", stream=step.name, counts=report.counts, message=report.message))
+    work.reports[step.name].set_result(report)
+
+
+async def _why_not(work: Work, progress: Progress) -> StreamReport | None:
+    """Return the report of a stream that can't run: no file, stopped, or a parent failed."""
+    step = progress.step
+    for parent in step.parents:
+        if parent not in work.reports:
+            continue
+        report = await work.reports[parent]
+        if report.status == "interrupted":
+            return progress.report("interrupted", f"not begun: {parent} was interrupted")
+        if report.exit_code != ExitCode.OK:  # failed, or skipped because its own parent failed
+            cause = CrmmapError(f"its parent {parent} failed")
+            return progress.report("skipped", str(cause), cause)
+    absent = work.reader.absent(step)
+    if absent is not None:
+        return progress.report("skipped", absent)
+    return progress.report("interrupted", "not begun") if work.stop.is_set() else None
+
+
+async def _outcome(work: Work, progress: Progress) -> StreamReport:
+    try:
+        await _load_all(work, progress)
+        done = progress.ended
+        report = progress.report("done") if done else progress.report("interrupted", GO_ON)
+    except Interrupted:
+        report = progress.report("interrupted", GO_ON)
+    except CrmmapError as error:
+        report = progress.report("failed", str(error), error)
+    except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # noqa: BLE001  (a fault of ours, or a panic of polars', which
+        # is no `Exception`: it must cost this stream, not its siblings and their reports)
+        message = f"failed unexpectedly ({type(error).__name__}); this is a fault of crmmap"
+        report = progress.report("failed", message, error)
+    if progress.mark is not None and report.status != "done":
+        with suppress(CrmmapError):  # cosmetic: what matters was committed with the batches
+            await in_thread(
+                partial(
+                    work.store.end_stream, run_id=work.options.run_id,
+                    stream=progress.step.name, status=report.status,
+                )
+            )  # fmt: skip
+    return report
+
+
+async def _load_all(work: Work, progress: Progress) -> None:
+    step = progress.step
+    begin = partial(
+        work.store.begin_stream,
+        mapping=work.plan.mapping,
+        run_id=work.options.run_id,
+        stream=step.name,
+        fingerprint=step.fingerprint,
+        fresh=work.options.fresh or work.options.limit is not None,
+    )
+    progress.mark = mark = await in_thread(begin)
+    # Closed here and now, whatever happens: nobody must go on reading for a stream that failed.
+    async with (
+        aclosing(ahead(_pages(work, step, mark.position), depth=2)) as pages,
+        aclosing(ahead(_batches(step, pages), depth=1)) as batches,
+    ):
+        async for batch in batches:
+            mark, tally = await in_thread(work.store.commit, mark, partial(load, step, batch))
+            del batch  # its pages, while the next is waited for
+            progress.add(mark, tally)
+            work.tell(
+                Event(kind="batch", stream=step.name, counts=progress.counts, pages=progress.pages)
+            )
+
+
+async def _pages(work: Work, step: Step, position: str | None) -> AsyncGenerator[Page]:
+    """Read pages until the source, the limit or the user ends it."""
+    left = work.options.limit
+    async for page in threaded(work.reader.pages(step, position)):
+        work.tell(
+            Event(
+                kind="page", stream=step.name, pages=page.number,
+                share=work.reader.share(step, page), counts=Counts(fetched=page.fetched),
+            )
+        )  # fmt: skip
+        if left is not None and page.fetched >= left:
+            yield _cut(page, left)
+            return
+        yield page
+        left = None if left is None else left - page.fetched
+        if work.stop.is_set():
+            return
+
+
+def _cut(page: Page, left: int) -> Page:
+    """Return the page with its first `left` records, as the last page of a limited run."""
+    kept = page.records[:left]
+    return replace(
+        page,
+        records=kept,
+        refused=page.refused[: left - len(kept)],
+        position=None,
+        lines=None if page.lines is None else page.lines[:left],
+    )
+
+
+async def _batches(step: Step, pages: AsyncIterator[Page]) -> AsyncGenerator[Batch]:
+    """Gather pages until there are enough records for a batch; what was read is never dropped."""
+    gathered: list[Page] = []
+    records = 0
+    trouble: CrmmapError | None = None
+    try:
+        async for page in pages:
+            gathered.append(page)
+            records += page.fetched
+            if records >= step.batch:
+                yield await in_thread(apply, step, gathered)
+                gathered, records = [], 0
+    except CrmmapError as error:
+        trouble = error
+    if gathered:
+        yield await in_thread(apply, step, gathered)
+    if trouble is not None:
+        raise trouble

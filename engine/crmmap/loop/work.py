@@ -1,0 +1,71 @@
+"""What the streams of one run share."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from crmmap.events import Event, Observe, StreamReport
+from crmmap.extract import Reader
+from crmmap.load import Store
+from crmmap.plan import Plan, Step
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What one run is asked to do.
+
+    `streams` are the ones to run (all by default); `fresh` reads from the start
+    even where an interrupted run could be resumed; `limit` is the most records
+    to read per stream.
+    """
+
+    run_id: str
+    owner: str
+    started_at: str
+    streams: tuple[str, ...] = ()
+    fresh: bool = False
+    limit: int | None = None
+    dry_run: bool = False
+
+
+@dataclass(slots=True)
+class Work:
+    """One run under way: what its streams share, and the report of each once it has ended."""
+
+    plan: Plan
+    store: Store
+    reader: Reader
+    options: Options
+    stop: threading.Event
+    observe: Observe
+    reports: dict[str, asyncio.Future[StreamReport]] = field(default_factory=dict)
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        chosen = self.options.streams
+        return tuple(step for step in self.plan.steps if not chosen or step.name in chosen)
+
+    def tell(self, event: Event) -> None:
+        """Tell the observer. One that fails must not cost the run."""
+        try:
+            self.observe(event)
+        except Exception:  # noqa: BLE001  (whatever it is, it is the observer's own)
+            self.observe = lambda _: None
+
+
+def waits(step: Step) -> bool:
+    """Say whether rows of the step may wait for a parent."""
+    return any(lookup.missing == "wait" for lookup in step.lookups)
+
+
+def by_rule(rejects: pl.DataFrame) -> Iterator[str]:
+    """Yield `field: rule` (or the rule alone) for every reason of every reject."""
+    for text in rejects["reasons"]:
+        for reason in json.loads(text):
+            yield f"{reason['field']}: {reason['rule']}" if reason["field"] else reason["rule"]

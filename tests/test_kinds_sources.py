@@ -1,0 +1,320 @@
+"""Every authentication, pagination, format, source and retry, by its case file."""
+
+from __future__ import annotations
+
+import random
+import re
+
+import polars as pl
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crmmap.errors import MappingError, SourceError
+from crmmap.extract.body import BadBody
+from crmmap.extract.csv_exact import exactly
+from crmmap.extract.csv_quick import quickest
+from crmmap.extract.decode import decode_json
+from crmmap.extract.files import CHUNK, CsvFile, Wanted, read_pages
+from crmmap.kinds.auth import AUTH
+from crmmap.kinds.formats import Csv
+from crmmap.kinds.pagination import PAGINATION
+from crmmap.kinds.retry import Retry
+from crmmap.kinds.source import SOURCES
+from crmmap.select.document import ambiguous
+from crmmap.select.jmespath import compile_expression
+from crmmap.spec import read_mapping
+from crmmap.values import Page, Request, Response, Secret, as_json
+from test_kinds import cases
+
+CANARY = "canary"
+"""Stands in the case files where a value is that no message may repeat."""
+
+RESPONSE = Response(status=200, headers={}, body=b"", url="https://api.example/v1/people")
+PARTS = ("headers", "params")
+
+
+def asked(parts: dict) -> Request:
+    pairs = {name: tuple(parts[name].items()) for name in PARTS if name in parts}
+    return Request(**{"url": RESPONSE.url, **parts, **pairs})
+
+
+def revealed(request: Request) -> Request:
+    headers = {
+        name: value.reveal() if isinstance(value, Secret) else value
+        for name, value in request.headers
+    }
+    return asked({"url": request.url, "method": request.method, "params": dict(request.params),
+                  "headers": headers, "body": request.body})  # fmt: skip
+
+
+# --- authentication -----------------------------------------------------------------------------
+
+
+def credentials(attributes: dict) -> dict:
+    """Wrap what a mapping would take from secret settings."""
+    wrapped = {
+        "token": Secret,
+        "keys": lambda keys: {name: Secret(key) for name, key in keys.items()},
+    }
+    return {name: wrapped.get(name, str)(value) for name, value in attributes.items()}
+
+
+@pytest.mark.parametrize(("word", "case"), [*cases("auth")])
+def test_auth(word, case):
+    attributes = credentials(case.get("with", {}))
+    if "refuses" in case:
+        with pytest.raises(ValueError, match=case["refuses"]):
+            AUTH[word](**attributes)
+        return
+    conversation = AUTH[word](**attributes).flow(asked(case.get("request", {})))
+    sent = [next(conversation), *(conversation.send(RESPONSE) for _ in case["sends"][1:])]
+    with pytest.raises(StopIteration):
+        conversation.send(RESPONSE)
+    assert [revealed(request) for request in sent] == [asked(each) for each in case["sends"]]
+
+
+@pytest.mark.parametrize("word", AUTH)
+def test_a_signed_request_does_not_show_its_headers_secrets(word):
+    attributes = {"bearer": {"token": CANARY}, "api_key": {"keys": {"X-Key": CANARY}}}
+    kind = AUTH[word](**credentials(attributes.get(word, {})))
+    assert CANARY not in repr([*kind.flow(asked({}))])
+    assert CANARY not in repr(kind)
+
+
+# --- pagination ---------------------------------------------------------------------------------
+
+
+def paginated(word, attributes):
+    expressions = {"token": compile_expression}
+    return PAGINATION[word](
+        **{name: expressions.get(name, str)(value) for name, value in attributes.items()}
+    )
+
+
+def page_of(parts):
+    records = [{}] * parts.get("records", 1)
+    return Page(
+        number=1,
+        records=records,
+        document=parts.get("document"),
+        headers=parts.get("headers", {}),
+    )
+
+
+@pytest.mark.parametrize(("word", "case"), [*cases("pagination")])
+def test_pagination(word, case):
+    if "refuses" in case:
+        with pytest.raises(ValueError, match=case["refuses"]):
+            paginated(word, case["with"])
+        return
+    kind = paginated(word, case.get("with", {}))
+    request, page = asked(case.get("request", {})), page_of(case["page"])
+    if "error" in case:
+        with pytest.raises(ValueError, match=re.escape(case["error"])) as caught:
+            kind.next(request, page)
+        assert CANARY not in str(caught.value)
+        return
+    expected = None if case["next"] is None else asked(case["next"])
+    assert kind.next(request, page) == expected
+
+
+WALKED = [
+    pytest.param("none", {}, id="none"),
+    pytest.param("token", {"token": "paging.next.after", "param": "after"}, id="token"),
+    pytest.param("token", {"token": '"@next"', "param": "from"}, id="token-quoted"),
+    pytest.param("link", {}, id="link"),
+    pytest.param("link", {"rel": "more", "header": "X-More"}, id="link-named"),
+]
+OWN = [(), (("limit", "5"), ("status", "a&b=,<c>")), (("from", "1700000000"),)]
+
+
+def test_every_pagination_is_walked():
+    assert {parameter.values[0] for parameter in WALKED} == set(PAGINATION)
+
+
+@pytest.mark.parametrize(("word", "attributes"), WALKED)
+@given(total=st.integers(0, 200), size=st.integers(1, 60), own=st.sampled_from(OWN))
+def test_walking_the_answers_visits_every_record_once(word, attributes, total, size, own):
+    kind = paginated(word, attributes)
+    if any(name == attributes.get("param") for name, _ in own):
+        own = ()  # the token's parameter is the source's to fill
+    first = Request(url=RESPONSE.url, params=own, headers=(("X-One", "1"),))
+    request, visited, pages = first, [], 0
+    while request is not None:
+        pages += 1
+        assert pages <= total + 1, "the walk has no end"
+        assert set(own) <= set(request.params), "a later page asks for something else"
+        assert (request.url, request.headers) == (first.url, first.headers)
+        answer = kind.answer(request, total, size)
+        visited += range(answer.start, answer.stop)
+        request = kind.next(request, told(answer))
+    assert visited == [*range(total)]
+    assert pages == (1 if word == "none" else max(1, -(-total // size)))
+
+
+def told(answer):
+    """Return the page that an answer describes, with its tokens in their places."""
+    document = {}
+    for text, value in answer.document.items():
+        *way, last = [name.strip('"') for name in text.split(".")]
+        place = document
+        for name in way:
+            place = place.setdefault(name, {})
+        if value is not None:
+            place[last] = value
+    headers = {name.lower(): value for name, value in answer.headers.items()}
+    return Page(number=1, records=[], document=document, headers=headers)
+
+
+@pytest.mark.parametrize("place", ["7000", "9" * 5000, "-1", "²", "x", ""])
+@pytest.mark.parametrize(("word", "attributes"), WALKED)
+def test_a_place_beyond_the_list_is_answered_within_it(word, attributes, place):
+    kind = paginated(word, attributes)
+    names = (attributes.get("param", "from_record"),)
+    answer = kind.answer(asked({"params": dict.fromkeys(names, place)}), 10, 4)
+    assert 0 <= answer.start <= answer.stop <= 10
+
+
+@given(
+    header=st.text("<>;,=\"' \\relnxt?/:[]@%", max_size=60)
+    | st.lists(st.sampled_from(["<", ">", ";", "rel", "=", "next", '"', ",", "\\", " "])).map(
+        "".join
+    )
+)
+def test_any_link_header_is_followed_or_ends_or_is_refused_in_our_words(header):
+    told, following = "", None
+    try:
+        following = PAGINATION["link"]().next(asked({}), page_of({"headers": {"link": header}}))
+    except ValueError as error:
+        told = str(error)
+    assert told in ("", "the link to the next page is empty, or not an address that can be read")
+    assert following is None or ("<" in header and "next" in header)
+
+
+# --- retry --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("word", "case"), [*cases("retry")])
+def test_retry(word, case):
+    """Full jitter: every wait lies anywhere between nothing and its bound."""
+    retry = Retry(backoff=word, **case.get("with", {}))
+    random.seed(11)
+    draws = [[*retry.waits()] for _ in range(300)]
+    bounds = case["bounds"]
+    assert {len(waits) for waits in draws} == {len(bounds)} == {retry.attempts - 1}
+    for bound, waits in zip(bounds, zip(*draws, strict=True), strict=True):
+        assert 0 <= min(waits) <= 0.05 * bound
+        assert 0.95 * bound <= max(waits) <= bound
+
+
+def test_the_bounds_of_waits_are_those_documented():
+    assert Retry() == Retry(attempts=6, base=1.0, longest=60.0, max_wait=600.0)
+    assert 429 in Retry().statuses
+    assert {500, 502, 503, 504} <= set(Retry().statuses)
+    assert not {400, 401, 403, 404} & set(Retry().statuses)
+
+
+# --- formats ------------------------------------------------------------------------------------
+
+
+def written(case):
+    if "hex" in case:
+        return bytes.fromhex(case["hex"])
+    return case["text"].replace("LONG", "x" * case.get("long", 4)).encode(case.get("as", "utf-8"))
+
+
+def of_format(wanted):
+    return [parameter for parameter in cases("formats") if parameter.values[0] == wanted]
+
+
+@pytest.mark.parametrize(("word", "case"), of_format("json"))
+def test_json(word, case):
+    answer = Response(
+        status=case.get("status", 200), headers={}, body=written(case), url=RESPONSE.url
+    )
+    if "refuses" in case:
+        with pytest.raises(BadBody, match=re.escape(case["refuses"])) as caught:
+            decode_json(answer)
+        assert CANARY not in str(caught.value)
+        return
+    document = decode_json(answer)
+    assert as_json(document.value) == case["reads"]
+    records = document.value if isinstance(document.value, list) else []
+    doubtful = [at for at, record in enumerate(records) if ambiguous(record)]
+    assert doubtful == case.get("doubtful", [])
+    assert document.has_ambiguous is bool(doubtful)
+
+
+@pytest.mark.parametrize("chunk_bytes", [CHUNK, 7], ids=["whole", "pieces"])
+@pytest.mark.parametrize("way", [exactly, quickest], ids=["exactly", "quickest"])
+@pytest.mark.parametrize(("word", "case"), of_format("csv"))
+def test_csv(tmp_path, word, case, way, chunk_bytes):
+    path = tmp_path / "people.csv"
+    path.write_bytes(written(case))
+    wanted = Wanted(headers=[("Id",), ("Name",)])
+    file = CsvFile(path=path, format=Csv(**case.get("with", {})), wanted=wanted)
+    if "refuses" in case:
+        with pytest.raises(SourceError, match=re.escape(case["refuses"])) as caught:
+            [*read_pages(file, chunk_bytes=chunk_bytes, read_chunk=way)]
+        assert CANARY not in str(caught.value)
+        return
+    pages = [*read_pages(file, chunk_bytes=chunk_bytes, read_chunk=way)]
+    records = {
+        line: list(row)
+        for page in pages
+        for line, row in zip(page.lines, page.records.rows(), strict=True)
+    }
+    refused = {each.at: each.reasons[0].rule for page in pages for each in page.refused}
+    assert records == case["records"]
+    assert refused == case.get("refused", {})
+    assert all(set(page.records.dtypes) == {pl.String} for page in pages)
+    assert sum(page.fetched for page in pages) == len(records) + len(refused)
+
+
+def test_every_format_has_a_runner():
+    assert {parameter.values[0] for parameter in cases("formats")} == {"json", "csv"}
+
+
+# --- sources ------------------------------------------------------------------------------------
+
+
+def mapping_with(word, source):
+    reads = {"http": {"request": {"path": "/people"}}, "files": {"file": "people.csv"}}
+    table = {"name": "people", "key": "id"}
+    return {
+        "crmmap": 1,
+        "name": "demo",
+        "settings": {"token": {"env": "TOKEN", "secret": True}, "host": {"default": "h.example"}},
+        "source": source,
+        "streams": {"people": {**reads[word], "table": table, "fields": {"id": "Id"}}},
+    }
+
+
+def told_apart(value):
+    """Return an attribute as a case file writes it: a kind by the name of its class."""
+    if hasattr(value, "__dataclass_fields__"):
+        return type(value).__name__
+    return list(value) if isinstance(value, tuple) else value
+
+
+def attribute(source, way):
+    for name in way.split("."):
+        source = getattr(source, name)
+    return told_apart(source)
+
+
+@pytest.mark.parametrize(("word", "case"), [*cases("source")])
+def test_source(word, case):
+    text = yaml.safe_dump(mapping_with(word, case["source"]), allow_unicode=True).encode()
+    if "refuses" in case:
+        with pytest.raises(MappingError) as caught:
+            read_mapping(text, "mapping.yaml")
+        found = [f"{'.'.join(map(str, each.path))} {each.rule}" for each in caught.value.problems]
+        assert found == case["refuses"]
+        assert CANARY not in str(caught.value)
+        return
+    source = read_mapping(text, "mapping.yaml").source
+    assert type(source) is SOURCES[word]
+    assert {way: attribute(source, way) for way in case["accepts"]} == case["accepts"]

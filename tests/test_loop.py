@@ -1,0 +1,255 @@
+"""The loop by example: what one stream's trouble does to the others, and what waits."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from crmmap.errors import ExitCode, SourceError
+from crmmap.events import Event, RunReport
+from crmmap.extract.readers import HttpReader
+from crmmap.load import Store
+from crmmap.loop import Options, run
+from crmmap.plan import Plan, Step, compile_plan, placeholder_settings
+from crmmap.values import Page
+from invented import mapping, sqlite, table
+
+HEAD = """
+crmmap: 1
+name: loop
+source: {kind: http, base_url: "https://loop.example"}
+streams:
+"""
+
+
+@dataclass(frozen=True)
+class Sources:
+    """A source that is a list of records per stream; an exception in the list is raised there."""
+
+    records: Mapping[str, Sequence[object]]
+    size: int = 2
+
+    def pages(self, step: Step, position: str | None) -> Iterator[Page]:
+        records = self.records[step.name]
+        last = max(0, len(records) - 1) // self.size * self.size
+        for number, start in enumerate(range(int(position or 0), last + 1, self.size), 1):
+            chunk = records[start : start + self.size]
+            for each in chunk:
+                if isinstance(each, BaseException):
+                    raise each
+            following = None if start == last else str(start + self.size)
+            yield Page(number=number, records=list(chunk), position=following)
+
+    def absent(self, step: Step) -> str | None:
+        return None if step.name in self.records else "nothing to read"
+
+    def share(self, step: Step, page: Page) -> float | None:
+        return None
+
+    def parse(self, step: Step, raws: list[str]) -> Page:
+        return HttpReader.parse(self, step, raws)  # type: ignore[arg-type]
+
+    def close(self) -> None:
+        pass
+
+
+def plan(streams: str, batch: int = 1) -> Plan:
+    spec = mapping(HEAD + streams)
+    compiled = compile_plan(spec, placeholder_settings(spec, {}))
+    return replace(compiled, steps=tuple(replace(step, batch=batch) for step in compiled.steps))
+
+
+def stream(name: str, *fields: str, extra: str = "") -> str:
+    lines = "".join(f"      {field}\n" for field in ("id: id", *fields))
+    return (
+        f"  {name}:\n    request: {{path: /{name}}}\n"
+        f"    table: {{name: {name}, key: id}}\n{extra}    fields:\n{lines}"
+    )
+
+
+def load(
+    the_plan: Plan, url: str, observe: object = lambda _: None, **records: object
+) -> RunReport:
+    store = Store.open(url, application="tests")
+    options = Options(run_id=str(uuid.uuid4()), owner="tests:1", started_at="")
+    try:
+        return run(
+            the_plan, store, Sources(records),  # type: ignore[arg-type]
+            options=options, stop=threading.Event(), observe=observe,  # type: ignore[arg-type]
+        )  # fmt: skip
+    finally:
+        store.close()
+
+
+def rows(url: str, name: str, *columns: str) -> list[tuple[object, ...]]:
+    import sqlalchemy as sa
+
+    engine = sa.create_engine(url)
+    with engine.connect() as connection:
+        text = f"SELECT {', '.join(columns)} FROM {name} ORDER BY {', '.join(columns)}"
+        found = [tuple(row) for row in connection.execute(sa.text(text))]
+    engine.dispose()
+    return found
+
+
+CHAIN = (
+    stream("first")
+    + stream("second", "up: {from: up, lookup: {stream: first, missing: reject}}")
+    + stream("third", "up: {from: up, lookup: {stream: second, missing: reject}}")
+    + stream("apart")
+)
+
+
+def test_what_depends_on_a_failed_stream_is_skipped_however_far_down(tmp_path: Path) -> None:
+    report = load(
+        plan(CHAIN), sqlite(tmp_path),
+        first=[SourceError("gone")], second=[{"id": "1"}], third=[{"id": "1"}], apart=[{"id": "1"}],
+    )  # fmt: skip
+    assert [each.status for each in report.streams] == ["failed", "done", "skipped", "skipped"]
+    assert report.exit_code == ExitCode.STREAM_FAILED
+    assert {each.stream: each.status for each in report.streams}["apart"] == "done"
+
+
+def test_a_parent_that_has_nothing_to_read_from_does_not_stop_its_children(tmp_path: Path) -> None:
+    report = load(plan(CHAIN), sqlite(tmp_path), second=[{"id": "1"}], third=[{"id": "1"}])
+    assert {each.stream: each.status for each in report.streams} == {
+        "first": "skipped", "second": "done", "third": "done", "apart": "skipped",
+    }  # fmt: skip
+    assert report.exit_code == ExitCode.OK
+
+
+@pytest.mark.parametrize(
+    "trouble", [KeyError("a bug"), pl.exceptions.PanicException("a panic"), SourceError("refused")]
+)
+def test_a_streams_trouble_keeps_what_it_read_and_spares_its_siblings(
+    tmp_path: Path, trouble: BaseException
+) -> None:
+    url = sqlite(tmp_path)
+    report = load(
+        plan(stream("one") + stream("two")), url,
+        one=[{"id": "1"}, {"id": "2"}, trouble], two=[{"id": str(n)} for n in range(30)],
+    )  # fmt: skip
+    one, two = report.streams
+    assert (one.status, two.status) == ("failed", "done")
+    assert one.exit_code == ExitCode.STREAM_FAILED
+    assert two.counts.inserted == 30
+    if isinstance(trouble, SourceError):
+        assert rows(url, "one", "id") == [("1",), ("2",)]
+    assert ("one", "failed") in rows(url, "crmmap_stream_runs", "stream", "status")
+
+
+def test_an_observer_that_fails_does_not_cost_the_run(tmp_path: Path) -> None:
+    def fail(_: Event) -> None:
+        raise BrokenPipeError
+
+    report = load(plan(stream("one")), sqlite(tmp_path), fail, one=[{"id": "1"}])
+    assert report.exit_code == ExitCode.OK
+
+
+SELF = stream("people", "boss: {from: boss, lookup: {stream: people, missing: wait}}")
+
+
+def test_rows_that_wait_are_settled_in_chains_and_counted_where_they_end(tmp_path: Path) -> None:
+    url = sqlite(tmp_path)
+    chain = [{"id": str(n), "boss": str(n + 1)} for n in range(5)] + [{"id": "5"}]
+    report = load(plan(SELF), url, people=chain)
+    assert rows(url, "people", "id", "boss")[0] == ("0", "1")
+    assert report.counts.inserted == 6
+    assert report.counts.deferred == 0
+    assert report.streams[0].waiting == 0
+
+
+def test_what_still_waits_is_told_and_arrives_with_a_later_run(tmp_path: Path) -> None:
+    url = sqlite(tmp_path)
+    orphan = {"id": "1", "boss": "9"}
+    for _ in range(2):
+        report = load(plan(SELF), url, people=[orphan, orphan])
+        assert (report.counts.fetched, report.counts.deferred) == (2, 1)
+        assert report.counts.duplicate == 1
+        assert report.streams[0].waiting == 1
+        assert rows(url, "people", "id") == []
+    report = load(plan(SELF), url, people=[{"id": "9"}])
+    assert rows(url, "people", "id", "boss") == [("1", "9"), ("9", None)]
+    assert report.counts.balanced
+    assert report.streams[0].waiting == 0
+
+
+def test_a_newer_version_that_waits_is_not_lost_to_an_older_one(tmp_path: Path) -> None:
+    url = sqlite(tmp_path)
+    versioned = stream(
+        "people", "v: {from: v, type: integer}",
+        "boss: {from: boss, lookup: {stream: people, missing: wait}}",
+        extra="    dedupe: {keep: {latest: v}}\n",
+    )  # fmt: skip
+    records = [
+        {"id": "1", "v": 2, "boss": "9"}, {"id": "0"}, {"id": "1", "v": 1}, {"id": "9"},
+    ]  # fmt: skip
+    report = load(plan(versioned), url, people=records)
+    assert ("1", 2, "9") in rows(url, "people", "id", "v", "boss")
+    assert report.counts.balanced
+
+
+def test_composite_keys_that_read_alike_stay_apart(tmp_path: Path) -> None:
+    url = sqlite(tmp_path)
+    text = stream("pairs", "b: b", "up: {from: up, lookup: {stream: ups, missing: wait}}").replace(
+        "key: id}", "key: [id, b]}"
+    )
+    records = [{"id": "a,b", "b": "c", "up": "x"}, {"id": "a", "b": "b,c"}]
+    load(plan(stream("ups") + text), url, ups=[{"id": "x"}], pairs=records)
+    assert rows(url, "pairs", "id", "b") == [("a", "b,c"), ("a,b", "c")]
+
+
+def test_a_row_whose_parent_is_lost_by_another_lookup_is_lost_too(tmp_path: Path) -> None:
+    url = sqlite(tmp_path)
+    text = stream("ups") + stream(
+        "people", "boss: {from: boss, lookup: {stream: people, missing: wait}}",
+        "up: {from: up, lookup: {stream: ups, missing: reject}}",
+    )  # fmt: skip
+    people = [{"id": "kid", "boss": "dad"}, {"id": "dad", "up": "nobody"}]
+    report = load(plan(text, batch=10), url, ups=[{"id": "x"}], people=people)
+    assert rows(url, "people", "id") == []
+    assert (report.counts.rejected, report.streams[1].waiting) == (1, 1)
+
+
+def test_the_kept_duplicate_does_not_depend_on_the_batch(tmp_path: Path) -> None:
+    text = stream("ups", "mail: mail") + stream(
+        "kids", "v: {from: v, type: integer}",
+        "up: {from: mail, lookup: {stream: ups, by: mail}}",
+        extra="    dedupe: {keep: {latest: v}}\n",
+    )  # fmt: skip
+    ups = [{"id": str(n), "mail": f"m{n}"} for n in range(20)]
+    kids = [{"id": str(n % 9), "v": 1, "mail": f"m{n}"} for n in range(20)]
+    contents = []
+    for batch in (1, 100):
+        (tmp_path / str(batch)).mkdir()
+        url = sqlite(tmp_path / str(batch))
+        load(plan(text, batch), url, ups=ups, kids=kids)
+        contents.append(rows(url, "kids", "id", "up"))
+    assert contents[0] == contents[1]
+
+
+def test_a_deeply_nested_record_is_rejected_and_kept_raw(tmp_path: Path) -> None:
+    url = sqlite(tmp_path)
+    deep: object = "x"
+    for _ in range(600):
+        deep = [deep]
+    report = load(plan(stream("one", "extra: extra")), url, one=[{"id": "1", "extra": deep}])
+    assert report.counts.rejected == 1
+    assert "[[[[" in str(table(url, "crmmap_rejects")[0])
+
+
+def test_notes_are_written_once_for_a_record_that_waits(tmp_path: Path) -> None:
+    url = sqlite(tmp_path)
+    text = stream(
+        "people", "mail: {from: mail, type: email, on_error: null_and_note}",
+        "boss: {from: boss, lookup: {stream: people, missing: wait}}",
+    )  # fmt: skip
+    report = load(plan(text), url, people=[{"id": "1", "mail": "x", "boss": "2"}, {"id": "2"}])
+    assert report.counts.noted == 1
+    assert len(rows(url, "crmmap_notes", "key")) == 1
