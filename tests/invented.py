@@ -12,8 +12,8 @@ from pathlib import Path
 from crmmap.events import RunReport
 from crmmap.extract import open_reader
 from crmmap.load import Store
-from crmmap.plan import Plan, compile_plan
 from crmmap.loop import Options, run
+from crmmap.plan import Plan, compile_plan
 from crmmap.spec.model import Mapping as MappingSpec
 from crmmap.spec.read import read_mapping
 

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from crmmap.events import RunReport
 from crmmap.extract.readers import HttpReader
 from crmmap.load import Store
-from crmmap.plan import Plan, Step, compile_plan, placeholder_settings
 from crmmap.loop import Options, run
+from crmmap.plan import Plan, Step, compile_plan, placeholder_settings
 from crmmap.values import Page
 from invented import mapping, sqlite, table
 

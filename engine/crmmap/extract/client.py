@@ -11,7 +11,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from datetime import datetime
-from time import monotonic
 from typing import TypeVar
 
 from crmmap.errors import Interrupted, SourceError, SourceUnreachable
@@ -112,10 +111,10 @@ class Client:
 
     def _pause(self, seconds: float) -> None:
         """Wait, but no longer than until somebody stops the run or closes the client."""
-        end = monotonic() + seconds
-        while not self._closed and (left := end - monotonic()) > 0:
-            if self._stop.wait(min(left, GLANCE)):
+        while seconds > 0 and not self._closed:
+            if self._stop.wait(min(seconds, GLANCE)):
                 return
+            seconds -= GLANCE
 
     def _attempt(
         self, request: Request, decode: Callable[[Response], Decoded], *, plain: bool

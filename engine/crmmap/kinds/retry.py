@@ -10,6 +10,8 @@ import backoff
 
 from crmmap.declare import Limits
 
+DAY = 86_400.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retry:
@@ -24,15 +26,13 @@ class Retry:
         408, 425, 429, 500, 502, 503, 504,
     )  # fmt: skip
     backoff: Annotated[Literal["exponential", "constant"], "How waits grow."] = "exponential"
-    base: Annotated[float, "Seconds: the first wait's upper bound.", Limits(0.0, 86_400.0)] = 1.0
-    longest: Annotated[
-        float, "Seconds: no single backoff wait is longer.", Limits(0.0, 86_400.0)
-    ] = 60.0
+    base: Annotated[float, "Seconds: the first wait's upper bound.", Limits(0.0, DAY)] = 1.0
+    longest: Annotated[float, "Seconds: no single backoff wait is longer.", Limits(0.0, DAY)] = 60.0
     honour: Annotated[str, "Header in which the source says how long to wait."] = "Retry-After"
     max_wait: Annotated[
         float,
         "Seconds: asked to wait longer, the run ends and can be resumed.",
-        Limits(0.0, 86_400.0),
+        Limits(0.0, DAY),
     ] = 600.0
 
     def waits(self) -> Iterator[float]:
