@@ -29,7 +29,7 @@ from crmmap.values import Page
 
 __all__ = ["CHUNK", "CsvFile", "Wanted", "file_total", "progress_of", "read_pages"]
 
-CHUNK = 8 * 1024 * 1024
+CHUNK = 4 * 1024 * 1024
 """How many bytes of text make a page, about."""
 
 

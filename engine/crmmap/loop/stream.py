@@ -141,7 +141,7 @@ async def _load_all(work: Work, progress: Progress) -> None:
     progress.mark = mark = await in_thread(begin)
     # Closed here and now, whatever happens: nobody must go on reading for a stream that failed.
     async with (
-        aclosing(ahead(_pages(work, step, mark.position), depth=2)) as pages,
+        aclosing(ahead(_pages(work, step, mark.position), depth=1)) as pages,
         aclosing(ahead(_batches(step, pages), depth=1)) as batches,
     ):
         async for batch in batches:

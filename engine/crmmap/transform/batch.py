@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import polars as pl
 
@@ -31,16 +32,17 @@ def apply(step: Step, pages: Sequence[Page]) -> Batch:
     """Return the batch that `pages` (at least one, in order) make. Nothing of them is lost."""
     raw = pl.concat([step.selector.select(page) for page in pages], how="diagonal")
     read = _raw_reader(pages)
-    judged = _sorted_out(judge(raw, step.fields), step)
-    filtered = judged.filter(FILTERED)
-    rejected = judged.filter(~pl.col(FILTERED) & pl.col(REJECTED))
-    kept = judged.filter(~pl.col(FILTERED) & ~pl.col(REJECTED))
+    judged = judge(raw, step.fields)
+    broken = _broken(judged, step)
+    sorted_out = _sorted_out(judged, step, broken)
+    rejected = sorted_out.filter(~pl.col(FILTERED) & pl.col(REJECTED))
+    kept = sorted_out.filter(~pl.col(FILTERED) & ~pl.col(REJECTED))
     return Batch(
         rows=kept.select(*step.target.names, PAGE, INDEX, AT, KEY),
-        rejects=pl.concat([_refused(pages), _rejects(rejected, step, read)]),
-        notes=_notes(kept, step),
+        rejects=pl.concat([_refused(pages), _rejects(rejected, broken, read)]),
+        notes=_notes(kept, broken),
         fetched=sum(page.fetched for page in pages),
-        filtered=len(filtered),
+        filtered=int(sorted_out[FILTERED].sum()),
         pages=len(pages),
         position=pages[-1].position,
         raw=read,
@@ -56,27 +58,47 @@ def _raw_reader(pages: Sequence[Page]) -> Callable[[int, int], str]:
     return read
 
 
-def _sorted_out(judged: pl.DataFrame, step: Step) -> pl.DataFrame:
-    """Add where each record goes, and its key as text."""
-    refusals = [
-        ~pl.col(verdict_column(field.name, rule)) for field, rule in _rejecting(step, judged)
-    ]
+@dataclass(frozen=True, slots=True)
+class _Broken:
+    """A rule that some record of the batch broke."""
+
+    field: FieldPlan
+    rule: str
+
+    @property
+    def verdict(self) -> str:
+        return verdict_column(self.field.name, self.rule)
+
+    @property
+    def rejects(self) -> bool:
+        """Whether it costs the whole record, not only the cell."""
+        return self.field.on_error == "reject" or self.rule == "required"
+
+
+def _broken(judged: pl.DataFrame, step: Step) -> tuple[_Broken, ...]:
+    """Return the rules that were broken at all: of most fields none is, and no more is asked."""
+    asked = [_Broken(field, rule) for field in step.fields for rule in rules_of(field, judged)]
+    kept = judged.select(pl.col(each.verdict).all() for each in asked).row(0) if asked else ()
+    return tuple(each for each, well in zip(asked, kept, strict=True) if not well)
+
+
+def _sorted_out(judged: pl.DataFrame, step: Step, broken: Sequence[_Broken]) -> pl.DataFrame:
+    """Add where each record goes and its key; keep only the columns that are still needed."""
+    refusals = [~pl.col(each.verdict) for each in broken if each.rejects]
     passes = [rule.passes.fill_null(value=True) for each in step.filters for rule in each.rules]
-    return judged.with_columns(
+    evidence = [
+        name
+        for each in broken
+        for name in (each.verdict, text_column(each.field.name), fault_column(each.field.name))
+        if name in judged.columns
+    ]
+    return judged.select(
+        *step.target.names, PAGE, INDEX, AT,
+        *dict.fromkeys(evidence),
         pl.any_horizontal(refusals or [pl.lit(value=False)]).alias(REJECTED),
         (~pl.all_horizontal(passes or [pl.lit(value=True)])).alias(FILTERED),
         key_text(step).alias(KEY),
-    )
-
-
-def _rejecting(step: Step, judged: pl.DataFrame) -> list[tuple[FieldPlan, str]]:
-    """Return the rules that cost the whole record, with their fields."""
-    return [
-        (field, rule)
-        for field in step.fields
-        for rule in rules_of(field, judged)
-        if field.on_error == "reject" or rule == "required"
-    ]
+    )  # fmt: skip
 
 
 def key_text(step: Step) -> pl.Expr:
@@ -116,15 +138,17 @@ def _refused(pages: Sequence[Page]) -> pl.DataFrame:
     )
 
 
-def _rejects(rejected: pl.DataFrame, step: Step, read: Callable[[int, int], str]) -> pl.DataFrame:
+def _rejects(
+    rejected: pl.DataFrame, broken: Sequence[_Broken], read: Callable[[int, int], str]
+) -> pl.DataFrame:
     """Return the records that a rule refused, each with all of its reasons and its raw text."""
     rows = []
     for row in rejected.iter_rows(named=True):
-        reasons = tuple(
-            _reason(field, rule, row)
-            for field, rule in _rejecting(step, rejected)
-            if not row[verdict_column(field.name, rule)]
-        )
+        reasons = [
+            _reason(each.field, each.rule, row)
+            for each in broken
+            if each.rejects and not row[each.verdict]
+        ]
         raw = cut_raw(read(row[PAGE], row[INDEX]))
         rows.append((row[PAGE], row[AT], row[KEY], _as_text(reasons), raw))
     return pl.DataFrame(rows, schema=REJECT_SCHEMA, orient="row")
@@ -159,21 +183,19 @@ def _as_text(reasons: Sequence[Reason]) -> str:
     return json.dumps([reason.as_json() for reason in reasons])
 
 
-def _notes(kept: pl.DataFrame, step: Step) -> pl.DataFrame:
+def _notes(kept: pl.DataFrame, broken: Sequence[_Broken]) -> pl.DataFrame:
     """Return the cells of kept rows that were emptied, or kept as text, by their field's rule."""
     frames = [
-        kept.filter(~pl.col(verdict_column(field.name, rule))).select(
+        kept.filter(~pl.col(each.verdict)).select(
             pl.col(PAGE).alias("page"),
             pl.col(AT).alias("at"),
             pl.col(KEY).alias("key"),
-            pl.lit(field.name).alias("field"),
-            _rule_name(field, rule).alias("rule"),
-            pl.col(text_column(field.name)).alias("value"),
+            pl.lit(each.field.name).alias("field"),
+            _rule_name(each.field, each.rule).alias("rule"),
+            pl.col(text_column(each.field.name)).alias("value"),
         )
-        for field in step.fields
-        if field.on_error != "reject"
-        for rule in rules_of(field, kept)
-        if rule != "required"
+        for each in broken
+        if not each.rejects
     ]
     return pl.concat([pl.DataFrame(schema=NOTE_SCHEMA), *frames]).sort("page", "at")
 
