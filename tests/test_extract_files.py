@@ -412,3 +412,14 @@ def test_a_field_without_any_column_is_null(height: int) -> None:
     frame = selected([("a", "b", "c")] * height, ("x", ("Shoe",)))
     assert frame["x"].to_list() == [None] * height
     assert frame["x"].dtype == pl.String
+
+
+@pytest.mark.parametrize("line", ["1,2\n", "1\n", '"1,2\n', "\n"])
+def test_pages_are_bounded_however_short_or_broken_the_lines(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "short.csv"
+    path.write_text("a,b\n" + line * 60_000)
+    file = CsvFile(path=path, format=Csv(), wanted=Wanted(headers=[["a"]]))
+    pages = list(read_pages(file, chunk_rows=500))
+    assert max(page.fetched for page in pages) <= 2000
+    expected = 0 if line == "\n" else 60_000
+    assert sum(page.fetched for page in pages) == expected

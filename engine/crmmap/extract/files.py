@@ -30,7 +30,13 @@ from crmmap.values import Page
 __all__ = ["CHUNK", "CsvFile", "Wanted", "file_total", "progress_of", "read_pages"]
 
 CHUNK = 4 * 1024 * 1024
-"""How many bytes of text make a page, about."""
+"""How many bytes of text make a page at most, unless one record is larger."""
+
+ROWS = 5000
+"""How many lines make a page, about: of short lines, far fewer bytes than `CHUNK` are taken."""
+
+FIRST = 64 * 1024
+"""How many bytes are taken at first, when nothing is known of the lines' lengths."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,9 +53,10 @@ def read_pages(
     position: str | None = None,
     *,
     chunk_bytes: int = CHUNK,
+    chunk_rows: int = ROWS,
     read_chunk: ChunkReader = quickest,
 ) -> Iterator[Page]:
-    """Yield the file's records, about `chunk_bytes` of text at a time.
+    """Yield the file's records, about `chunk_rows` at a time, in `chunk_bytes` of text at most.
 
     A page's `records` has every column of the file, named by its header (see
     `column_names`), as String; a cell that is empty, quoted or not, is null.
@@ -72,9 +79,11 @@ def read_pages(
         place = _resumed(position, signature) or start
         text.seek(place.offset)
         ahead = Lookahead(text)
-        last = False
+        size, last = min(FIRST, chunk_bytes), False
         while not last:
-            chunk, last = _next_chunk(ahead, place.line, shape, (chunk_bytes, read_chunk))
+            how = _How(size=size, rows=chunk_rows, read=read_chunk)
+            chunk, last = _next_chunk(ahead, place.line, shape, how)
+            size = min(chunk_bytes, chunk_rows * _per_line(chunk))
             place = place.after(chunk, read=max(0, source.tell() - ahead.held))
             demand_unchanged(file.path, identity)
             yield Page(
@@ -141,14 +150,36 @@ def _resumed(position: str | None, signature: dict[str, object]) -> _Place | Non
 # Chunks ---------------------------------------------------------------------------------
 
 
-def _next_chunk(
-    ahead: Lookahead, line: int, shape: Shape, how: tuple[int, ChunkReader]
-) -> tuple[Chunk, bool]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _How:
+    """How the next chunk is to be read: bytes to look at, lines to take about, and by whom."""
+
+    size: int
+    rows: int
+    read: ChunkReader
+
+
+def _per_line(chunk: Chunk) -> int:
+    return max(1, chunk.consumed // max(1, chunk.passed))
+
+
+def _shortened(text: bytes, rows: int) -> bytes | None:
+    """Return the start of a text that has far more lines than wanted; None if it has not."""
+    lines = text.count(b"\n") + text.count(b"\r")
+    return text[: len(text) * rows // lines] if lines > 4 * rows else None
+
+
+def _next_chunk(ahead: Lookahead, line: int, shape: Shape, how: _How) -> tuple[Chunk, bool]:
     """Take the next chunk, and say whether it is the last: a larger one where a record is large."""
-    size, read_chunk = how
+    size = how.size
     while True:
         text, ended = ahead.peek(size)
-        chunk = read_chunk(Stretch(text=text, line=line, ended=ended), shape)
+        if (start := _shortened(text, how.rows)) is not None:
+            chunk = how.read(Stretch(text=start, line=line, ended=False), shape)
+            if chunk.consumed:
+                ahead.take(chunk.consumed)
+                return chunk, False
+        chunk = how.read(Stretch(text=text, line=line, ended=ended), shape)
         if chunk.consumed or ended:
             ahead.take(chunk.consumed)
             return chunk, ended

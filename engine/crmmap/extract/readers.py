@@ -105,7 +105,7 @@ class FileReader:
     plan: Plan
 
     def pages(self, step: Step, position: str | None) -> Iterator[Page]:
-        return read_pages(self._file(step), position)
+        return read_pages(self._file(step), position, chunk_rows=step.batch)
 
     def absent(self, step: Step) -> str | None:
         return None if step.file else "no file is named for it"
