@@ -29,6 +29,8 @@ def test_the_bench_measures_every_scenario_and_writes_its_page(tmp_path: Path) -
         "CSV, 300 → SQLite",
     ]
     assert len([row for row in rows if row[3].strip() == "limit"]) == 4
+    command = "python -m bench --contacts 250 --tasks 300 --memory-rows 400 --rounds 1"
+    assert f"    {command} --no-postgres\n" in text
     assert "A file of 400 rows and 60 columns" in text
     assert "| select, type, check |" in text
     assert list(tmp_path.iterdir()) == [page]

@@ -1,0 +1,1 @@
+"""How fast crmmap is, and how much memory it takes: `python -m bench` measures it."""

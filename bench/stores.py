@@ -1,0 +1,73 @@
+"""Fresh stores for the runs, and a look into them afterwards."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+POSTGRES = "postgresql://postgres@127.0.0.1:5432/test"
+SCHEMA = f"crmmap_bench_{os.getpid()}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Database:
+    """A place to load into. `clear` makes it as if nothing had ever been loaded."""
+
+    name: str
+    url: str
+    clear: Callable[[], None]
+    ask: Callable[[str], Any]
+    """Runs a query and returns the first value of its first row."""
+
+
+def sqlite_store(folder: Path) -> Database:
+    file = folder / "bench.db"
+
+    def clear() -> None:
+        for each in folder.glob("bench.db*"):
+            each.unlink()
+
+    def ask(query: str) -> Any:
+        with closing(sqlite3.connect(file)) as connection:
+            return connection.execute(query).fetchone()[0]
+
+    return Database(name="SQLite", url=f"sqlite:///{file}", clear=clear, ask=ask)
+
+
+def postgres_store() -> Database | None:
+    """Return a schema of the bench's own; None where no server listens."""
+    server = os.environ.get("CRMMAP_BENCH_POSTGRES_URL", "")
+    if not server:
+        try:
+            socket.create_connection(("127.0.0.1", 5432), timeout=1).close()
+        except OSError:
+            return None
+    server = server or POSTGRES
+
+    def execute(statement: str) -> Any:
+        import psycopg
+
+        with closing(psycopg.connect(server, autocommit=True)) as connection:
+            connection.execute(f"SET search_path = {SCHEMA}")
+            cursor = connection.execute(statement)
+            return cursor.fetchone()[0] if cursor.description else None
+
+    def clear() -> None:
+        execute(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE; CREATE SCHEMA {SCHEMA}")
+
+    url = f"{server}{'&' if '?' in server else '?'}options=-csearch_path%3D{SCHEMA}"
+    return Database(name="PostgreSQL", url=url, clear=clear, ask=execute)
+
+
+def drop_schema(store: Database) -> None:
+    """Leave nothing behind."""
+    if store.name == "PostgreSQL":
+        store.ask(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE")
+    else:
+        store.clear()
