@@ -7,21 +7,32 @@ import sqlite3
 import stat
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from decimal import Decimal as Exact
 from pathlib import Path
+from uuid import uuid4
 
 import polars as pl
 import pytest
 import sqlalchemy as sa
+from sqlalchemy import make_url
 
-from crmmap.errors import StoreError, StoreUnreachable
+from crmmap.errors import ExitCode, StoreError, StoreUnfit, StoreUnreachable
 from crmmap.kinds.types import Decimal, Number, Text
 from crmmap.load import Store
 from crmmap.plan import Column, Target
 from crmmap.values import Counts
-from stores import KINDS, PEOPLE, Loader, columns, load, sqlite_url, store_url  # noqa: F401  (fixtures)
+from stores import (  # noqa: F401  (fixtures)
+    KINDS,
+    PEOPLE,
+    Loader,
+    columns,
+    load,
+    postgres_url,
+    sqlite_url,
+    store_url,
+)
 
 # --- tables ------------------------------------------------------------------------------------
 
@@ -32,7 +43,7 @@ def test_what_plan_shows_is_what_prepare_runs(load: Callable[..., Loader]) -> No
     shown = it.store.ddl([target])
     assert "CREATE TABLE people" in shown
     assert "CREATE INDEX" in shown
-    it.store.prepare([target])
+    assert it.store.prepare([target]) == ()
     assert it.store.ddl([target]) == ""
 
 
@@ -40,7 +51,11 @@ def test_a_new_column_is_added(load: Callable[..., Loader]) -> None:
     it = load(PEOPLE)
     it.upsert(PEOPLE, [("a", "n", 1)])
     wider = replace(PEOPLE, columns=(*PEOPLE.columns, *columns(more=Decimal())), indexed=("more",))
-    it.store.prepare([wider])
+    assert it.store.prepare([wider]) == (
+        "added the column more to the existing table 'people'",
+        "added the index on column more to the existing table 'people'",
+    )
+    assert it.store.prepare([wider]) == ()
     it.next_run("run2")
     assert it.upsert(wider, [("a", "n", 1, Exact("1.50"))]).counts.updated == 1
     assert [str(row[0]) for row in it.sql("SELECT more FROM people")] == ["1.50"]
@@ -52,7 +67,7 @@ def test_a_new_column_is_added(load: Callable[..., Loader]) -> None:
         (replace(PEOPLE, key=("id", "name")), r"primary key \(id\).*key is \(id, name\)"),
         (
             replace(PEOPLE, columns=columns(id=Text(), name=Text(length=20), count=Number())),
-            "column 'count': has another type",
+            "column 'count': has the type (INTEGER|BIGINT), but the mapping's is (REAL|DOUBLE)",
         ),
     ],
 )
@@ -60,9 +75,124 @@ def test_a_table_that_differs_is_refused_with_what_to_do(
     load: Callable[..., Loader], wanted: Target, message: str
 ) -> None:
     it = load(PEOPLE)
-    with pytest.raises(StoreError, match=message) as caught:
+    with pytest.raises(StoreUnfit, match=message) as caught:
         it.store.prepare([wanted])
     assert "ALTER TABLE" in str(caught.value)
+    assert "table: {name: my_people}" in str(caught.value)
+
+
+def test_a_foreign_table_without_a_key_is_refused(load: Callable[..., Loader]) -> None:
+    it = load()
+    it.sql("CREATE TABLE people (id TEXT, name TEXT)")
+    with pytest.raises(StoreUnfit, match=r"'people' has no primary key, but .* key is \(id\)"):
+        it.store.prepare([PEOPLE])
+
+
+def test_audit_columns_added_to_a_foreign_table_are_told(load: Callable[..., Loader]) -> None:
+    it = load()
+    kind = "TEXT" if it.store.engine.dialect.name == "sqlite" else "VARCHAR(20)"
+    it.sql(f"CREATE TABLE people (id TEXT NOT NULL PRIMARY KEY, name {kind})")
+    (remark,) = it.store.prepare([PEOPLE])
+    assert remark.startswith("added the columns count, _crmmap_run_id, ")
+
+
+def test_a_column_of_a_type_that_reflection_does_not_know(load: Callable[..., Loader]) -> None:
+    it = load()
+    if it.store.engine.dialect.name == "sqlite":
+        it.sql("CREATE TABLE people (id TEXT NOT NULL PRIMARY KEY, name)")
+    else:
+        it.sql("CREATE TYPE pair AS (a INTEGER, b INTEGER)")
+        it.sql("CREATE TABLE people (id TEXT PRIMARY KEY, name pair)")
+    with pytest.raises(StoreUnfit, match="column 'name': has the type UNKNOWN"):
+        it.store.prepare([PEOPLE])
+
+
+@pytest.mark.postgres
+def test_the_remedy_for_another_type_does_what_it_says(load: Callable[..., Loader]) -> None:
+    it = load()
+    if it.store.engine.dialect.name == "sqlite":
+        pytest.skip("SQLite has no ALTER COLUMN")
+    it.sql("CREATE TABLE people (id TEXT PRIMARY KEY, count TEXT)")
+    it.sql("INSERT INTO people VALUES ('a', '7')")
+    with pytest.raises(StoreUnfit, match=r"has the type TEXT, .* is BIGINT") as caught:
+        it.store.prepare([PEOPLE])
+    it.sql(str(caught.value).partition("change it: ")[2].replace("::", "\\:\\:"))
+    it.store.prepare([PEOPLE])
+    assert it.sql("SELECT count FROM people") == [(7,)]
+
+
+@pytest.mark.parametrize(
+    ("there", "message"),
+    [
+        ("CREATE TABLE People (ID TEXT PRIMARY KEY)", "'people' is there as 'People'"),
+        ("CREATE VIEW People AS SELECT 1 AS id", "'People' is a view"),
+        ("CREATE TABLE people (ID TEXT PRIMARY KEY)", "column 'id': is there as 'ID'"),
+        ("CREATE TABLE people (id TEXT PRIMARY KEY, Name)", "column 'name': is there as 'Name'"),
+    ],
+)
+def test_sqlite_takes_names_that_differ_in_case_for_one(
+    tmp_path: Path, there: str, message: str
+) -> None:
+    it = Loader(sqlite_url(tmp_path))
+    it.sql(there)
+    with pytest.raises(StoreUnfit, match=message) as caught:
+        it.store.prepare([PEOPLE])
+    assert str(caught.value).count("\n") == 0
+    it.store.close()
+
+
+@pytest.mark.parametrize(
+    ("targets", "message"),
+    [
+        ([PEOPLE, replace(PEOPLE, table="People")], "'people' and 'People' are one name"),
+        ([replace(PEOPLE, table="CRMMAP_runs")], "'crmmap_runs' and 'CRMMAP_runs' are one name"),
+        (
+            [replace(PEOPLE, columns=columns(id=Text(), ID=Text()))],
+            "'people', columns 'id' and 'ID' are one name",
+        ),
+    ],
+)
+def test_a_mapping_whose_names_differ_in_case_only_is_refused_by_sqlite(
+    tmp_path: Path, targets: list[Target], message: str
+) -> None:
+    it = Loader(sqlite_url(tmp_path))
+    with pytest.raises(StoreUnfit, match=message):
+        it.store.prepare(targets)
+    it.store.close()
+
+
+def test_names_that_differ_in_case_are_two_to_postgresql(load: Callable[..., Loader]) -> None:
+    it = load()
+    if it.store.engine.dialect.name == "sqlite":
+        pytest.skip("to SQLite they are one")
+    both = [PEOPLE, replace(PEOPLE, table="People", columns=columns(id=Text(), ID=Text()))]
+    it.store.prepare(both)
+    assert it.store.ddl(both) == ""
+
+
+def test_what_the_database_refuses_to_make_does_not_suit(tmp_path: Path) -> None:
+    it = Loader(sqlite_url(tmp_path))
+    with pytest.raises(StoreUnfit, match="SQLite refuses"):
+        it.store.prepare([replace(PEOPLE, table="sqlite_people")])
+    it.store.close()
+
+
+@pytest.mark.postgres
+def test_a_missing_privilege_is_told_before_anything_is_attempted() -> None:
+    for url in postgres_url():
+        it = Loader(url)
+        role = f"crmmap_test_{uuid4().hex}"
+        it.sql(f"CREATE ROLE {role} LOGIN")
+        schema = it.sql("SELECT current_schema()")[0][0]
+        it.sql(f"GRANT USAGE ON SCHEMA {schema} TO {role}")
+        poor = make_url(url).set(username=role).render_as_string(hide_password=False)
+        store = Store.open(poor, application="crmmap:test")
+        with pytest.raises(StoreUnfit, match="lacks a privilege"):
+            store.prepare([])
+        store.close()
+        it.sql(f"DROP OWNED BY {role}")
+        it.sql(f"DROP ROLE {role}")
+        it.store.close()
 
 
 def test_all_that_is_wrong_is_said_at_once(load: Callable[..., Loader]) -> None:
@@ -71,6 +201,7 @@ def test_all_that_is_wrong_is_said_at_once(load: Callable[..., Loader]) -> None:
     it.sql("CREATE VIEW seen AS SELECT id FROM people")
     with pytest.raises(StoreError) as caught:
         it.store.prepare([PEOPLE, replace(PEOPLE, table="seen")])
+    assert caught.value.exit_code is ExitCode.USAGE
     assert "column 'extra' that takes no null" in str(caught.value)
     assert "'seen' is a view" in str(caught.value)
 
@@ -83,7 +214,7 @@ def test_every_kind_of_column_compares_equal_to_itself(load: Callable[..., Loade
 def test_a_ledger_of_a_newer_crmmap_is_refused(load: Callable[..., Loader]) -> None:
     it = load()
     it.sql("UPDATE crmmap_schema_version SET version = 99")
-    with pytest.raises(StoreError, match=r"version 99.*upgrade crmmap"):
+    with pytest.raises(StoreUnfit, match=r"version 99.*upgrade crmmap"):
         it.store.prepare([])
 
 
@@ -128,15 +259,55 @@ def test_long_names_make_indexes_of_their_own(load: Callable[..., Loader]) -> No
     ("url", "message"),
     [
         ("nonsense with s3cret", "malformed"),
-        ("oracle://user:s3cret@host/db", "does not load into"),
+        ("oracle://user:s3cret@host/db", "names 'oracle'; crmmap does not load into that"),
         ("sqlite://", "names no file"),
-        ("sqlite:////nowhere/at/all/x.db", "does not exist"),
-        ("postgresql://user:s3cret@127.0.0.1:1/db", "refuses the connection"),
+        ("sqlite:///:memory:", "names no file"),
+        ("sqlite://x.db", "names no file"),
+        ("sqlite://user:s3cret@host/x.db", "names no file"),
+        ("sqlite:///a\0b", "NUL"),
+        ("sqlite:////", "is a folder or a device"),
+        ("sqlite:////dev/null", "is a folder or a device"),
+        ("sqlite:////tmp/x.db?foo=s3cret", "unknown option 'foo'"),
+        ("sqlite:////tmp/x.db?timeout=s3cret", "number of seconds"),
         ("postgresql://user:s3cret@127.0.0.1:notaport/db", "malformed"),
     ],
 )
-def test_a_url_that_will_not_do_is_not_echoed(url: str, message: str) -> None:
-    with pytest.raises(StoreError, match=message) as caught:
+def test_a_url_that_will_not_do_is_refused_and_not_echoed(url: str, message: str) -> None:
+    with pytest.raises(StoreUnfit, match=message) as caught:
+        Store.open(url, application="crmmap:test")
+    assert caught.value.exit_code is ExitCode.USAGE
+    assert "s3cret" not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("postgresql://", "names no database"),
+        ("postgresql://user:s3cret@127.0.0.1:1", "names no database"),
+        ("postgresql://user:s3cret@127.0.0.1:1/db?foo=s3cret", "unknown option 'foo'"),
+        ("postgresql://user:s3cret@127.0.0.1:1/db?s3cret@host/db=1", "unknown option;"),
+        ("postgresql://user:s3cret@127.0.0.1:99999/db", "can't be used"),
+        ("postgresql://user:s3cret@127.0.0.1:1/db?sslmode=s3cret", "can't be used"),
+        ("postgresql://user:s3cret@127.0.0.1:1/db?connect_timeout=s3cret", "can't be used"),
+        ("postgresql://user:s3cret@127.0.0.1:1/db?keepalives=s3cret", "can't be used"),
+    ],
+)
+def test_a_postgresql_url_that_will_not_do_is_refused_and_not_echoed(
+    url: str, message: str
+) -> None:
+    test_a_url_that_will_not_do_is_refused_and_not_echoed(url, message)
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("sqlite:////nowhere/at/all/x.db", "does not exist"),
+        ("postgresql://user:s3cret@127.0.0.1:1/db", "refuses the connection"),
+    ],
+)
+def test_a_store_that_is_not_there_is_not_echoed(url: str, message: str) -> None:
+    with pytest.raises(StoreUnreachable, match=message) as caught:
         Store.open(url, application="crmmap:test")
     assert "s3cret" not in "".join(traceback.format_exception(caught.value))
 
@@ -148,7 +319,7 @@ def test_a_store_that_cant_be_reached_has_its_own_exit_code() -> None:
 
 def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     (tmp_path / "store.db").write_text("not a database at all, but text " * 40)
-    with pytest.raises(StoreError, match="not an SQLite database"):
+    with pytest.raises(StoreUnfit, match="not an SQLite database"):
         Store.open(sqlite_url(tmp_path), application="crmmap:test")
 
 
@@ -177,6 +348,38 @@ def test_a_busy_sqlite_file_is_named(tmp_path: Path) -> None:
         it.upsert(PEOPLE, [("a", "n", 1)])
     assert "tried 5 times" in str(caught.value)
     it.upsert(PEOPLE, [("a", "n", 1)])
+    it.store.close()
+
+
+def test_a_new_sqlite_file_that_is_busy_is_waited_for_as_long(tmp_path: Path) -> None:
+    """Its change to write-ahead logging would fail at once."""
+    waited: list[float] = []
+    with (
+        busy(tmp_path / "store.db"),
+        pytest.raises(StoreError, match=r"store\.db.*writing.*tried 5 times"),
+    ):
+        Store.open(
+            sqlite_url(tmp_path, timeout="0.01"), application="crmmap:test", pause=waited.append
+        )
+    assert len(waited) == 4
+
+
+def test_a_new_sqlite_file_is_opened_once_another_has_written(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        stack.enter_context(busy(tmp_path / "store.db"))
+        store = Store.open(
+            sqlite_url(tmp_path, timeout="0.01"),
+            application="crmmap:test",
+            pause=lambda _: stack.close(),
+        )
+    with store.engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+    store.close()
+
+
+def test_sqlite_is_waited_for_some_thirty_seconds_in_all(tmp_path: Path) -> None:
+    it = Loader(sqlite_url(tmp_path), PEOPLE)
+    assert it.sql("PRAGMA busy_timeout") == [(5000,)]
     it.store.close()
 
 

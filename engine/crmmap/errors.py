@@ -8,6 +8,7 @@
     │   └── SourceUnreachable authentication or connectivity                    exit 4
     ├── StoreError        the database refuses                                  exit 1
     │   ├── StoreUnreachable                                                    exit 4
+    │   ├── StoreUnfit    the URL, the driver or the tables do not suit         exit 2
     │   └── StoreLocked   another run holds the lock                            exit 5
     └── Interrupted       the user stopped the run; it can be resumed           exit 130
 
@@ -81,6 +82,12 @@ class StoreUnreachable(StoreError):
     """The database can't be reached, or refuses our credentials."""
 
     exit_code = ExitCode.UNREACHABLE
+
+
+class StoreUnfit(StoreError):
+    """The store's URL, its driver or its tables do not suit; nothing was attempted."""
+
+    exit_code = ExitCode.USAGE
 
 
 class StoreLocked(StoreError):

@@ -57,10 +57,19 @@ class StreamReport:
     waiting: int = 0
     error: BaseException | None = field(default=None, repr=False, compare=False)
 
+    @property
+    def all_rejected(self) -> bool:
+        """Say whether records came and not one was fit: the mapping hardly suits this source."""
+        return 0 < self.counts.fetched == self.counts.rejected
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunReport:
-    """How a run went. `store` names the database without credentials."""
+    """How a run went. `store` names the database without credentials.
+
+    `remarks` are sentences about what the run did beside its streams: the columns
+    that it added to tables that were there before.
+    """
 
     run_id: str
     mapping: str
@@ -70,6 +79,7 @@ class RunReport:
     seconds: float
     streams: tuple[StreamReport, ...]
     dry_run: bool = False
+    remarks: tuple[str, ...] = ()
 
     @property
     def counts(self) -> Counts:
@@ -77,18 +87,22 @@ class RunReport:
 
     @property
     def exit_code(self) -> ExitCode:
-        """The code for the process: interrupted first, then broken accounting, then errors."""
+        """The code for the process: interrupted first, then broken accounting, then the worst.
+
+        That a stream's every record was rejected is no error of the stream, which is
+        done; but whoever started the run must hear of it.
+        """
         if any(stream.status == "interrupted" for stream in self.streams):
             return ExitCode.INTERRUPTED
         if not self.counts.balanced:
             return ExitCode.DATA_POLICY
-        codes = [stream.exit_code for stream in self.streams if stream.exit_code != ExitCode.OK]
+        codes = [stream.exit_code for stream in self.streams]
+        codes += [ExitCode.DATA_POLICY for stream in self.streams if stream.all_rejected]
         return max(codes, default=ExitCode.OK)
 
     @property
     def status(self) -> str:
-        words = {
-            ExitCode.OK: "done",
-            ExitCode.INTERRUPTED: "interrupted",
-        }
-        return words.get(self.exit_code, "failed")
+        if self.exit_code == ExitCode.INTERRUPTED:
+            return "interrupted"
+        sound = all(stream.exit_code == ExitCode.OK for stream in self.streams)
+        return "done" if sound and self.counts.balanced else "failed"

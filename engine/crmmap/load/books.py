@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 import sqlalchemy as sa
 
-from crmmap.errors import StoreError, StoreLocked
+from crmmap.errors import StoreError, StoreLocked, StoreUnfit
 from crmmap.load import ledger
 from crmmap.load.accounts import Mark, Tally
 from crmmap.load.statements import Session, insert_statement, write_all
@@ -20,7 +20,7 @@ LEASE = timedelta(seconds=60)
 
 
 def check_version(session: Session) -> None:
-    """Note the version of the ledger's tables. Raises StoreError where it is newer than ours."""
+    """Note the version of the ledger's tables. Raises StoreUnfit where it is newer than ours."""
     table = ledger.SCHEMA_VERSION
     found = session.connection.execute(sa.select(sa.func.max(table.c.version))).scalar()
     if found is None:
@@ -32,7 +32,7 @@ def check_version(session: Session) -> None:
             f"the store's crmmap_ tables have version {found}, but this crmmap knows "
             f"{ledger.VERSION}: upgrade crmmap"
         )
-        raise StoreError(message)
+        raise StoreUnfit(message)
 
 
 # --- the lock -----------------------------------------------------------------------------------

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -10,10 +11,11 @@ from typing import Any, Protocol
 
 from sqlalchemy import Column, Engine, Table, make_url
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.engine import Dialect as Compiler
+from sqlalchemy.exc import ArgumentError, CompileError, DBAPIError, NoSuchModuleError
 from sqlalchemy.types import TypeEngine
 
-from crmmap.errors import StoreError
+from crmmap.errors import StoreError, StoreUnfit
 from crmmap.values import Reason
 
 
@@ -86,7 +88,7 @@ class Dialect(Protocol):
         ...
 
     def connect(self, url: URL, application: str) -> Engine:
-        """Return an engine with every setting made. Raises StoreError where the URL can't do."""
+        """Return an engine with every setting made. Raises StoreUnfit where the URL can't do."""
         ...
 
     def name(self, url: URL) -> str:
@@ -120,12 +122,20 @@ class Dialect(Protocol):
         """Tell what an error is and what to do, from its codes: never from its text."""
         ...
 
-    def unreachable(self, error: DBAPIError) -> bool:
-        """Say whether an error met while connecting is one of reaching or being let in."""
+    def failure(self, error: DBAPIError) -> type[StoreError]:
+        """Return what an error is that was met before anything was attempted.
+
+        StoreUnreachable where it is about reaching or being let in, StoreUnfit
+        where it is about the URL, the tables or a privilege.
+        """
         ...
 
-    def same_type(self, live: TypeEngine[Any], wanted: TypeEngine[Any]) -> bool:
-        """Say whether a live column's type is the one that we would create."""
+    def folded(self, name: str) -> str:
+        """Return a table's or column's name as the database compares it with others."""
+        ...
+
+    def spelled(self, kind: TypeEngine[Any]) -> str:
+        """Return a type as the database writes it: equal texts are the same type."""
         ...
 
     def alter_type(self, column: Column[Any]) -> str | None:
@@ -149,10 +159,28 @@ def standard_on_conflict(key: Sequence[str], changed: Sequence[str]) -> str:
     return f"{found} UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in changed)}"
 
 
+def check_options(url: URL, known: Collection[str]) -> None:
+    """Raise StoreUnfit where the URL's query has an option that nobody would heed."""
+    for name in url.query:
+        if name not in known:
+            # What is no name may be the rest of a password that holds a question mark.
+            told = f" '{name}'" if re.fullmatch(r"[A-Za-z_]{1,40}", name) else ""
+            message = f"the store's URL has the unknown option{told}; leave it out"
+            raise StoreUnfit(message)
+
+
+def spelled_by(compiler: Compiler, kind: TypeEngine[Any]) -> str:
+    """Return a type as SQLAlchemy writes it, or UNKNOWN for one that it does not know."""
+    try:
+        return kind.compile(compiler).upper()
+    except CompileError:
+        return "UNKNOWN"
+
+
 def dialect_for(url: str) -> tuple[Dialect, URL]:
     """Return the dialect of a store's URL, and the URL with its driver named.
 
-    Raises StoreError, without echoing the URL, where it is malformed or names
+    Raises StoreUnfit, without echoing the URL, where it is malformed or names
     a database that crmmap does not load into.
     """
     from crmmap.load.postgres import Postgres
@@ -162,10 +190,12 @@ def dialect_for(url: str) -> tuple[Dialect, URL]:
         parsed = make_url(url)
         backend = parsed.drivername.partition("+")[0]
     except (ArgumentError, NoSuchModuleError, ValueError):
-        raise StoreError(f"the store's URL is malformed. {WRITTEN}") from None
+        raise StoreUnfit(f"the store's URL is malformed. {WRITTEN}") from None
+    if "\0" in url or "%00" in url:
+        raise StoreUnfit(f"the store's URL holds a NUL character. {WRITTEN}")
     if backend == "sqlite":
         return Sqlite(), parsed.set(drivername="sqlite+pysqlite")
     if backend in ("postgresql", "postgres"):
         return Postgres(), parsed.set(drivername="postgresql+psycopg")
-    message = f"the store's URL names a database that crmmap does not load into. {WRITTEN}"
-    raise StoreError(message)
+    message = f"the store's URL names '{backend}'; crmmap does not load into that. {WRITTEN}"
+    raise StoreUnfit(message)

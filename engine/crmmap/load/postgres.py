@@ -12,12 +12,19 @@ from sqlalchemy import Column, Engine, Table, create_engine
 from sqlalchemy.dialects.postgresql.psycopg import dialect as psycopg_dialect
 from sqlalchemy.engine import URL
 from sqlalchemy.engine import Dialect as Compiler
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
 from sqlalchemy.schema import SetColumnComment, SetTableComment
 from sqlalchemy.types import TypeEngine
 
-from crmmap.errors import StoreError
-from crmmap.load.dialects import Fault, Refusal, standard_on_conflict
+from crmmap.errors import StoreError, StoreUnfit, StoreUnreachable
+from crmmap.load.dialects import (
+    WRITTEN,
+    Fault,
+    Refusal,
+    check_options,
+    spelled_by,
+    standard_on_conflict,
+)
 
 SETTINGS = {
     "lock_timeout": "10s",
@@ -42,6 +49,9 @@ KINDS = {
 AGAIN = ("40001", "40P01", "55P03")
 """Serialization failure, deadlock, lock timeout."""
 
+UNFIT = ("3F", "42", "25006", "54")
+"""Of a statement before anything was written: no schema, no privilege, read-only, too wide."""
+
 EXPLAINED = {
     "40": "transactions of others kept getting in the way; run again",
     "55P03": "a row or table was locked by others for too long; run again",
@@ -57,7 +67,12 @@ EXPLAINED = {
     "3D000": "the server has no such database; create it first",
     "3F000": "the database has no such schema; create it first",
 }
+UNUSABLE = (
+    r"invalid (port number|integer value)|invalid \w+ value|bad value for|definition of service"
+)
+"""How libpq and psycopg call a port or an option that no server was asked about."""
 CONNECTING = {
+    UNUSABLE: "the port or an option in the store's URL has a value that can't be used",
     r"password|authentication|role .* does not exist|pg_hba": EXPLAINED["28"],
     r"database .* does not exist": EXPLAINED["3D000"],
     r"translate host name|resolve|Name or service": "the host's name is not known",
@@ -81,6 +96,7 @@ class Postgres:
     def connect(self, url: URL, application: str) -> Engine:
         """See the protocol. Away from loopback, TLS with a trusted certificate is the default."""
         try:
+            _check(url)
             return create_engine(
                 url.set(query={}),
                 hide_parameters=True,
@@ -90,7 +106,7 @@ class Postgres:
             )
         except ImportError:
             message = "PostgreSQL needs psycopg: pip install 'crmmap[postgres]'"
-            raise StoreError(message) from None
+            raise StoreUnfit(message) from None
 
     def name(self, url: URL) -> str:
         host = url.host or _single(url.query.get("host")) or "localhost"
@@ -138,16 +154,26 @@ class Postgres:
                 return meaning
         return "the connection can't be made, or was lost"
 
-    def unreachable(self, error: DBAPIError) -> bool:
+    def failure(self, error: DBAPIError) -> type[StoreError]:
         state = _state(error)
-        return not state or state.startswith(("08", "28", "3D", "57P", "53300"))
+        if not state:
+            unusable = re.search(UNUSABLE, str(error.orig)) or isinstance(error, ProgrammingError)
+            return StoreUnfit if unusable else StoreUnreachable
+        if state.startswith(("08", "28", "3D", "57P", "53300")):
+            return StoreUnreachable
+        return StoreUnfit if state.startswith(UNFIT) else StoreError
 
-    def same_type(self, live: TypeEngine[Any], wanted: TypeEngine[Any]) -> bool:
-        return _spelled(live) == _spelled(wanted)
+    def folded(self, name: str) -> str:
+        return name  # we quote every name, and PostgreSQL keeps quoted ones as they are
+
+    def spelled(self, kind: TypeEngine[Any]) -> str:
+        text = spelled_by(_compiler(), kind)
+        return "DOUBLE PRECISION" if text == "FLOAT" else text.replace("DECIMAL", "NUMERIC")
 
     def alter_type(self, column: Column[Any]) -> str | None:
-        kind = column.type.compile(_compiler())
-        return f"ALTER TABLE {_table(column)} ALTER COLUMN {_quoted(column.name)} TYPE {kind}"
+        kind, name = column.type.compile(_compiler()), _quoted(column.name)
+        # Without USING, PostgreSQL changes only types that it casts by itself: not from text.
+        return f"ALTER TABLE {_table(column)} ALTER COLUMN {name} TYPE {kind} USING {name}::{kind}"
 
     def drop_not_null(self, column: Column[Any]) -> str | None:
         return f"ALTER TABLE {_table(column)} ALTER COLUMN {_quoted(column.name)} DROP NOT NULL"
@@ -160,6 +186,16 @@ class Postgres:
             for column in table.columns
             if column.comment
         ]
+
+
+def _check(url: URL) -> None:
+    """Raise StoreUnfit for a URL that leaves the choice of the database to libpq."""
+    from psycopg.pq import Conninfo
+
+    check_options(url, {each.keyword.decode() for each in Conninfo.get_defaults()})
+    if not url.database and not {"dbname", "service"} & set(url.query):
+        message = f"the store's URL names no database. {WRITTEN}"
+        raise StoreUnfit(message)
 
 
 def _connection(url: URL, application: str) -> dict[str, str | int]:
@@ -190,11 +226,6 @@ def _state(error: DBAPIError) -> str:
 def _compiler() -> Compiler:
     compiler: Compiler = psycopg_dialect()  # type: ignore[no-untyped-call]
     return compiler
-
-
-def _spelled(kind: TypeEngine[Any]) -> str:
-    text = kind.compile(_compiler()).upper()
-    return "DOUBLE PRECISION" if text == "FLOAT" else text.replace("DECIMAL", "NUMERIC")
 
 
 def _quoted(name: str) -> str:

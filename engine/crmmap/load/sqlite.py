@@ -17,17 +17,24 @@ from sqlalchemy.engine import URL, Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import TypeEngine
 
-from crmmap.errors import StoreError, StoreUnreachable
-from crmmap.load.dialects import Fault, Refusal, standard_on_conflict
+from crmmap.errors import StoreError, StoreUnfit, StoreUnreachable
+from crmmap.load.dialects import (
+    Fault,
+    Refusal,
+    check_options,
+    spelled_by,
+    standard_on_conflict,
+)
 
 OLDEST = (3, 37)
 """The first SQLite with STRICT tables; without them a column keeps anything."""
 
 PRAGMAS = (
-    "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "trusted_schema=OFF",
+    "synchronous=FULL", "foreign_keys=ON", "trusted_schema=OFF",
     "cell_size_check=ON",
 )  # fmt: skip
-BUSY_TIMEOUT = 10.0
+BUSY_TIMEOUT = 5.0
+"""Seconds; with the attempts of the store, and its pauses between them, about 30 in all."""
 TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
 
 KINDS = {
@@ -67,8 +74,8 @@ class Sqlite:
         """See the protocol. The file is made with mode 0600 where there is none."""
         if sqlite3.sqlite_version_info < OLDEST:
             message = f"SQLite {sqlite3.sqlite_version} is too old; crmmap needs 3.37 or newer"
-            raise StoreError(message)
-        _make_file(url.database)
+            raise StoreUnfit(message)
+        _make_file(_file(url))
         engine = create_engine(
             url,
             hide_parameters=True,
@@ -117,12 +124,17 @@ class Sqlite:
             return "a table or a column was dropped meanwhile; run again to have it made anew"
         return f"SQLite refuses ({code or type(error.orig).__name__})"
 
-    def unreachable(self, error: DBAPIError) -> bool:
-        return _code(error).startswith("SQLITE_CANTOPEN")
+    def failure(self, error: DBAPIError) -> type[StoreError]:
+        code = _code(error)
+        if code.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY")):
+            return StoreUnreachable
+        return StoreUnfit if code in ("SQLITE_NOTADB", "SQLITE_ERROR") else StoreError
 
-    def same_type(self, live: TypeEngine[Any], wanted: TypeEngine[Any]) -> bool:
-        dialect = sqlite_dialect()
-        return live.compile(dialect) == wanted.compile(dialect)
+    def folded(self, name: str) -> str:
+        return name.encode().lower().decode()  # like SQLite, which folds ASCII only
+
+    def spelled(self, kind: TypeEngine[Any]) -> str:
+        return spelled_by(sqlite_dialect(), kind)
 
     def alter_type(self, column: Column[Any]) -> str | None:
         return None
@@ -134,17 +146,28 @@ class Sqlite:
         return []
 
 
-def _make_file(database: str | None) -> None:
-    if not database or database == ":memory:":
-        message = "the store's URL names no file; it is written sqlite:///FILE"
-        raise StoreError(message)
+def _file(url: URL) -> str:
+    if url.host or url.username or not url.database or url.database == ":memory:":
+        message = (
+            "the store's URL names no file; it is written sqlite:///FILE, "
+            "with a fourth slash before an absolute path"
+        )
+        raise StoreUnfit(message)
+    check_options(url, ("timeout",))
+    if not re.fullmatch(r"\d+(\.\d+)?", str(url.query.get("timeout", "0"))):
+        message = "the store's URL: timeout is a number of seconds, such as timeout=10"
+        raise StoreUnfit(message)
+    return url.database
+
+
+def _make_file(database: str) -> None:
     path = Path(database)
     if not path.parent.is_dir():
         message = f"sqlite:{database}: the folder '{path.parent}' does not exist; make it first"
         raise StoreUnreachable(message)
-    if path.is_dir():
-        message = f"sqlite:{database}: is a folder; name a file"
-        raise StoreUnreachable(message)
+    if path.exists() and not path.is_file():
+        message = f"sqlite:{database}: is a folder or a device; name a file"
+        raise StoreUnfit(message)
     try:  # before SQLite makes it: its log and index files take this one's mode
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     except OSError as error:
@@ -156,6 +179,11 @@ def _set_up(connection: sqlite3.Connection, _: object) -> None:
     # The driver's own transactions are no transactions: a released savepoint
     # and DDL would survive the outer rollback.
     connection.isolation_level = None
+    if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+        # The change itself does not wait for a writer, as all else does: it fails at once.
+        connection.execute("BEGIN EXCLUSIVE")
+        connection.execute("COMMIT")
+        connection.execute("PRAGMA journal_mode=WAL")
     for pragma in PRAGMAS:
         connection.execute(f"PRAGMA {pragma}")
 

@@ -16,7 +16,7 @@ from sqlalchemy import Engine, Table
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from crmmap.errors import StoreError, StoreUnreachable
+from crmmap.errors import StoreError, StoreUnfit, StoreUnreachable
 from crmmap.failpoint import fail_at
 from crmmap.load import books, ledger
 from crmmap.load.accounts import Mark, Tally
@@ -49,20 +49,34 @@ class Store:
         """Open a store by its URL. `application` is the name that the server shows for us.
 
         Raises StoreUnreachable where it can't be reached or lets us not in, and
-        StoreError where the URL is wrong or a driver is missing; neither echoes the URL.
+        StoreUnfit where the URL is wrong or a driver is missing; neither echoes the URL.
         """
         dialect, parsed = dialect_for(url)
         engine = dialect.connect(parsed, application)
         store = cls(engine=engine, dialect=dialect, name=dialect.name(parsed), pause=pause)
         try:
-            # Nothing is asked of it: opening must not wait for the transactions of others.
-            engine.connect().close()
-        except DBAPIError as error:
+            store._reach()
+        except StoreError:
             engine.dispose()
-            kind = StoreUnreachable if dialect.unreachable(error) else StoreError
-            message = f"{store.name}: {dialect.explain(error)}"
-            raise kind(message) from None
+            raise
         return store
+
+    def _reach(self) -> None:
+        """Connect once. Nothing is asked: opening must not wait for the transactions of others.
+
+        Only a new SQLite file waits for them, to be given its mode.
+        """
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return self.engine.connect().close()
+            except DBAPIError as error:
+                fault = self.dialect.fault(error)
+                if fault is not Fault.AGAIN or attempt == ATTEMPTS:
+                    message = f"{self.name}: {self.dialect.explain(error)}"
+                    tried = f" (tried {attempt} times)" if attempt > 1 else ""
+                    raise self.dialect.failure(error)(message + tried) from None
+            self._rest(attempt)
+        raise AssertionError  # the last attempt returns or raises
 
     def close(self) -> None:
         """Close all connections."""
@@ -70,41 +84,46 @@ class Store:
 
     # --- tables -----------------------------------------------------------------------------
 
-    def prepare(self, targets: Sequence[Target]) -> None:
+    def prepare(self, targets: Sequence[Target]) -> tuple[str, ...]:
         """Make the ledger's and the targets' tables where there are none, and compare the others.
 
-        Columns that are missing are added, as they may be null. Raises StoreError,
-        saying all of what is wrong and what to do, where a live table differs in any
-        other way.
+        Columns that are missing are added, as they may be null; the sentences returned
+        tell which, and to which tables. Raises StoreUnfit, saying all of what is wrong
+        and what to do, where a live table differs in any other way.
         """
-        self._transact(partial(self._prepare, [table_of(target) for target in targets]))
+        tables = [table_of(target) for target in targets]
+        return self._transact(partial(self._prepare, tables), early=True)
 
-    def _prepare(self, tables: list[Table], session: Session) -> None:
+    def _prepare(self, tables: list[Table], session: Session) -> tuple[str, ...]:
         if self.dialect.schema_lock is not None:
             session.connection.exec_driver_sql(self.dialect.schema_lock)
         self._run(session, changes(session.connection, self.dialect, [ledger.SCHEMA_VERSION]))
         books.check_version(session)
-        self._run(session, changes(session.connection, self.dialect, [*ledger.TABLES, *tables]))
+        found = changes(session.connection, self.dialect, [*ledger.TABLES, *tables])
+        self._run(session, found)
+        return found.remarks
 
     def _run(self, session: Session, found: Changes) -> None:
-        if found.faults:
-            raise StoreError("\n".join(f"{self.name}: {fault}" for fault in found.faults))
+        self._check(found)
         for statement in found.statements:
             session.connection.exec_driver_sql(statement)
+
+    def _check(self, found: Changes) -> None:
+        if found.faults:
+            raise StoreUnfit("\n".join(f"{self.name}: {fault}" for fault in found.faults))
 
     def ddl(self, targets: Sequence[Target]) -> str:
         """Return the statements that `prepare` would run now, ledger included.
 
-        Raises StoreError as `prepare` would.
+        Raises StoreUnfit as `prepare` would.
         """
         tables = [*ledger.TABLES, *(table_of(target) for target in targets)]
 
         def compare(session: Session) -> Changes:
             return changes(session.connection, self.dialect, tables)
 
-        found = self._transact(compare)
-        if found.faults:
-            raise StoreError("\n".join(f"{self.name}: {fault}" for fault in found.faults))
+        found = self._transact(compare, early=True)
+        self._check(found)
         # The driver's marks for parameters make it double each % in a statement.
         doubled = self.dialect.placeholder.startswith("%")
         texts = [each.replace("%%", "%") if doubled else each for each in found.statements]
@@ -124,7 +143,8 @@ class Store:
             partial(
                 self._serially, books.open_run,
                 mapping=mapping, run_id=run_id, fingerprint=fingerprint, owner=owner,
-            )
+            ),
+            early=True,
         )  # fmt: skip
 
     def _serially(
@@ -231,11 +251,14 @@ class Store:
         self,
         action: Callable[[Session], Result],
         recall: Callable[[Session], Result | None] = lambda _: None,
+        *,
+        early: bool = False,
     ) -> Result:
         """Do `action` in a transaction, and again after a fault that passes.
 
         Once a connection is lost, nobody knows whether the transaction was
-        committed: `recall` looks, and gives its result if it was.
+        committed: `recall` looks, and gives its result if it was. `early`: nothing
+        was attempted yet, so a store that does not suit is StoreUnfit.
         """
         lost = False
         for attempt in range(1, ATTEMPTS + 1):
@@ -246,10 +269,13 @@ class Store:
             except DBAPIError as error:
                 fault = self.dialect.fault(error)
                 if fault is Fault.FINAL or attempt == ATTEMPTS:
-                    raise self._error(error, fault) from None
+                    raise self._error(error, fault, early=early) from None
                 lost = lost or fault is Fault.LOST
-            self.pause(uniform(0, min(LONGEST_WAIT, 0.1 * 4**attempt)))  # noqa: S311  (jitter)
+            self._rest(attempt)
         raise AssertionError  # the last attempt returns or raises
+
+    def _rest(self, attempt: int) -> None:
+        self.pause(uniform(0, min(LONGEST_WAIT, 0.1 * 4**attempt)))  # noqa: S311  (jitter)
 
     @contextmanager
     def _transaction(self) -> Iterator[Session]:
@@ -265,8 +291,10 @@ class Store:
                     connection=connection, dialect=self.dialect, now=self.dialect.read_time(now)
                 )
 
-    def _error(self, error: DBAPIError, fault: Fault) -> StoreError:
+    def _error(self, error: DBAPIError, fault: Fault, *, early: bool) -> StoreError:
         kind = StoreUnreachable if fault is Fault.LOST else StoreError
+        if early and fault is Fault.FINAL:
+            kind = self.dialect.failure(error)
         tried = "" if fault is Fault.FINAL else f" (tried {ATTEMPTS} times)"
         return kind(f"{self.name}: {self.dialect.explain(error)}{tried}")
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -11,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Inspector
 from sqlalchemy.engine import Dialect as Compiler
 from sqlalchemy.engine.interfaces import ReflectedColumn
+from sqlalchemy.exc import SAWarning
 from sqlalchemy.schema import CreateColumn, CreateIndex, CreateTable, DDLElement
 
 from crmmap.load.dialects import Dialect
@@ -32,15 +34,19 @@ LONGEST_NAME = 63
 class Changes:
     """What separates the live tables from the wanted ones.
 
-    `statements` can be run at once; `faults` are for the user, each with what to do.
+    `statements` can be run at once, and `remarks` tell what they add to live tables;
+    `faults` are for the user, each with what to do.
     """
 
     statements: tuple[str, ...] = ()
     faults: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     def __add__(self, other: Changes) -> Changes:
         return Changes(
-            statements=self.statements + other.statements, faults=self.faults + other.faults
+            statements=self.statements + other.statements,
+            faults=self.faults + other.faults,
+            remarks=self.remarks + other.remarks,
         )
 
 
@@ -79,20 +85,51 @@ def _index_name(table: str, column: str) -> str:
     return f"{name[: LONGEST_NAME - 9]}_{sha256(name.encode()).hexdigest()[:8]}"
 
 
-def changes(connection: Connection, dialect: Dialect, tables: Iterable[sa.Table]) -> Changes:
+def changes(connection: Connection, dialect: Dialect, tables: Sequence[sa.Table]) -> Changes:
     """Compare tables with the live ones. Nothing is altered."""
     inspector = sa.inspect(connection)
-    return sum((_change(inspector, dialect, table) for table in tables), Changes())
+    alike = _alike(dialect, (table.name for table in tables))
+    if alike:
+        return Changes(faults=alike)
+    # What reflection warns of (a type it does not know) is told by the comparison, if it matters.
+    with warnings.catch_warnings(action="ignore", category=SAWarning):
+        return sum((_change(inspector, dialect, table) for table in tables), Changes())
+
+
+def _alike(dialect: Dialect, names: Iterable[str]) -> tuple[str, ...]:
+    """Return a fault for each two names of the mapping that are one to the database."""
+    found: dict[str, str] = {}
+    pairs = [(name, found.setdefault(dialect.folded(name), name)) for name in names]
+    return tuple(
+        f"'{first}' and '{name}' are one name to the database; rename one of them in the mapping"
+        for name, first in pairs
+        if name != first
+    )
 
 
 def _change(inspector: Inspector, dialect: Dialect, table: sa.Table) -> Changes:
-    compiler = inspector.dialect
-    if table.name in inspector.get_view_names():
-        fault = f"'{table.name}' is a view; crmmap fills tables only: name another table"
+    alike = _alike(dialect, (column.name for column in table.columns))
+    if alike:
+        return Changes(faults=tuple(f"'{table.name}', columns {fault}" for fault in alike))
+    live = _live_name(inspector, dialect, table.name)
+    if live in inspector.get_view_names():
+        fault = f"'{live}' is a view; crmmap fills tables only. {_another(table)}"
+        return Changes(faults=(fault,))
+    if live != table.name:
+        fault = (
+            f"'{table.name}' is there as '{live}', which is one name to the database. "
+            f"Write it so in the mapping, too. {_another(table)}"
+        )
         return Changes(faults=(fault,))
     if not inspector.has_table(table.name):
-        return Changes(statements=_created(table, dialect, compiler))
+        return Changes(statements=_created(table, dialect, inspector.dialect))
     return _compared(inspector, dialect, table)
+
+
+def _live_name(inspector: Inspector, dialect: Dialect, name: str) -> str:
+    """Return how a table or view of this name is written that is there already."""
+    names = [*inspector.get_table_names(), *inspector.get_view_names()]
+    return {dialect.folded(each): each for each in names}.get(dialect.folded(name), name)
 
 
 def _created(table: sa.Table, dialect: Dialect, compiler: Compiler) -> tuple[str, ...]:
@@ -110,19 +147,53 @@ def _indexes(table: sa.Table) -> list[sa.Index]:
 
 def _compared(inspector: Inspector, dialect: Dialect, table: sa.Table) -> Changes:
     live = {column["name"]: column for column in inspector.get_columns(table.name)}
+    respelled = _spelling_faults(dialect, table, live)
+    if respelled:  # what else is wrong can be told once the names are the same
+        return Changes(faults=respelled)
     found = Changes(faults=(*_key_faults(inspector, table), *_extra_faults(table, live)))
     for column in table.columns:
         if column.name in live:
             found += Changes(faults=_column_faults(dialect, column, live[column.name]))
-        elif not column.primary_key:
-            found += Changes(statements=(_added(inspector.dialect, column),))
+    added = [
+        column for column in table.columns if column.name not in live and not column.primary_key
+    ]
+    found += Changes(
+        statements=tuple(_added(inspector.dialect, column) for column in added),
+        remarks=_remarks("column", [column.name for column in added], table),
+    )
     present = {
         index["column_names"][0] for index in inspector.get_indexes(table.name)
         if index["column_names"]
     }  # fmt: skip
     absent = [index for index in _indexes(table) if index.columns[0].name not in present]
     made = [str(CreateIndex(index).compile(dialect=inspector.dialect)) for index in absent]
-    return found + Changes(statements=tuple(made))
+    indexed = [index.columns[0].name for index in absent]
+    return found + Changes(
+        statements=tuple(made), remarks=_remarks("index on column", indexed, table)
+    )
+
+
+def _remarks(what: str, names: Sequence[str], table: sa.Table) -> tuple[str, ...]:
+    """Return a sentence about what is added to a table that was there before, if anything is."""
+    if not names:
+        return ()
+    plural = {"column": "columns", "index on column": "indexes on columns"}
+    added = f"{what if len(names) == 1 else plural[what]} {', '.join(names)}"
+    return (f"added the {added} to the existing table '{table.name}'",)
+
+
+def _spelling_faults(
+    dialect: Dialect, table: sa.Table, live: dict[str, ReflectedColumn]
+) -> tuple[str, ...]:
+    found = {dialect.folded(name): name for name in live}
+    names = [column.name for column in table.columns]
+    spelled = {name: found.get(dialect.folded(name), name) for name in names}
+    return tuple(
+        f"'{table.name}', column '{name}': is there as '{other}', which is one name to the "
+        f"database. Write it so in the mapping, too. {_another(table)}"
+        for name, other in spelled.items()
+        if name != other
+    )
 
 
 def _added(compiler: Compiler, column: sa.Column[Any]) -> str:
@@ -135,9 +206,9 @@ def _key_faults(inspector: Inspector, table: sa.Table) -> list[str]:
     wanted = [column.name for column in table.primary_key.columns]
     if set(live) == set(wanted):
         return []
+    has = f"the primary key ({', '.join(live)})" if live else "no primary key"
     fault = (
-        f"'{table.name}' has the primary key ({', '.join(live)}), "
-        f"but the mapping's key is ({', '.join(wanted)}). {_anew(table)}"
+        f"'{table.name}' has {has}, but the mapping's key is ({', '.join(wanted)}). {_anew(table)}"
     )
     return [fault]
 
@@ -145,7 +216,7 @@ def _key_faults(inspector: Inspector, table: sa.Table) -> list[str]:
 def _extra_faults(table: sa.Table, live: dict[str, ReflectedColumn]) -> list[str]:
     return [
         f"'{table.name}' has a column '{name}' that takes no null, has no default, and is not in "
-        "the mapping. Add it as a field, or let it take nulls"
+        f"the mapping. Add it as a field, or let it take nulls. {_another(table)}"
         for name, column in live.items()
         if name not in table.columns and not column["nullable"] and column.get("default") is None
     ]
@@ -155,20 +226,29 @@ def _column_faults(
     dialect: Dialect, wanted: sa.Column[Any], live: ReflectedColumn
 ) -> tuple[str, ...]:
     where = f"'{wanted.table.name}', column '{wanted.name}':"
-    anew = _anew(wanted.table)
     faults = []
-    if not dialect.same_type(live["type"], wanted.type):
-        todo = dialect.alter_type(wanted) or anew
-        faults.append(f"{where} has another type than the mapping's. {todo}")
+    has, wants = dialect.spelled(live["type"]), dialect.spelled(wanted.type)
+    if has != wants:
+        todo = _altered(dialect.alter_type(wanted), wanted.table)
+        faults.append(f"{where} has the type {has}, but the mapping's is {wants}. {todo}")
     if not live["nullable"] and wanted.nullable:
-        todo = dialect.drop_not_null(wanted) or anew
+        todo = _altered(dialect.drop_not_null(wanted), wanted.table)
         faults.append(f"{where} takes no null, but may be empty in the mapping. {todo}")
     return tuple(faults)
 
 
-def _anew(table: sa.FromClause) -> str:
-    name = getattr(table, "name", "")
+def _altered(statement: str | None, table: sa.Table) -> str:
+    return _anew(table) if statement is None else f"{_another(table)}, or change it: {statement}"
+
+
+def _anew(table: sa.Table) -> str:
+    name = table.name
     return (
-        f'Rename the table (ALTER TABLE "{name}" RENAME TO "{name}_old") and run again '
-        "with --full, to have it made anew and filled"
+        f"{_another(table)}, or rename this one "
+        f'(ALTER TABLE "{name}" RENAME TO "{name}_old") and run again with --full, '
+        "to have it made anew and filled"
     )
+
+
+def _another(table: sa.Table) -> str:
+    return f"Name another table in the mapping (table: {{name: my_{table.name}}})"

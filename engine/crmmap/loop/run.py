@@ -10,6 +10,7 @@ import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from hashlib import sha256
 from time import monotonic
@@ -40,7 +41,7 @@ def run(
     """Run a plan into a store and report. A stream that fails does not end its siblings.
 
     Setting `stop` finishes the batch in flight, commits it, and reports the run
-    as interrupted. Raises StoreError where the store can't take the plan's
+    as interrupted. Raises StoreUnfit where the store can't take the plan's
     tables, and StoreLocked where another run of the mapping is under way.
     """
     return asyncio.run(_run(Work(plan, store, reader, options, stop, observe)))
@@ -51,12 +52,12 @@ async def _run(work: Work) -> RunReport:
     loop = asyncio.get_running_loop()
     # A stream may hold a thread for its fetch, one for its next batch and one for its commit.
     loop.set_default_executor(ThreadPoolExecutor(3 * len(work.steps) + 2))
-    await in_thread(_begin, work)
+    remarks = await in_thread(_begin, work)
     status = "failed"
     heart = asyncio.create_task(_beat(work))
     try:
         streams = await in_thread(settle_waiting, work, await _run_streams(work))
-        report = _report(work, streams, monotonic() - began)
+        report = replace(_report(work, streams, monotonic() - began), remarks=remarks)
         status = report.status
         return report
     finally:
@@ -77,8 +78,11 @@ async def _run_streams(work: Work) -> list[StreamReport]:
     return [report.result() for report in work.reports.values()]
 
 
-def _begin(work: Work) -> None:
-    """Take the lock first, so that no other run finds its tables changed under it."""
+def _begin(work: Work) -> tuple[str, ...]:
+    """Make the store ready; return what was added to tables that were there before.
+
+    The lock is taken first, so that no other run finds its tables changed under it.
+    """
     work.store.prepare([])
     work.store.begin_run(
         mapping=work.plan.mapping,
@@ -87,7 +91,7 @@ def _begin(work: Work) -> None:
         fingerprint=_fingerprint(work.plan),
     )
     try:
-        work.store.prepare([step.target for step in work.plan.steps])
+        return work.store.prepare([step.target for step in work.plan.steps])
     except CrmmapError:
         work.store.end_run(work.options.run_id, status="failed")
         raise
