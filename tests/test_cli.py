@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import sqlite3
 import subprocess
@@ -12,9 +13,9 @@ from threading import Event
 
 import pytest
 
-from commands import API, PEOPLE, ROWS, command, crmmap, environment, write
+from commands import API, PEOPLE, ROOT, ROWS, command, crmmap, environment, write
 from crmmap.cli import entry
-from crmmap.cli.commands import commands
+from crmmap.cli.commands import EXIT_CODES, commands
 from crmmap.cli.failures import told
 from crmmap.cli.stores import shown_url, store_url
 from crmmap.cli.surroundings import Surroundings
@@ -140,6 +141,46 @@ def test_the_store_comes_from_the_option_then_the_environment(folder: Path) -> N
     assert {path.name for path in folder.glob("*.db")} == {"env.db", "given.db"}
 
 
+def test_invented_records_have_a_default_store_of_their_own(folder: Path) -> None:
+    words = ("run", "people.yaml", "--mock", "--records", "3", "-q")
+
+    ran = crmmap(folder, *words)
+    crmmap(folder, *words, "--store", "sqlite:///given.db")
+    crmmap(folder, *words, env={"CRMMAP_STORE": "sqlite:///env.db"})
+
+    assert {path.name for path in folder.glob("*.db")} == {"crmmap-mock.db", "given.db", "env.db"}
+    assert "store sqlite:///crmmap-mock.db, run " in ran.out
+
+
+def test_the_summary_names_the_store_as_it_is_given(folder: Path) -> None:
+    ran = crmmap(folder, "run", "people.yaml", "-q", env=PEOPLE_ENV)
+
+    url = re.findall(r"^store (\S+), run ", ran.out, re.MULTILINE)
+    again = crmmap(folder, "run", "people.yaml", "-q", "--json", "--store", *url, env=PEOPLE_ENV)
+    assert again.json["store"] == "sqlite:///crmmap.db"
+    assert again.json["counts"]["inserted"] == 0
+
+
+def test_a_stream_whose_every_record_is_rejected_breaks_the_data_policy(folder: Path) -> None:
+    (folder / "people.csv").write_text("id,email,age\n1,nonsense,3\n2,nonsense,4\n")
+
+    ran = crmmap(folder, "run", "people.yaml", "-q", env=PEOPLE_ENV)
+    report = crmmap(folder, "run", "people.yaml", "-q", "--json", "--full", env=PEOPLE_ENV)
+
+    assert ran.code == report.code == 3
+    assert "every record of people was rejected" in ran.out
+    assert (report.json["status"], report.json["exit_code"]) == ("done", 3)
+
+
+def test_a_files_setting_may_begin_with_the_home_folder(folder: Path) -> None:
+    env = {"HOME": str(folder)}
+    ran = crmmap(folder, "run", "people.yaml", "--json", "-q", "--set", "people=~/people.csv",
+                 env=env)  # fmt: skip
+
+    assert ran.code == 0
+    assert ran.json["counts"]["fetched"] == 4
+
+
 # --- usage ----------------------------------------------------------------------------------------
 
 
@@ -187,6 +228,27 @@ def test_all_that_several_mappings_miss_is_told_at_once(folder: Path) -> None:
     ran = crmmap(folder, "run", "api.yaml", "other.yaml")
 
     assert all(each in ran.err for each in ("API_URL", "API_TOKEN", "OTHER_URL", "OTHER_TOKEN"))
+    assert ran.err.count("Or try it without") == 1
+    assert ran.err.rstrip().endswith("Or try it without: add --mock to read invented records.")
+
+
+def test_the_exit_codes_of_the_help_are_those_of_the_readme() -> None:
+    told_by_help = dict(re.findall(r"^  (\d+) +(.+)$", EXIT_CODES, re.MULTILINE))
+    readme = (ROOT / "README.md").read_text()
+    told_by_readme = dict(re.findall(r"^\| (\d+) \| (.+) \|$", readme, re.MULTILINE))
+
+    assert told_by_help == told_by_readme
+    assert {int(code) for code in told_by_help} == {int(code) for code in ExitCode}
+
+
+def test_the_runs_that_the_readme_proposes_for_ci_can_be_run(folder: Path) -> None:
+    section = (ROOT / "README.md").read_text().partition("## In CI")[2]
+    lines = re.search(r"```sh\n(.*?)```", section, re.DOTALL)[1].splitlines()
+    for line in lines:
+        typed = line.partition("#")[0].split()[1:]
+        words = ["people.yaml" if "*" in word else word for word in typed]
+        assert crmmap(folder, *words).code == 0, line
+    assert not list(folder.glob("*.db"))
 
 
 def test_a_near_miss_of_a_shipped_mapping_is_suggested(folder: Path) -> None:
@@ -236,7 +298,16 @@ def test_a_stream_that_fails_is_told_with_what_and_where(folder: Path) -> None:
     assert "failed notes:" in ran.out
     assert "400" in ran.out
     assert "crmmap run api.yaml" in ran.out
+    assert "stays" not in ran.out  # nothing was committed
     assert "canary-secret-7731" not in ran.out + ran.err
+
+
+def test_the_command_that_goes_on_leaves_a_given_secret_to_be_filled_in(folder: Path) -> None:
+    with FaultServer(answer(b"{}", 500)) as server:
+        given = ("--set", f"url={server.url}", "--set", "token=canary-secret-7731")
+        ran = crmmap(folder, "run", "api.yaml", "-q", *given)
+
+    assert f"  crmmap run api.yaml --set url={server.url} --set token=…\n" in ran.out
 
 
 def test_refused_credentials_exit_4(folder: Path) -> None:
@@ -323,13 +394,103 @@ def test_a_second_signal_ends_the_process_at_once(running) -> None:
     lines = iter(process.stderr.readline, "")
     assert any("finishing the batch" in line for line in lines)
     process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=30)
 
-    assert process.wait(timeout=30) == 130
+    assert process.returncode == 130
+    assert err == "stopped at once; what was committed stays; run it again to go on\n"
 
 
-def test_a_closed_pipe_is_no_failure(folder: Path) -> None:
+def test_a_terminal_that_hangs_up_stops_a_run_in_good_order(running, folder: Path) -> None:
+    process, _, hold = running
+    process.send_signal(signal.SIGHUP)
+    lines = iter(process.stderr.readline, "")
+    assert any("finishing the batch" in line for line in lines)
+    hold.set()
+    out, _ = process.communicate(timeout=60)
+
+    assert process.returncode == 130
+    assert "To go on from here:" in out
+
+
+def test_an_ignored_hangup_stays_ignored() -> None:
+    program = (
+        "import os, signal; from crmmap.cli.stopping import stopping\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+        "with stopping(lambda: None, 'x') as stop:\n"
+        "    os.kill(os.getpid(), signal.SIGHUP)\n"
+        "    print(stop.wait(0.2))"
+    )
+    done = subprocess.run(
+        [command()[0], "-c", program], env=environment(), capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout == "False\n"
+
+
+def test_an_interruption_while_the_program_is_being_loaded_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "click.py").write_text(
+        "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nfor _ in range(9**9): pass\n"
+    )
+    path = f"{tmp_path}:{environment()['PYTHONPATH']}"
+    done = subprocess.run(
+        command("schema"), env=environment(PYTHONPATH=path), capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
+
+
+# --- outputs --------------------------------------------------------------------------------------
+
+
+def with_outputs(folder: Path, redirection: str, *words: str) -> tuple[int, str]:
+    """Run a command with a shell's redirections; return its code and what else it has said."""
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$@" {redirection}', "sh", *command(*words)], cwd=folder,
+        env=environment(**PEOPLE_ENV), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("redirection", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_a_closed_output_changes_no_exit_code(folder: Path, redirection: str) -> None:
+    write(folder, bad_yaml="crmmap: 1\n")
+
+    run = with_outputs(folder, redirection, "run", "people.yaml", "-q")
+    check = with_outputs(folder, redirection, "check", "bad.yaml")
+    usage = with_outputs(folder, redirection, "run", "nowhere")
+
+    assert (run[0], check[0], usage[0]) == (0, 2, 2)
+    assert "unexpectedly" not in run[1] + check[1] + usage[1]
+    rows = sqlite3.connect(folder / "crmmap.db").execute("SELECT count(*) FROM people")
+    assert rows.fetchone() == (2,)
+
+
+needs_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+
+
+@needs_full
+@pytest.mark.parametrize(
+    "words",
+    [("schema",), ("plan", "people.yaml", "--json"), ("run", "people.yaml", "-q"), ("--help",)],
+)
+def test_a_result_that_cant_be_written_is_an_error(folder: Path, words: tuple[str, ...]) -> None:
+    code, said = with_outputs(folder, ">/dev/full", *words)
+
+    assert code == 1
+    assert said == "error: standard output can't be written to: No space left on device\n"
+
+
+@needs_full
+def test_a_message_that_cant_be_written_changes_no_exit_code(folder: Path) -> None:
+    assert with_outputs(folder, "2>/dev/full", "run", "nowhere") == (2, "")
+    assert with_outputs(folder, "2>/dev/full", "run", "people.yaml")[0] == 0
+
+
+@pytest.mark.parametrize("words", [("plan", "people.yaml"), ("--help",)])
+def test_a_closed_pipe_is_no_failure(folder: Path, words: tuple[str, ...]) -> None:
     process = subprocess.Popen(
-        command("plan", "people.yaml"), cwd=folder, env=environment(),
+        command(*words), cwd=folder, env=environment(),
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     process.stdout.close()

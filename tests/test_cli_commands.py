@@ -113,6 +113,31 @@ def test_the_ddl_can_be_run_and_leaves_no_file(folder: Path) -> None:
     assert {"people", "orders", "crmmap_rejects"} <= tables
 
 
+def test_a_plan_is_printed_as_sql_or_as_json(folder: Path) -> None:
+    ran = crmmap(folder, "plan", "people.yaml", "--ddl", "--json")
+
+    assert ran.code == 2
+    assert ran.out == ""
+    assert "--ddl prints SQL and --json prints JSON. Give one of them" in ran.err
+
+
+def test_a_plan_names_types_as_they_are_declared(folder: Path) -> None:
+    types = ("decimal(12,2)", "decimal(14,3)", "decimal", "text(40)", "{kind: phone, region: DE}",
+             "{kind: decimal, precision: 9, round: half_up}")  # fmt: skip
+    fields = "".join(
+        f"      f{place}: {{from: f{place}, type: {each if each[0] == '{' else repr(each)}}}\n"
+        for place, each in enumerate(types)
+    )
+    write(folder, typed_yaml=f"{API}{fields}")
+
+    ran = crmmap(folder, "plan", "typed.yaml", "--json")
+
+    assert [each["type"] for each in ran.json["streams"][0]["fields"]][2:] == [
+        "decimal(12,2)", "decimal(14,3)", "decimal", "text(40)", "phone(region=DE)",
+        "decimal(9,2, round=half_up)",
+    ]  # fmt: skip
+
+
 # --- mock -----------------------------------------------------------------------------------------
 
 

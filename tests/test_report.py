@@ -42,7 +42,7 @@ REPORT = RunReport(
     run_id="R1",
     mapping="crm",
     title="A CRM",
-    store="sqlite:x.db",
+    store="sqlite:///x.db",
     started_at="2026-01-01T00:00:00+00:00",
     seconds=12.4,
     streams=(DONE,),
@@ -83,7 +83,7 @@ contacts  crm_contacts  done      1,200     1,100       50         38        12 
   2 × email: type
   SELECT * FROM crmmap_notes WHERE run_id = 'R1'
 
-store sqlite:x.db, run R1
+store sqlite:///x.db, run R1
 """
     )
 
@@ -112,7 +112,7 @@ all                                          5         7        0          0    
 
 interrupted deals: go on
 
-store sqlite:x.db, run R1
+store sqlite:///x.db, run R1
 What was committed stays. To go on from here:
   crmmap run crm
 """  # noqa: E501
@@ -125,6 +125,85 @@ def test_a_failed_stream_names_the_message_and_the_command() -> None:
 
     assert "failed contacts: 503 from /x" in text
     assert text.endswith("the same command goes on:\n  crmmap run crm\n")
+
+
+def test_what_was_committed_is_told_only_where_something_was() -> None:
+    failed = replace(DONE, status="failed", message="503", exit_code=ExitCode.STREAM_FAILED)
+    first = replace(failed, counts=Counts())
+    resumed = replace(first, resumed=True)
+    stopped = replace(first, status="interrupted", exit_code=ExitCode.OK)
+
+    assert "What was committed stays" in told(replace(REPORT, streams=(failed,)))
+    assert "What was committed stays" in told(replace(REPORT, streams=(resumed,)))
+    for stream in (first, stopped):
+        text = told(replace(REPORT, streams=(stream,)))
+        assert "Nothing was committed" in text
+        assert "stays" not in text
+        assert text.endswith("\n  crmmap run crm\n")
+
+
+def test_a_stream_whose_every_record_was_rejected_is_shouted() -> None:
+    lost = replace(DONE, counts=Counts(fetched=2, rejected=2), reasons={"id: required": 2})
+    empty = replace(DONE, stream="deals", counts=Counts(), reasons={})
+    report = replace(REPORT, streams=(lost, empty))
+    text = told(report)
+
+    assert report.exit_code == ExitCode.DATA_POLICY
+    assert report.status == lost.status == "done"
+    assert "every record of contacts was rejected; " in text
+    assert "every record of deals" not in text
+
+
+@pytest.mark.parametrize(
+    ("streams", "code", "status"),
+    [
+        ((DONE,), 0, "done"),
+        ((replace(DONE, counts=Counts(fetched=2, rejected=2)), DONE), 3, "done"),
+        ((replace(DONE, counts=Counts(fetched=2, rejected=1, inserted=1)),), 0, "done"),
+        ((replace(DONE, counts=Counts(fetched=2)),), 3, "failed"),
+        (
+            (
+                replace(DONE, counts=Counts(fetched=2, rejected=2)),
+                replace(DONE, status="failed", exit_code=ExitCode.STREAM_FAILED),
+            ),
+            3,
+            "failed",
+        ),
+        (
+            (
+                replace(DONE, counts=Counts(fetched=2, rejected=2)),
+                replace(DONE, status="failed", exit_code=ExitCode.UNREACHABLE),
+            ),
+            4,
+            "failed",
+        ),
+        (
+            (
+                replace(DONE, counts=Counts(fetched=2, rejected=2)),
+                replace(DONE, status="interrupted"),
+            ),
+            130,
+            "interrupted",
+        ),
+    ],
+)
+def test_a_runs_exit_code_and_status(
+    streams: tuple[StreamReport, ...], code: int, status: str
+) -> None:
+    report = replace(REPORT, streams=streams)
+
+    assert (report.exit_code, report.status) == (code, status)
+
+
+def test_remarks_and_waiting_records_are_told() -> None:
+    remark = "added column phone to the existing table contacts"
+    waiting = replace(DONE, waiting=3)
+    report = replace(REPORT, remarks=(remark,), streams=(waiting,))
+    text = told(report)
+
+    assert f"\n{remark}\n" in text
+    assert "3 records of contacts in crmmap_deferred, until a parent arrives." in text
+    assert run_document(report)["remarks"] == [remark]
 
 
 def test_a_broken_account_is_shouted() -> None:

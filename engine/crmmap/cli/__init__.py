@@ -4,6 +4,26 @@
 They are imported only when their command runs, so that `--help` is fast.
 """
 
-from crmmap.cli.entry import main
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import suppress
 
 __all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit code; nothing is raised, not even `SystemExit`.
+
+    `arguments` are the process's own by default.
+    """
+    try:
+        # Imported here, so that Ctrl-C during the imports is one line and no traceback.
+        from crmmap.cli.entry import main as run
+
+        return run(arguments)
+    except KeyboardInterrupt:
+        with suppress(OSError):
+            os.write(2, b"interrupted\n")
+        return 130

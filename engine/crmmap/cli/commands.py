@@ -17,12 +17,12 @@ from crmmap.errors import ExitCode
 EXIT_CODES = """\b
 Exit codes:
   0    all well
-  1    a stream failed
-  2    the command, a setting or a mapping is wrong; nothing was attempted
-  3    data policy broken (the accounting does not balance)
+  1    a stream, the store or the output failed
+  2    the command, a setting, a mapping or the store does not fit; nothing was attempted
+  3    data policy broken: a stream's every record was rejected, or the accounting does not balance
   4    source or store can't be reached, or refuses the credentials
   5    another run of the mapping holds its lock
-  130  interrupted; can be resumed
+  130  interrupted; run it again to go on
 """
 
 MAPPING = "A mapping is the path of a YAML file, or the name of one that came with crmmap."
@@ -36,7 +36,7 @@ settings_option = click.option(
 store_option = click.option(
     "--store", metavar="URL",
     help="Database to load into.  [default: CRMMAP_STORE in the environment, "
-    "else sqlite:///crmmap.db]",
+    "else sqlite:///crmmap.db, or sqlite:///crmmap-mock.db of a run with --mock]",
 )  # fmt: skip
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output.")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os.path
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -85,7 +86,7 @@ def _compiled(jobs: Sequence[Job], surroundings: Surroundings) -> tuple[Job, ...
         mapping = job.found.mapping
         try:
             settings = resolve_settings(mapping, surroundings.environment, job.given)
-            plan = compile_plan(mapping, settings)
+            plan = _at_home(compile_plan(mapping, settings))
             require_files(mapping, plan)
         except SettingError as error:
             missing.append(str(error))
@@ -93,8 +94,27 @@ def _compiled(jobs: Sequence[Job], surroundings: Surroundings) -> tuple[Job, ...
         surroundings.secrets.extend(plan.secrets)
         done.append(replace(job, plan=plan))
     if missing:
-        raise SettingError("\n".join(missing))
+        raise SettingError(_under_each_other(missing))
     return tuple(done)
+
+
+def _at_home(plan: Plan) -> Plan:
+    """Return the plan with `~` in its files' paths replaced, as the shell has not in `--set`."""
+    steps = tuple(
+        replace(step, file=os.path.expanduser(step.file)) if step.file else step
+        for step in plan.steps
+    )
+    return replace(plan, steps=steps)
+
+
+def _under_each_other(messages: Sequence[str]) -> str:
+    """Return the messages as one; a last line that several share, what to do, is told once."""
+    told: list[str] = []
+    for message in reversed(messages):
+        rest, _, last = message.rpartition("\n")
+        repeated = rest and any(each.endswith(f"\n{last}") for each in told)
+        told.insert(0, rest if repeated else message)
+    return "\n".join(told)
 
 
 def _refuse_stray_mock_options(order: RunOrder) -> None:
@@ -109,6 +129,7 @@ def command_again(job: Job, order: RunOrder) -> str:
     if order.dry_run or order.limit is not None:
         return ""
     words = ["crmmap", "run", job.found.word]
+    secret = {name for name in job.given if job.found.mapping.settings[name].secret}
     words += [word for name in job.streams for word in ("--stream", name)]
     words += ["--store", shown_url(order.store)] if order.store else []
     words += ["--mock"] if order.mock else []
@@ -116,6 +137,6 @@ def command_again(job: Job, order: RunOrder) -> str:
         value = getattr(order, name)
         words += [f"--{name}", f"{value:g}"] if value is not None else []
     for name, value in job.given.items():
-        shown = "***" if job.found.mapping.settings[name].secret else value
-        words += ["--set", f"{name}={shown}"]
-    return shlex.join(words)
+        words += [] if name in secret else ["--set", f"{name}={value}"]
+    # A secret is left to be filled in, and its place is not quoted: it is no value.
+    return " ".join([shlex.join(words), *(f"--set {name}=…" for name in sorted(secret))])

@@ -72,7 +72,7 @@ def pretend(order: MockOrder, surroundings: Surroundings) -> ExitCode:
 def _serve(
     found: Found, given: dict[str, str], world: World, *, port: int, surroundings: Surroundings
 ) -> None:
-    with stopping(lambda: None) as stop:
+    with stopping(lambda: None, "stopped at once") as stop:
         try:
             pretended = served(found.mapping, given, world, port=port)
             with pretended as pretence:

@@ -7,6 +7,8 @@ import sys
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 
+import click
+
 from crmmap.cli.mappings import given_settings, read_all, refuse_unknown_settings
 from crmmap.cli.stores import is_missing_file, store_url, temporary_store
 from crmmap.cli.surroundings import Surroundings
@@ -29,7 +31,10 @@ class PlanOrder:
 
 
 def show_plan(order: PlanOrder, surroundings: Surroundings) -> ExitCode:
-    """Print the plan: as text, as JSON, or its tables as SQL."""
+    """Print the plan: as text, as JSON, or its tables as SQL. Raises UsageError for both."""
+    if order.ddl and order.as_json:
+        message = "--ddl prints SQL and --json prints JSON. Give one of them"
+        raise click.UsageError(message)
     found = read_all([order.mapping])[0]
     given = given_settings(order.settings)
     refuse_unknown_settings([found.mapping], given)

@@ -13,7 +13,7 @@ from crmmap.cli.failures import told
 from crmmap.cli.jobs import Job, RunOrder, command_again, jobs_of
 from crmmap.cli.once import new_options, run_once
 from crmmap.cli.stopping import stopping
-from crmmap.cli.stores import store_url, temporary_store
+from crmmap.cli.stores import shown_url, store_url, temporary_store
 from crmmap.cli.surroundings import Surroundings
 from crmmap.errors import CrmmapError, ExitCode
 from crmmap.events import Event, RunReport, StreamReport
@@ -31,6 +31,7 @@ from crmmap.report import (
 )
 
 STOPPING = "finishing the batch in flight; press Ctrl-C again to stop at once"
+STOPPED = "stopped at once; what was committed stays; run it again to go on"
 
 
 def run_mappings(order: RunOrder, surroundings: Surroundings) -> ExitCode:
@@ -40,13 +41,17 @@ def run_mappings(order: RunOrder, surroundings: Surroundings) -> ExitCode:
     """
     jobs = jobs_of(order, surroundings)
     with ExitStack() as stack:
-        url = store_url(order.store, surroundings)
+        url = store_url(order.store, surroundings, mock=order.mock)
         if order.dry_run:
             url = stack.enter_context(temporary_store())
         outcomes = _run_all(_Session(order, url, surroundings), jobs)
-    if text := _text(outcomes, jobs, order):
-        surroundings.write(text)
-    return worst(outcomes)
+    code = worst(outcomes)
+    try:
+        surroundings.write(_text(outcomes, jobs, order))
+    except CrmmapError as error:
+        surroundings.warn(f"error: {error}")
+        return max(code, error.exit_code)
+    return code
 
 
 # --- doing it -------------------------------------------------------------------------------------
@@ -89,7 +94,7 @@ class _Session:
 
 def _run_all(session: _Session, jobs: Sequence[Job]) -> tuple[Outcome, ...]:
     outcomes: list[Outcome] = []
-    with stopping(lambda: session.say(STOPPING)) as session.stop:
+    with stopping(lambda: session.say(STOPPING), STOPPED) as session.stop:
         for job in jobs:
             if session.stop.is_set():
                 outcomes.append(_not_begun(job))
@@ -150,14 +155,15 @@ def _options(job: Job, order: RunOrder) -> Options:
 
 
 def _cleaned(report: RunReport, session: _Session) -> RunReport:
-    """Return the report without secrets, and without the name of a store that is thrown away."""
+    """Return the report without secrets, and with the store named as `--store` takes it."""
     clean = session.surroundings.clean
     streams = tuple(
         replace(each, message=clean(_message(each, session))) if each.message else each
         for each in report.streams
     )
-    store = "temporary (dry run)" if report.dry_run else report.store
-    return replace(report, streams=streams, store=store)
+    store = "temporary (dry run)" if report.dry_run else shown_url(session.url)
+    remarks = tuple(clean(each) for each in report.remarks)
+    return replace(report, streams=streams, store=store, remarks=remarks)
 
 
 def _message(stream: StreamReport, session: _Session) -> str:

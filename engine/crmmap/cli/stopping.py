@@ -1,29 +1,29 @@
-"""Ctrl-C and SIGTERM: the first asks the run to finish its batch and stop, the second kills it."""
+"""Ctrl-C, SIGTERM, SIGHUP: the first asks a run to finish its batch and stop, the next kills it."""
 
 from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from queue import SimpleQueue
 from types import FrameType
 from typing import Literal
 
 from crmmap.errors import ExitCode
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SHOW_CURSOR = b"\x1b[?25h"
 
 
 @contextmanager
-def stopping(say: Callable[[], None]) -> Iterator[threading.Event]:
+def stopping(say: Callable[[], None], last_words: str) -> Iterator[threading.Event]:
     """Give an event that the first signal sets; `say` is then called, from a thread of its own.
 
-    The handlers before are put back at the end. Outside of the main thread,
-    where Python allows no handler, the event is given all the same.
+    `last_words` are said when the second one ends the process. The handlers before
+    are put back at the end. Outside of the main thread, where Python allows no
+    handler, the event is given all the same.
     """
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():
@@ -34,8 +34,11 @@ def stopping(say: Callable[[], None]) -> Iterator[threading.Event]:
     asked: SimpleQueue[Literal["stop", "over"]] = SimpleQueue()
     watcher = threading.Thread(target=_watch, args=(asked, stop, say), daemon=True)
     watcher.start()
-    handle = _handler(asked)
-    before = {number: signal.signal(number, handle) for number in SIGNALS}
+    handle = _handler(asked, last_words)
+    # What `nohup` has had ignored stays ignored.
+    heard = [each for each in SIGNALS
+             if each != signal.SIGHUP or signal.getsignal(each) != signal.SIG_IGN]  # fmt: skip
+    before = {number: signal.signal(number, handle) for number in heard}
     try:
         yield stop
     finally:
@@ -46,14 +49,14 @@ def stopping(say: Callable[[], None]) -> Iterator[threading.Event]:
 
 
 def _handler(
-    asked: SimpleQueue[Literal["stop", "over"]],
+    asked: SimpleQueue[Literal["stop", "over"]], last_words: str
 ) -> Callable[[int, FrameType | None], None]:
     signals: list[int] = []
 
     def handle(number: int, _: FrameType | None) -> None:
         signals.append(number)
         if len(signals) > 1:
-            _end_at_once()
+            _end_at_once(last_words)
         asked.put("stop")
 
     return handle
@@ -67,7 +70,10 @@ def _watch(
         say()
 
 
-def _end_at_once() -> None:
-    if sys.stderr.isatty():
-        os.write(2, SHOW_CURSOR)  # the progress bars had hidden it
+def _end_at_once(last_words: str) -> None:
+    # Past Python's own streams, whose locks the interrupted code may hold.
+    with suppress(OSError):
+        if os.isatty(2):
+            os.write(2, SHOW_CURSOR + b"\n")  # the progress bars had hidden it
+        os.write(2, f"{last_words}\n".encode())
     os._exit(ExitCode.INTERRUPTED)

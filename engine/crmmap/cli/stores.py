@@ -12,15 +12,19 @@ from crmmap.cli.surroundings import Surroundings
 from crmmap.values import Secret
 
 DEFAULT = "sqlite:///crmmap.db"
+MOCK_DEFAULT = "sqlite:///crmmap-mock.db"
 SQLITE = "sqlite:///"
 
 
-def store_url(given: str | None, surroundings: Surroundings) -> str:
+def store_url(given: str | None, surroundings: Surroundings, *, mock: bool = False) -> str:
     """Return the store's URL: the option's, the environment's, or a file in this folder.
+
+    Invented records have a file of their own, lest they mingle with real ones.
 
     A password in it is a secret from here on.
     """
-    url = given or surroundings.environment.get("CRMMAP_STORE") or DEFAULT
+    usual = MOCK_DEFAULT if mock else DEFAULT
+    url = given or surroundings.environment.get("CRMMAP_STORE") or usual
     surroundings.secrets.extend(Secret(text) for text in _passwords(url))
     return url
 

@@ -28,10 +28,10 @@ class Surroundings:
         return Redactor(self.secrets).clean(text)
 
     def write(self, text: str) -> None:
-        """Write a command's result on standard output."""
-        from crmmap.report.writing import write
+        """Write a command's result on standard output. Raises CrmmapError where it can't be."""
+        from crmmap.report.writing import write_result
 
-        write(sys.stdout, text)
+        write_result(sys.stdout, text)
 
     def warn(self, text: str) -> None:
         """Write a message for people on standard error, without secrets."""

@@ -18,6 +18,7 @@ from crmmap.plan import FieldPlan, LookupPlan, Plan, Step
 from crmmap.report.parts import Grid, Heading, Line, Part
 from crmmap.report.wording import listed, number, plural
 from crmmap.select.jmespath import Jmespath, JmespathSelector
+from crmmap.spec.shapes import positional
 from crmmap.values import as_json
 
 Document = dict[str, Any]
@@ -115,12 +116,18 @@ def _word(value: object, table: Mapping[str, type]) -> str:
 
 
 def _described(value: Any, table: Mapping[str, type]) -> str:
-    """Return a kind as `decimal(precision=14, scale=2)`, without what is left at its default."""
-    said = [
-        _said(word(each.name), getattr(value, each.name))
+    """Return a kind as mappings write it, `decimal(14,2)`, without what is left at its default."""
+    told = [
+        each.name
         for each in fields(value)
         if each.default is MISSING or getattr(value, each.name) != each.default
     ]
+    numbers = [each.name for each in positional(type(value))]
+    # Numbers stand without their names, so that none can be left out beside another.
+    first = (
+        [",".join(str(getattr(value, name)) for name in numbers)] if {*told} & {*numbers} else []
+    )
+    said = first + [_said(word(name), getattr(value, name)) for name in told if name not in numbers]
     return _word(value, table) + (f"({', '.join(said)})" if said else "")
 
 

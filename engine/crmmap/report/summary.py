@@ -68,11 +68,13 @@ def _section(report: RunReport, again: str) -> Iterator[Part]:
             "dry run: nothing was written to the store; the counts are as into an empty one.",
             "warning",
         )
+    yield from (Line(remark, "warning") for remark in report.remarks)
     yield Line()
     yield _streams(report)
     yield Line()
     yield _accounting(report.counts)
     yield from _troubles(report)
+    yield from _all_rejected(report)
     yield from _reasons(report)
     yield from _outlook(report, again)
 
@@ -80,7 +82,7 @@ def _section(report: RunReport, again: str) -> Iterator[Part]:
 def _headline(report: RunReport) -> Line:
     title = f" ({report.title})" if report.title not in ("", report.mapping) else ""
     text = f"{report.mapping}{title}: {report.status} in {duration(report.seconds)}"
-    return Line(text, TONES[report.status])
+    return Line(text, "bad" if report.exit_code == ExitCode.DATA_POLICY else TONES[report.status])
 
 
 def _streams(report: RunReport) -> Grid:
@@ -151,6 +153,19 @@ def _troubles(report: RunReport) -> Iterator[Part]:
         yield Line(f"{stream.status} {stream.stream}{message}", TONES[stream.status])
 
 
+def _all_rejected(report: RunReport) -> Iterator[Part]:
+    """Yield, loudly, the streams of which nothing could be used, although all went well."""
+    lost = [each for each in report.streams if each.all_rejected]
+    if lost:
+        yield Line()
+    for stream in lost:
+        text = (
+            f"every record of {stream.stream} was rejected; nothing of it was loaded. "
+            "The reasons below say what the mapping asks of them"
+        )
+        yield Line(text, "bad")
+
+
 def _reasons(report: RunReport) -> Iterator[Part]:
     counts = report.counts
     if counts.rejected:
@@ -198,12 +213,23 @@ def _outlook(report: RunReport, again: str) -> Iterator[Part]:
     yield Line()
     if not report.dry_run:
         yield Line(f"store {report.store}, run {report.run_id}", "quiet")
-    if again and report.status == "interrupted":
-        yield Line("What was committed stays. To go on from here:")
+    if again and (how := _how_to_go_on(report)):
+        yield Line(how)
         yield Line(f"  {again}", "title")
-    elif again and any(each.status == "failed" for each in report.streams):
-        yield Line("What was committed stays. Once that is put right, the same command goes on:")
-        yield Line(f"  {again}", "title")
+
+
+def _how_to_go_on(report: RunReport) -> str:
+    """Return what the next command does; empty where there is nothing left to do."""
+    kept = any(each.resumed or each.counts.fetched for each in report.streams)
+    if report.status == "interrupted":
+        if kept:
+            return "What was committed stays. To go on from here:"
+        return "Nothing was committed. To begin again:"
+    if any(each.status == "failed" for each in report.streams):
+        if kept:
+            return "What was committed stays. Once that is put right, the same command goes on:"
+        return "Nothing was committed. Once that is put right, run it again:"
+    return ""
 
 
 # --- several mappings -----------------------------------------------------------------------------
