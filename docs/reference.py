@@ -58,7 +58,7 @@ def _words(schema: Schema) -> Iterator[str]:
             state = f"default `{json.dumps(each['default'], ensure_ascii=False)}`"
         else:
             state = "optional"
-        choice = ", ".join(f"`{word}`" for word in each.get("enum", ()))
+        choice = ", ".join(f"`{word}`" for word in each.get("enum", ()) if word)
         yield f"- **{name}** ({state}): {each.get('description', '')}" + (
             f" One of {choice}." if choice else ""
         )

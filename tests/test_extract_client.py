@@ -181,6 +181,27 @@ def test_a_passing_fault_is_tried_again(status: int) -> None:
     assert 0 <= wait.seconds <= QUICK.base
 
 
+def test_a_wait_says_how_long_and_before_which_attempt() -> None:
+    busy = answer(b"", 503)
+    limited = answer(b"", 429, retry_after="1")
+    _, waits, _ = ask(busy, limited, busy, answer(b"{}"), stop=Hourglass())
+    assert [(wait.turn, wait.turns) for wait in waits] == [(2, 3), (None, 3), (3, 3)]
+    assert str(waits[1]) == "waiting 1 s, as the source asks: answered 429 Too Many Requests"
+    assert str(waits[2]) == "attempt 3 of 3: answered 503 Service Unavailable"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        (2.4, "waiting 2 s before attempt 3 of 6: no answer"),
+        (0.44, "waiting 0.4 s before attempt 3 of 6: no answer"),
+        (0.001, "attempt 3 of 6: no answer"),
+    ],
+)
+def test_a_short_wait_is_not_told_as_none(seconds: float, expected: str) -> None:
+    assert str(Wait(seconds=seconds, reason="no answer", attempt=2, turn=3, turns=6)) == expected
+
+
 def test_a_lasting_fault_ends_after_all_attempts_with_what_the_source_said() -> None:
     error, seen = fail(answer(b"maintenance\x1b[1m", 503))
     assert len(seen) == 3

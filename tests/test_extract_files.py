@@ -238,6 +238,15 @@ def test_no_message_holds_a_value(written: Written) -> None:
         ("Id,Name,Name\n", "a header is not unique: 'Name' (2 times)"),
         (b"Id,Name,\xff\n", "header row: holds bytes that utf-8 does not know"),
         ("Id,Name\n".encode("utf-16-le"), "UTF-16"),
+        (
+            b"PK\x03\x04\x14\0\x06\0",
+            "is an Excel workbook or another ZIP archive. Export the sheet",
+        ),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1", "is an Excel workbook of the old kind. Export the sheet"),
+        (b"\x1f\x8b\x08\0", "people.csv: the file is compressed with gzip. Unpack it first."),
+        ('[\n  {"Id": 1, "Name": "Jane"}\n]', "the file holds JSON, not CSV. Export it as CSV."),
+        ('{"Id":1,"Name":"Jane"}\n', "the file holds JSON, not CSV"),
+        ("\ufeff[]", "the file holds JSON, not CSV"),
         ("x" * 2_000_000, "header row: longer than max_record"),
     ],
 )
@@ -245,6 +254,15 @@ def test_what_is_no_header_stops_the_stream(
     written: Written, content: str | bytes, expected: str
 ) -> None:
     assert expected in complaint(written(content))
+
+
+def test_what_is_another_format_is_told_whatever_the_encoding(written: Written) -> None:
+    assert "gzip" in complaint(written(b"\x1f\x8b\x08\0", encoding="cp1252"))
+
+
+def test_brackets_in_a_header_row_are_no_json(written: Written) -> None:
+    wanted = Wanted(headers=[("[Id]",), ("{Name}",)])
+    assert only_page(written("[Id],{Name}\n1,a\n", wanted)).records.height == 1
 
 
 def test_all_missing_headers_are_named_with_the_nearest(written: Written) -> None:
@@ -348,9 +366,22 @@ def test_a_file_name_is_shown_on_one_line(tmp_path: Path) -> None:
     assert "a\\nb.csv: no such file" in complaint(at(tmp_path / "a\nb.csv"))
 
 
-def test_an_unknown_encoding_and_impossible_marks_are_told(written: Written) -> None:
-    assert "encoding 'rot13' is unknown" in complaint(written("Id,Name\n", encoding="rot13"))
-    assert "must differ" in complaint(written("Id,Name\n", quote=","))
+@pytest.mark.parametrize(
+    ("form", "expected"),
+    [
+        ({"encoding": "rot13"}, "encoding 'rot13' is unknown"),
+        ({"encoding": "utf-8\0"}, "is unknown"),
+        ({"encoding": "undefined"}, "is unknown"),
+        ({"quote": ","}, "must differ"),
+        ({"delimiter": "\r"}, "must differ, and be no line ends"),
+        ({"quote": "\0"}, "must differ, and be no line ends"),
+    ],
+)
+def test_a_format_that_nothing_can_be_written_in_is_none(
+    form: dict[str, str], expected: str
+) -> None:
+    with pytest.raises(ValueError, match=expected):
+        Csv(**form)
 
 
 @pytest.mark.parametrize("change", ["grown", "replaced", "gone"])

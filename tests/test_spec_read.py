@@ -224,6 +224,32 @@ def test_a_file_that_cannot_be_read_is_one_problem(tmp_path, name):
     assert problem.rule == "file"
 
 
+def test_a_fifo_is_refused_without_waiting(tmp_path):
+    os.mkfifo(tmp_path / "pipe.yaml")
+    with pytest.raises(MappingError, match="is not a regular file"):
+        read_file(tmp_path / "pipe.yaml")
+
+
+@pytest.mark.parametrize("written", ["null", "~", '"null"'])
+def test_null_is_a_word_where_it_may_be_chosen(written):
+    text = (
+        SMALL
+        + f"""\
+  offices:
+    file: offices.csv
+    table: {{name: offices, key: id}}
+    fields: {{id: Id, head: {{from: H, lookup: {{stream: people, missing: {written}}}}}}}
+"""
+    )
+    lookup = read(text).streams["offices"].fields["head"].lookup
+    assert lookup == Lookup(stream="people", missing="null")
+
+
+def test_a_port_may_come_from_a_setting():
+    text = LARGE.replace("example.com/v1", "example.com:{{ settings.region }}/v1")
+    assert read(text).source.base_url == "https://api.example.com:{{ settings.region }}/v1"
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_a_file_that_may_not_be_read_is_one_problem(tmp_path):
     file = tmp_path / "demo.yaml"

@@ -64,6 +64,43 @@ def test_each_cell_goes_its_way() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("type_", "value", "declared", "wanted"),
+    [
+        (
+            "'decimal(12,2)'",
+            "1.005",
+            "decimal(12,2)",
+            ": at most 10 digits before the point '.' and 2 after it, no separators, no exponent",
+        ),
+        (
+            "{kind: decimal, group: '.', point: ',', round: half_up}",
+            "1e5",
+            "decimal(18,2)",
+            ": at most 16 digits before the point ',', groups parted by '.', no exponent",
+        ),
+        (
+            "integer",
+            "1,000",
+            "integer",
+            ": digits only, no separators, no exponent, 64 bits at most",
+        ),
+        ("{kind: text, length: 3}", "1,000", "text(3)", ""),
+        ("date", "1,000", "date", ""),
+    ],
+)
+def test_a_refusal_says_what_is_wanted_and_not_what_was_given(
+    type_: str, value: str, declared: str, wanted: str
+) -> None:
+    plain = 'type: integer, check: {min: 1}, default: "7"'
+    spec = mapping(MAPPING.replace("MISSING", "reject").replace(plain, f"type: {type_}"))
+    sized = compile_plan(spec, placeholder_settings(spec, {})).step("things")
+    batch = apply(sized, [page({"id": "1", "need": "x", "size": value})])
+    (reason,) = json.loads(batch.rejects["reasons"][0])
+    message = f"not a value of type {declared}{wanted}"
+    assert reason == {"field": "size", "rule": "type", "message": message}
+
+
 def test_a_refused_value_is_not_replaced_by_the_default() -> None:
     batch = apply(step(), [page({"id": "1", "need": "x", "size": "0"})])
     assert batch.rows.is_empty()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -62,6 +63,25 @@ def looks_like_html(start: bytes) -> bool:
     """Whether a file's first bytes are those of a web page, such as a log-in form saved as CSV."""
     text = start[:1024].decode("utf-8", "ignore").lstrip("\ufeff \t\r\n").lower()
     return text.startswith(HTML)
+
+
+FOREIGN = (
+    (b"PK\x03\x04", "is an Excel workbook or another ZIP archive. Export the sheet as CSV"),
+    (b"\xd0\xcf\x11\xe0", "is an Excel workbook of the old kind. Export the sheet as CSV"),
+    (b"\x1f\x8b", "is compressed with gzip. Unpack it first"),
+)
+JSON = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:\[\s*[\[{\"\]]|\{\s*[\"}])")
+"""How a JSON document begins, and no header row that anybody has seen."""
+
+
+def foreign_format(start: bytes) -> str:
+    """Return what a file's first bytes say that it is instead of CSV, and what to do; "" if CSV."""
+    for signature, message in FOREIGN:
+        if start.startswith(signature):
+            return f"the file {message}."
+    if JSON.match(start):
+        return "the file holds JSON, not CSV. Export it as CSV."
+    return ""
 
 
 def _wrong_delimiter(found: Sequence[str], wanted: Wanted, delimiter: str) -> str:

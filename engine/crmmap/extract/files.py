@@ -208,12 +208,8 @@ def _skip_line(ahead: Lookahead, line: int, shape: Shape) -> tuple[Chunk, bool]:
 def _after_header(file: CsvFile, source: BinaryIO) -> tuple[Text, Shape, _Place]:
     """Read the header row; return the text, the shape of its records, and where they start."""
     where = shown(file.path)
-    try:
-        text, encoding, start = decoded(source, file.format.encoding)
-    except LookupError as error:
-        message = f"{where}: encoding {file.format.encoding!r} is unknown. Name one of Python's."
-        raise SourceError(message) from error
-    shape = _shape(file.format, encoding, where)
+    text, encoding, start = decoded(source, file.format.encoding)
+    shape = _shape(file.format, encoding)
     text.seek(start)
     head, ended = Lookahead(text).peek(shape.max_record + 1)
     found = heading(Stretch(text=head, ended=ended), shape)
@@ -243,10 +239,7 @@ def _header_fault(found: Heading) -> str:
     return ""
 
 
-def _shape(form: Csv, encoding: str, where: str) -> Shape:
-    if form.delimiter == form.quote or {form.delimiter, form.quote} & set("\r\n\0"):
-        message = f"{where}: `delimiter` and `quote` must differ, and be no line ends."
-        raise SourceError(message)
+def _shape(form: Csv, encoding: str) -> Shape:
     return Shape(
         columns=(),
         delimiter=form.delimiter,

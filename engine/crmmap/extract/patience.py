@@ -17,13 +17,26 @@ ASKED = 30
 class Wait:
     """We wait `seconds` because of `reason`, after attempt number `attempt` (from 1).
 
-    `status` is the answer's, None if there was no answer.
+    `status` is the answer's, None if there was no answer. `turn` is the number of the
+    attempt that follows; None after a wait that the source asked for, which is not counted.
+    `turns` is how many there are at most.
     """
 
     seconds: float
     reason: str
     attempt: int
     status: int | None = None
+    turn: int | None = None
+    turns: int = 0
+
+    def __str__(self) -> str:
+        pause = f"waiting {self.seconds:.{0 if self.seconds >= 1 else 1}f} s"
+        if self.turn is None:
+            return f"{pause}, as the source asks: {self.reason}"
+        turn = f"attempt {self.turn} of {self.turns}"
+        # What would read "0.0 s" is no wait worth a word.
+        when = turn if self.seconds < 0.05 else f"{pause} before {turn}"
+        return f"{when}: {self.reason}"
 
 
 class Patience:
@@ -32,6 +45,8 @@ class Patience:
     def __init__(self, retry: Retry, *, safe: bool) -> None:
         self._waits = retry.waits()
         self._longest = retry.max_wait
+        self._turn = 1
+        self._turns = retry.attempts
         self._safe = safe
         self._sent = 0
         self._asked = 0
@@ -42,11 +57,15 @@ class Patience:
         self._sent += 1
         if not self._safe:
             raise failure.error from None
+        before = self._turn
+        seconds = self._seconds(failure, now)
         return Wait(
-            seconds=self._seconds(failure, now),
+            seconds=seconds,
             reason=failure.reason,
             attempt=self._sent,
             status=failure.status,
+            turn=self._turn if self._turn > before else None,
+            turns=self._turns,
         )
 
     def _seconds(self, failure: Failure, now: datetime) -> float:
@@ -57,6 +76,7 @@ class Patience:
         seconds = next(self._waits, None)
         if seconds is None:
             raise _exhausted(failure, self._sent) from None
+        self._turn += 1
         return seconds
 
     def _at_once(self, failure: Failure) -> float:

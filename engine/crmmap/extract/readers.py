@@ -68,9 +68,7 @@ def open_reader(
 
 def _told(observe: Observe) -> Callable[[Wait], None]:
     def tell(wait: Wait) -> None:
-        observe(
-            Event(kind="wait", stream="", message=f"waiting {wait.seconds:.0f} s: {wait.reason}")
-        )
+        observe(Event(kind="wait", stream="", message=str(wait)))
 
     return tell
 

@@ -13,9 +13,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 from crmmap.errors import SourceError
+from crmmap.extract.csv_header import foreign_format
 
 HEAD = 1024 * 1024
 """How many bytes at the start of a file are digested to tell it from another."""
+
+SIGNATURE = 1024
+"""How many bytes at the start of a file show what format it is of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,14 +35,23 @@ class Identity:
 def opened(path: Path) -> Iterator[BinaryIO]:
     """Open a regular file for reading bytes.
 
-    Raises SourceError, here and wherever the code in its `with` meets an OSError.
+    Raises SourceError if its first bytes are those of another format than CSV,
+    and wherever the code in its `with` meets an OSError.
     """
     try:
         _regular(path)
         with path.open("rb") as file:
+            _demand_own_format(path, file)
             yield file
     except OSError as error:
         raise _refused(path, error) from error
+
+
+def _demand_own_format(path: Path, file: BinaryIO) -> None:
+    # The bytes as they are: decoded, a signature would look different in every encoding.
+    if message := foreign_format(file.read(SIGNATURE)):
+        raise SourceError(f"{shown(path)}: {message}")
+    file.seek(0)
 
 
 def file_total(path: Path) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -33,6 +34,26 @@ class Csv:
     max_record: Annotated[
         int, "Bytes: a longer record (a quote never closed) is rejected.", Limits(minimum=1024)
     ] = 1024 * 1024
+
+    def __post_init__(self) -> None:
+        if not _is_of_text(self.encoding):
+            message = (
+                f"encoding {self.encoding[:40]!r} is unknown. "
+                "Name one of Python's: utf-8, cp1252, latin-1, utf-16, …"
+            )
+            raise ValueError(message)
+        if self.delimiter == self.quote or {self.delimiter, self.quote} & set("\r\n\0"):
+            message = "`delimiter` and `quote` must differ, and be no line ends"
+            raise ValueError(message)
+
+
+def _is_of_text(encoding: str) -> bool:
+    """Whether Python can decode text of this encoding, a piece at a time."""
+    try:
+        "".encode(encoding)  # raises LookupError also for codecs that are not of texts
+        return codecs.lookup(encoding).incrementaldecoder is not None
+    except (LookupError, ValueError):
+        return False
 
 
 FORMATS: dict[str, type] = {"json": Json, "csv": Csv}

@@ -22,6 +22,8 @@ from crmmap.values import Expression, Page, Request
 LINK = re.compile(r'<([^<>]*)>((?:[^",<]|"(?:[^"\\]|\\.)*(?:"|$))*)')
 """A target, which may hold commas, and its attributes up to the comma; quotes may hold any."""
 ATTRIBUTE = re.compile(r';\s*([^\s=;,"]+)\s*=\s*("(?:[^"\\]|\\.)*(?:"|$)|[^\s;,"]*)')
+BARE = re.compile(r"(?:\s*;\s*[^\s;,=\"<>]*)*\s*")
+"""What may be left of attributes without those that have a value: names alone."""
 UNREADABLE = "the link to the next page is empty, or not an address that can be read"
 DIGITS = re.compile("[0-9]{1,18}")
 
@@ -105,7 +107,13 @@ class Link:
     def next(self, request: Request, page: Page) -> Request | None:
         header = page.headers.get(self.header.lower(), "")
         target = next((target for target, rels in _links(header) if self.rel.lower() in rels), None)
-        return None if target is None else _followed(request, target)
+        if target is not None:
+            return _followed(request, target)
+        if not _readable(header):
+            # The link may well be in it: taking this for the last page would lose the others.
+            message = f"the header '{self.header}' can't be read as links (RFC 8288)"
+            raise ValueError(message)
+        return None
 
     def answer(self, request: Request, total: int, size: int) -> Answer:
         start = min(_number(dict(request.params).get(PLACE, "")), total)
@@ -124,6 +132,16 @@ def _links(header: str) -> Iterator[tuple[str, list[str]]]:
         # A link has one `rel`: RFC 8288 has us ignore all but the first.
         rel = next((value for name, value in found if name.lower() == "rel"), "")
         yield target, rel.strip("\"'").lower().split()
+
+
+def _readable(header: str) -> bool:
+    """Whether all of a header is links, each with a relation or surely without one."""
+    relations = (
+        any(name.lower() == "rel" for name, _ in ATTRIBUTE.findall(attributes))
+        or BARE.fullmatch(ATTRIBUTE.sub("", attributes))
+        for _, attributes in LINK.findall(header)
+    )
+    return not LINK.sub("", header).strip(", \t") and all(relations)
 
 
 def _followed(request: Request, target: str) -> Request:

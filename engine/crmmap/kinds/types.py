@@ -6,8 +6,10 @@ exactly or not at all. The table at the foot lists the types by their words.
 
 from __future__ import annotations
 
+from dataclasses import fields
+from itertools import takewhile
 from random import Random
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import polars as pl
 from sqlalchemy.types import TypeEngine
@@ -69,7 +71,17 @@ TYPES: dict[str, type[Type]] = {
     "json": Json,
 }
 
+
+def declared(type_: Type) -> str:
+    """Return a type as a mapping may declare it: `decimal(12,2)`, its whole numbers in brackets."""
+    word = next(word for word, made in TYPES.items() if made is type(type_))
+    values = (getattr(type_, each.name) for each in fields(cast("Any", type_)))
+    numbers = takewhile(lambda value: type(value) is int, values)
+    inside = ",".join(str(number) for number in numbers)
+    return f"{word}({inside})" if inside else word
+
+
 __all__ = [
     "TYPES", "Boolean", "Date", "Datetime", "Decimal", "Email", "Enum", "Integer", "Json",
-    "Number", "Phone", "Text", "Type",
+    "Number", "Phone", "Text", "Type", "declared",
 ]  # fmt: skip

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from crmmap.errors import SettingError
 from crmmap.kinds.source import Files
+from crmmap.plan.connection import demand_askable
 from crmmap.plan.steps import Plan
 from crmmap.spec.model import Mapping as MappingSpec
 from crmmap.spec.model import Setting
@@ -20,6 +21,7 @@ def resolve_settings(
 
     Raises SettingError that lists all that are missing at once: the variable,
     where its value comes from, and the way to try the mapping without it.
+    Likewise where they make an address that can't be asked, or a header that can't be sent.
     """
     unknown = [name for name in given if name not in mapping.settings]
     if unknown:
@@ -38,11 +40,13 @@ def resolve_settings(
         values[name] = Secret(text) if setting.secret else text
     if missing:
         lines = "\n".join(f"  {line}" for line in missing)
+        count = "1 setting" if len(missing) == 1 else f"{len(missing)} settings"
         message = (
-            f"{mapping.name} needs {len(missing)} setting(s) that nobody gave:\n{lines}\n"
+            f"{mapping.name} needs {count} that nobody gave:\n{lines}\n"
             "Or try it without: add --mock to read invented records."
         )
         raise SettingError(message)
+    demand_askable(mapping, values)
     return values
 
 

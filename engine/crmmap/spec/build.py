@@ -17,6 +17,7 @@ from crmmap.select.jmespath import compile_expression
 from crmmap.spec import model
 from crmmap.spec.faults import Fault
 from crmmap.spec.shapes import (
+    NULL,
     Attribute,
     ChoiceShape,
     EitherShape,
@@ -89,6 +90,8 @@ class _Builder:
                 return self._text(shape, value, path)
             case NumberShape(), int() | float():
                 return int(value) if shape.whole else value
+            case ChoiceShape(), None:
+                return NULL
             case ChoiceShape(), _:
                 return shape.member(value) if shape.member else value
             case (FlagShape(), _) | (EitherShape(), str()):

@@ -6,6 +6,7 @@ A check yields a `Fault`: a path into the document, a rule and a message. Only
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -13,6 +14,8 @@ from difflib import get_close_matches
 from crmmap.values import Path, Problem
 
 LONGEST_GUESS = 40
+WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,39}\Z")
+"""What may be repeated in a message: hardly a secret, and surely one line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,11 @@ class SourceMap:
 def quoted(words: Iterable[str]) -> str:
     """Return the words as a message lists them."""
     return ", ".join(words) or "none"
+
+
+def shown(what: str, word: str) -> str:
+    """Return `the field 'x'`; `a field` where the word is too odd to be one, or to be repeated."""
+    return f"the {what} '{word}'" if WORD.match(word) else f"a {what}"
 
 
 def guess(word: str, allowed: Iterable[str]) -> str:

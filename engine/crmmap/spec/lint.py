@@ -14,7 +14,7 @@ from crmmap.kinds.pagination import Single
 from crmmap.kinds.source import Files, Http
 from crmmap.spec import lint_columns, lint_lookups, lint_patterns, lint_texts
 from crmmap.spec.build import Built
-from crmmap.spec.faults import Fault, guess, quoted, silenced
+from crmmap.spec.faults import Fault, guess, quoted, shown, silenced
 from crmmap.spec.model import Latest, Stream
 from crmmap.spec.model import Mapping as MappingSpec
 from crmmap.values import Path
@@ -31,7 +31,7 @@ def lint(built: Built, spoilt: Collection[Path]) -> list[Fault]:
         _names(mapping),
         _tables(mapping),
         *(_stream(mapping, name, stream) for name, stream in mapping.streams.items()),
-        lint_lookups.faults(mapping.streams),
+        lint_lookups.faults(mapping.streams, spoilt),
         lint_columns.faults(mapping, spoilt),
         lint_patterns.faults(mapping),
         lint_texts.faults(mapping, built.uses),
@@ -150,7 +150,8 @@ def _named_fields(stream: Stream, path: Path) -> Iterator[Fault]:
 def _field(stream: Stream, name: str, path: Path, *, on_key: bool = False) -> Iterator[Fault]:
     if name and name not in stream.fields:
         message = (
-            f"names a field that the stream does not have{guess(name, stream.fields)}. "
+            f"names {shown('field', name)}, which the stream does not have"
+            f"{guess(name, stream.fields)}. "
             f"It has: {quoted(stream.fields)}"
         )
         yield Fault(path=path, rule="field.unknown", message=message, on_key=on_key)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 
 from crmmap.kinds.types import TYPES
-from crmmap.spec.faults import Fault, guess, quoted
+from crmmap.spec.faults import Fault, guess, quoted, shown
 from crmmap.spec.model import Field, Lookup, Stream
 from crmmap.values import Path
 
@@ -16,15 +16,20 @@ Edges = dict[str, dict[str, str]]
 """Stream → parent stream → the first field that looks it up."""
 
 
-def faults(streams: Mapping[str, Stream]) -> Iterator[Fault]:
-    """Yield the faults of every lookup, and every cycle of streams that wait for each other."""
+def faults(streams: Mapping[str, Stream], spoilt: Collection[Path]) -> Iterator[Fault]:
+    """Yield the faults of every lookup, and every cycle of streams that wait for each other.
+
+    Nobody knows whether a lookup waits whose `missing` is `spoilt`: it is in no cycle.
+    """
     edges: Edges = {name: {} for name in streams}
     for name, stream in streams.items():
         for field, each in stream.fields.items():
             if each.lookup is None:
                 continue
-            yield from _lookup(each, streams, ("streams", name, "fields", field, "lookup"))
-            if each.lookup.missing != "wait" and each.lookup.stream in streams:
+            path: Path = ("streams", name, "fields", field, "lookup")
+            yield from _lookup(each, streams, path)
+            waits = each.lookup.missing == "wait" or (*path, "missing") in spoilt
+            if not waits and each.lookup.stream in streams:
                 edges[name].setdefault(each.lookup.stream, field)
     yield from _cycles(edges)
 
@@ -35,7 +40,8 @@ def _lookup(field: Field, streams: Mapping[str, Stream], path: Path) -> Iterator
         return
     if lookup.stream not in streams:
         message = (
-            f"names a stream that does not exist{guess(lookup.stream, streams)}. "
+            f"names {shown('stream', lookup.stream)}, which does not exist"
+            f"{guess(lookup.stream, streams)}. "
             f"Streams: {quoted(streams)}"
         )
         yield Fault(path=(*path, "stream"), rule="lookup.stream", message=message)
@@ -62,7 +68,8 @@ def _by(lookup: Lookup, parent: Stream, path: Path) -> Iterator[Fault]:
     key = parent.table.key
     if lookup.by is not None and parent.fields and lookup.by not in parent.fields:
         message = (
-            f"names a field that '{lookup.stream}' does not have{guess(lookup.by, parent.fields)}. "
+            f"names {shown('field', lookup.by)}, which '{lookup.stream}' does not have"
+            f"{guess(lookup.by, parent.fields)}. "
             f"It has: {quoted(parent.fields)}"
         )
         yield Fault(path=(*path, "by"), rule="lookup.by", message=message)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from ipaddress import ip_address
-from urllib.parse import urlsplit
 
 from crmmap.kinds.source import Http
+from crmmap.spec.addresses import unsafe
 from crmmap.spec.build import Use
 from crmmap.spec.faults import Fault, guess, quoted
 from crmmap.spec.model import Mapping
@@ -109,33 +108,6 @@ def _address(text: str, path: Path, mapping: Mapping) -> Iterator[Fault]:
         if setting is None or setting.default is None:
             return
         text, path = setting.default + text[whole.end() :], ("settings", whole[1], "default")
-    message = _unsafe(BLOCKS.sub("0", text)) if text else None
+    message = unsafe(BLOCKS.sub("1", text)) if text else None
     if message is not None:
         yield Fault(path=path, rule="address", message=message)
-
-
-def _unsafe(text: str) -> str | None:
-    try:
-        parts = urlsplit(text)
-        host = parts.hostname or ""
-        _ = parts.port
-    except ValueError:
-        return "is not an address. Write https://HOST"
-    if "@" in parts.netloc:
-        return "holds a user or a password. Credentials belong in `source.auth`"
-    if parts.scheme not in ("http", "https") or not host or re.search(r"[\\\s]", text):
-        return "is not an address. Write https://HOST"
-    if parts.query or parts.fragment or text.endswith(("?", "#")):
-        return "holds a query or a fragment. Parameters belong in `request.params`"
-    if parts.scheme == "http" and not _loopback(host):
-        return "would send credentials in the clear. Write https; http leads to this machine only"
-    return None
-
-
-def _loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False

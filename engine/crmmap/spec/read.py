@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path as FilePath
 
 from crmmap.errors import MappingError
@@ -51,6 +52,10 @@ def _news(faults: list[Fault] | tuple[Fault, ...], spoilt: frozenset[Path]) -> l
 def read_file(path: FilePath) -> Mapping:
     """Read a mapping from a file. Raises MappingError, also where the file can't be read."""
     try:
+        # Looked at before it is opened: opening a FIFO would wait for its writer.
+        mode = path.stat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise _unread(path, "is not a regular file. Copy its content to a file")
         with path.open("rb") as file:
             # One byte more than allowed is enough to know that the file is too large.
             text = file.read(LARGEST + 1)

@@ -14,6 +14,7 @@ from typing import Any
 from crmmap.declare import Limits
 from crmmap.spec.model import Mapping
 from crmmap.spec.shapes import (
+    NULL,
     Attribute,
     ChoiceShape,
     EitherShape,
@@ -61,7 +62,9 @@ class _Printer:
             case FlagShape():
                 return {"type": "boolean"}
             case ChoiceShape():
-                return {"enum": list(shape.values)}
+                # YAML reads a bare `null` as nothing; where it is a word, both are meant alike.
+                nothing = [None] if NULL in shape.values else []
+                return {"enum": [*shape.values, *nothing]}
             case FreeShape():
                 return {}
             case ListShape():

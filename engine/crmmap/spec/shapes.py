@@ -23,6 +23,9 @@ Form = Literal["text", "setting", "secret", "template", "expression"]
 
 NO_LIMITS = Limits()
 
+NULL = "null"
+"""A word that may be chosen, and that YAML without quotes reads as nothing."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextShape:

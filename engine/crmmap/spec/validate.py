@@ -7,7 +7,6 @@ author chose from a list, and never where a secret could stand.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -17,12 +16,10 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 from referencing import Registry
 
-from crmmap.spec.faults import Fault, guess, quoted
+from crmmap.spec.faults import WORD, Fault, guess, quoted
 from crmmap.spec.model import NAME
 from crmmap.spec.schema import mapping_schema
 from crmmap.values import Path
-
-WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,39}\Z")
 
 PATTERNS = {
     NAME: "must be a name: a letter or '_', then letters, digits or '_', 63 at most",
@@ -179,8 +176,17 @@ def _shown(value: object, path: Path, near: str) -> str:
     return "this"
 
 
+def _version(broken: _Broken) -> str:
+    known = quoted(str(each) for each in broken.limit)
+    if isinstance(broken.value, int | float) and not isinstance(broken.value, bool):
+        return f"version {broken.value:g} of the language is not known. Known: {known}"
+    return f"is {_got(broken.value)}. Write the version of the language: `crmmap: {known}`"
+
+
 def _choice(broken: _Broken) -> str:
-    allowed = [str(each) for each in broken.limit]
+    if broken.path == ("crmmap",):
+        return _version(broken)
+    allowed = [str(each) for each in broken.limit if each is not None]
     family = broken.schema.get("title")
     if family is not None:
         steps = _definition(family)["items"]["else"]["properties"]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from crmmap.kinds.types import Decimal, Integer, Type, declared
 from crmmap.plan import FieldPlan, Step
 from crmmap.transform.cells import SELECTION, judge, rules_of, text_column, verdict_column
 from crmmap.values import (
@@ -175,8 +176,24 @@ EXPLANATIONS = {
 def explain(field: FieldPlan, rule: str) -> str:
     """Return a rule in words; never the value that broke it."""
     if rule == "type":
-        return f"not a value of type {type(field.type).__name__.lower()}"
+        return f"not a value of type {declared(field.type)}{_wanted(field.type)}"
     return EXPLANATIONS.get(rule, f"the check '{rule}' is not met")
+
+
+def _wanted(type_: Type) -> str:
+    """Return what a number must look like: of these, most refusals are a matter of writing."""
+    match type_:
+        case Decimal():
+            whole = type_.precision - type_.scale
+            places = f" and {type_.scale} after it" if type_.round == "refuse" else ""
+            separators = f"groups parted by '{type_.group}'" if type_.group else "no separators"
+            return (
+                f": at most {whole} digits before the point '{type_.point}'{places}, "
+                f"{separators}, no exponent"
+            )
+        case Integer():
+            return ": digits only, no separators, no exponent, 64 bits at most"
+    return ""
 
 
 def _as_text(reasons: Sequence[Reason]) -> str:
