@@ -20,7 +20,6 @@ FLOORS = [
     {"plan"},
     {"extract", "transform", "load"},
     {"loop", "report", "mock"},
-    {"serve"},
     {"cli"},
     {"__main__", "__init__"},
 ]
@@ -111,7 +110,7 @@ def test_modules_are_small_and_named_for_what_they_know(path: Path) -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=named)
 def test_nothing_hides_in_the_code(path: Path) -> None:
-    """No pickles, no evaluated text, no unsafe YAML, no disabled TLS, no assertion of floats."""
+    """No evaluated text, no disabled TLS, no base classes."""
     tree = ast.parse(path.read_text())
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
