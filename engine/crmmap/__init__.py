@@ -60,11 +60,13 @@ def compile(  # noqa: A001  (the word of the house: a mapping is read, compiled,
 ) -> Plan:
     """Compile a mapping into a plan, with its settings by name, or from an environment.
 
-    Raises SettingError that lists every setting that is missing.
+    Raises SettingError that lists every setting that is missing, or that no file is named.
     """
-    from crmmap.plan import compile_plan, resolve_settings
+    from crmmap.plan import compile_plan, require_files, resolve_settings
 
-    return compile_plan(mapping, resolve_settings(mapping, environment or {}, settings or {}))
+    plan = compile_plan(mapping, resolve_settings(mapping, environment or {}, settings or {}))
+    require_files(mapping, plan)
+    return plan
 
 
 def run(
@@ -77,10 +79,11 @@ def run(
 ) -> RunReport:
     """Run a plan into the store of this URL, and report.
 
-    `options` choose streams, limits and the run's name; `stop` may be set by
-    another thread to end the run after the batch in flight; `observe` is told
-    of progress. Raises StoreError and SettingError; a stream that fails is
-    told in the report.
+    `options` (of `crmmap.loop`) choose streams, limits and the run's name; `stop`
+    may be set by another thread to end the run after the batch in flight;
+    `observe` is told of progress. Raises StoreError where the store does not
+    suit, SourceError where the source's address does not; a stream that fails
+    is told in the report.
     """
     from crmmap.cli.once import run_once
 

@@ -12,7 +12,8 @@
     │   └── StoreLocked   another run holds the lock                            exit 5
     └── Interrupted       the user stopped the run; it can be resumed           exit 130
 
-A record's value never appears in a message. Bad data is never an exception: it
+A record's value never appears in a message, but for the beginning of an error answer that
+a source itself wrote, with our secrets taken out. Bad data is never an exception: it
 becomes a reject.
 """
 

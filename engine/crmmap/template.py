@@ -92,14 +92,13 @@ class Template:
     names: frozenset[str]
     settings: frozenset[str]
     """The settings it reads: `{{ settings.token }}` gives `token`."""
-    calls: frozenset[str]
     _compiled: Compiled | None = field(repr=False, compare=False)
 
     @classmethod
     def parse(cls, text: str, *, functions: tuple[str, ...] = ()) -> Template:
         """Parse, check, then compile. Raises TemplateError saying what is not allowed."""
         if "{{" not in text and "{%" not in text and "{#" not in text:
-            return cls(text, frozenset(), frozenset(), frozenset(), None)
+            return cls(text, frozenset(), frozenset(), None)
         try:
             tree = ENVIRONMENT.parse(text)
         except TemplateSyntaxError as error:
@@ -113,7 +112,7 @@ class Template:
             message = "is not a template that can be compiled"
             raise TemplateError(message) from None
         names = frozenset(find_undeclared_variables(tree)) - calls
-        return cls(text, names, frozenset(_settings(tree)), calls, compiled)
+        return cls(text, names, frozenset(_settings(tree)), compiled)
 
     def render(
         self, values: Mapping[str, object], functions: Mapping[str, Callable[..., object]] = {}

@@ -18,7 +18,7 @@ EXIT_CODES = """\b
 Exit codes:
   0    all well
   1    a stream, the store or the output failed
-  2    the command, a setting, a mapping or the store does not fit; nothing was attempted
+  2    the command, a setting, a mapping or the store does not fit; nothing of that mapping was read
   3    data policy broken: a stream's every record was rejected, or the accounting does not balance
   4    source or store can't be reached, or refuses the credentials
   5    another run of the mapping holds its lock
@@ -72,7 +72,7 @@ def commands() -> None:
 @click.option("--full", is_flag=True,
               help="Start over, even if an interrupted run could be resumed.")  # fmt: skip
 @click.option("--limit", type=click.IntRange(min=1), metavar="N",
-              help="Read at most N records per stream.")  # fmt: skip
+              help="Read at most N records per stream, from the start.")  # fmt: skip
 @store_option
 @click.option("--dry-run", is_flag=True,
               help="Read and judge everything, and write nothing to the store.")  # fmt: skip
@@ -122,7 +122,8 @@ def check(surroundings: Surroundings, /, **options: Any) -> ExitCode:
 def plan(surroundings: Surroundings, /, **options: Any) -> ExitCode:
     """Show what a run of MAPPING would do: order, requests, tables, and each field's way.
 
-    Needs no secret and no network. Settings that are not given stand in capitals.
+    Needs no secret and no network, but for --ddl, which looks into the store.
+    Settings that are not given stand in capitals.
     """
     from crmmap.cli.plan import PlanOrder, show_plan
 

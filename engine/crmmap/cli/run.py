@@ -147,7 +147,6 @@ def _mocked(job: Job, order: RunOrder) -> AbstractContextManager[Plan]:
 def _options(job: Job, order: RunOrder) -> Options:
     return replace(
         new_options(), streams=job.streams, fresh=order.full, limit=order.limit,
-        dry_run=order.dry_run,
     )  # fmt: skip
 
 
@@ -161,9 +160,10 @@ def _cleaned(report: RunReport, session: _Session) -> RunReport:
         replace(each, message=clean(_message(each, session))) if each.message else each
         for each in report.streams
     )
-    store = "temporary (dry run)" if report.dry_run else shown_url(session.url)
+    dry_run = session.order.dry_run
+    store = "temporary (dry run)" if dry_run else shown_url(session.url)
     remarks = tuple(clean(each) for each in report.remarks)
-    return replace(report, streams=streams, store=store, remarks=remarks)
+    return replace(report, streams=streams, store=store, remarks=remarks, dry_run=dry_run)
 
 
 def _message(stream: StreamReport, session: _Session) -> str:

@@ -17,7 +17,6 @@ from crmmap.select.document import Document, Unsuited, ambiguous
 from crmmap.select.jmespath import find_records
 from crmmap.values import Page, Reason, Refusal, Request, Response, as_json
 
-MAX_PAGES = 100_000
 MAX_EMPTY = 50
 NOT_AN_OBJECT = Reason(field=None, rule="json.record", message="the record is not an object")
 UNSUITED = Reason(
@@ -59,7 +58,7 @@ def read_responses(plan: Plan, step: Step, client: Client, position: str | None)
         yield replace(page, position=kept, document=None, headers={})
         if following is None:
             return
-        if empty >= MAX_EMPTY or number > MAX_PAGES:
+        if empty >= MAX_EMPTY:
             message = (
                 f"stopped after page {number - 1}: "
                 f"{empty} empty pages in a row and no end. Check the pagination"

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 import sqlalchemy as sa
 
-from crmmap.errors import StoreError, StoreLocked, StoreUnfit
+from crmmap.errors import StoreLocked, StoreUnfit
 from crmmap.load import ledger
 from crmmap.load.accounts import Mark, Tally
 from crmmap.load.statements import Session, insert_statement, write_all
@@ -211,7 +211,7 @@ def current_mark(session: Session, *, mapping: str, stream: str, run_id: str) ->
     """Return how far a run has committed a stream. Raises StoreError where it may no longer."""
     found = _cursor(session, mapping, stream)
     if found is None or found.run_id != run_id:
-        raise StoreError(_fenced(stream))
+        raise StoreLocked(_fenced(stream))
     return Mark(
         mapping=mapping, stream=stream, run_id=run_id, epoch=found.epoch,
         batch_seq=found.batch_seq, position=found.position, resumed=False,
@@ -221,7 +221,7 @@ def current_mark(session: Session, *, mapping: str, stream: str, run_id: str) ->
 def _fenced(stream: str) -> str:
     return (
         f"stream '{stream}': fenced: another run has begun it, or committed this batch, in the "
-        "meantime. Nothing of the batch was written"
+        "meantime. Nothing of the batch was written. Wait for that run to end, then run this again"
     )
 
 
@@ -232,12 +232,12 @@ def committed(session: Session, mark: Mark) -> bool:
     """
     found = _cursor(session, mark.mapping, mark.stream)
     if found is None or found.epoch != mark.epoch:
-        raise StoreError(_fenced(mark.stream))
+        raise StoreLocked(_fenced(mark.stream))
     if found.batch_seq == mark.batch_seq:
         return False
     if found.batch_seq == mark.batch_seq + 1:
         return True
-    raise StoreError(_fenced(mark.stream))
+    raise StoreLocked(_fenced(mark.stream))
 
 
 def after(mark: Mark, tally: Tally) -> Mark:
@@ -268,7 +268,7 @@ def move_cursor(session: Session, mark: Mark, tally: Tally) -> None:
         .values(**values)
     )
     if done.rowcount != 1:
-        raise StoreError(_fenced(mark.stream))
+        raise StoreLocked(_fenced(mark.stream))
     if tally.ended:
         close_stream(session, run_id=mark.run_id, stream=mark.stream, status="done")
 

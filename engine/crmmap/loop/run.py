@@ -56,7 +56,10 @@ async def _run(work: Work) -> RunReport:
     status = "failed"
     heart = asyncio.create_task(_beat(work))
     try:
-        streams = await in_thread(settle_waiting, work, await _run_streams(work))
+        ended = await _run_streams(work)
+        if work.lost is not None:
+            raise work.lost
+        streams = await in_thread(settle_waiting, work, ended)
         report = replace(_report(work, streams, monotonic() - began), remarks=remarks)
         status = report.status
         return report
@@ -107,8 +110,10 @@ async def _beat(work: Work) -> None:
         await asyncio.sleep(HEARTBEAT)
         try:
             await in_thread(work.store.heartbeat, work.options.run_id)
-        except StoreLocked:
+        except StoreLocked as error:
+            work.lost = error
             work.stop.set()
+            return
         except StoreError:
             continue
 
@@ -122,5 +127,4 @@ def _report(work: Work, streams: tuple[StreamReport, ...], seconds: float) -> Ru
         started_at=work.options.started_at,
         seconds=seconds,
         streams=streams,
-        dry_run=work.options.dry_run,
     )

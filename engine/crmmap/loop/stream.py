@@ -37,6 +37,7 @@ class Progress:
     pages: int = 0
     batches: int = 0
     ended: bool = False
+    resumed: bool = False
     reasons: Counter[str] = field(default_factory=Counter)
     notes: Counter[str] = field(default_factory=Counter)
 
@@ -64,7 +65,7 @@ class Progress:
             batches=self.batches,
             seconds=monotonic() - self.began,
             message=message,
-            resumed=self.mark is not None and self.mark.resumed,
+            resumed=self.resumed,
             exit_code=ExitCode.OK if error is None else code,
             error=error,
             reasons=dict(self.reasons),
@@ -141,7 +142,7 @@ async def _load_all(work: Work, progress: Progress) -> None:
     progress.mark = mark = await in_thread(begin)
     # Closed here and now, whatever happens: nobody must go on reading for a stream that failed.
     async with (
-        aclosing(ahead(_pages(work, step, mark.position), depth=1)) as pages,
+        aclosing(ahead(_pages(work, progress, mark.position), depth=1)) as pages,
         aclosing(ahead(_batches(step, pages), depth=1)) as batches,
     ):
         async for batch in batches:
@@ -153,10 +154,12 @@ async def _load_all(work: Work, progress: Progress) -> None:
             )
 
 
-async def _pages(work: Work, step: Step, position: str | None) -> AsyncGenerator[Page]:
+async def _pages(work: Work, progress: Progress, position: str | None) -> AsyncGenerator[Page]:
     """Read pages until the source, the limit or the user ends it."""
-    left = work.options.limit
+    step, left = progress.step, work.options.limit
     async for page in threaded(work.reader.pages(step, position)):
+        # A position that is worth nothing any more makes a reader start over, at page 1.
+        progress.resumed = progress.resumed or (position is not None and page.number > 1)
         work.tell(
             Event(
                 kind="page", stream=step.name, pages=page.number,

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
+from crmmap.errors import StoreLocked
 from crmmap.events import Event, Observe, StreamReport
 from crmmap.extract import Reader
 from crmmap.load import Store
@@ -31,7 +32,6 @@ class Options:
     streams: tuple[str, ...] = ()
     fresh: bool = False
     limit: int | None = None
-    dry_run: bool = False
 
 
 @dataclass(slots=True)
@@ -45,6 +45,8 @@ class Work:
     stop: threading.Event
     observe: Observe
     reports: dict[str, asyncio.Future[StreamReport]] = field(default_factory=dict)
+    lost: StoreLocked | None = None
+    """Why the run no longer holds its lock, if it has lost it."""
 
     @property
     def steps(self) -> tuple[Step, ...]:

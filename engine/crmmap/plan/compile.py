@@ -38,9 +38,6 @@ from crmmap.spec.model import Defaults, Field, Latest, Stream
 from crmmap.spec.model import Mapping as MappingSpec
 from crmmap.values import Secret
 
-SELECTED = "selected"
-"""The function of request templates that lists the entries of an object that the fields read."""
-
 
 def compile_plan(mapping: MappingSpec, settings: Settings) -> Plan:
     """Compile a mapping that was read without problems. `settings` has a value for each setting.

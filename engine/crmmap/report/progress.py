@@ -36,29 +36,11 @@ class Progress(Protocol):
     def close(self) -> None: ...
 
 
-def progress_on(
-    stream: TextIO, mapping: str, *, quiet: bool = False, clock: Clock = monotonic
-) -> Progress:
+def progress_on(stream: TextIO, mapping: str, *, clock: Clock = monotonic) -> Progress:
     """Return the progress fit for `stream`: bars if it is a terminal, else lines."""
-    if quiet:
-        return _Silent()
     if stream.isatty():
         return _Bars.on(stream, mapping, clock=clock)
     return _Lines(stream, mapping, clock)
-
-
-@dataclass(frozen=True, slots=True)
-class _Silent:
-    """Says nothing."""
-
-    def observe(self, event: Event) -> None:
-        pass
-
-    def say(self, text: str) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
 
 
 # --- plain lines ----------------------------------------------------------------------------------

@@ -185,7 +185,8 @@ def _reasons(report: RunReport) -> Iterator[Part]:
     for stream in report.streams:
         if stream.waiting:
             wait = plural(stream.waiting, "record")
-            text = f"{wait} of {stream.stream} in crmmap_deferred, until a parent arrives."
+            where = "would wait" if report.dry_run else "wait in crmmap_deferred"
+            text = f"{wait} of {stream.stream} {where} until a parent arrives."
             yield Line(text, "warning")
 
 

@@ -38,8 +38,12 @@ KINDS = {
 
 @cache
 def _validator() -> Draft202012Validator:
-    # An empty registry: nothing is ever fetched, whatever a schema refers to.
-    return Draft202012Validator(mapping_schema(), registry=Registry())
+    return validator_of(mapping_schema())
+
+
+def validator_of(schema: dict[str, Any]) -> Draft202012Validator:
+    """Return a validator that fetches nothing, whatever its schema refers to."""
+    return Draft202012Validator(schema, registry=Registry())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
