@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -156,6 +158,19 @@ def test_a_dead_process_of_this_host_is_taken_over_at_once(load: Callable[..., L
     assert it.sql(query) == [("run1", "done"), ("run2", "interrupted"), ("run3", "running")]
     streams = "SELECT status FROM crmmap_stream_runs WHERE run_id = 'run2'"
     assert it.sql(streams) == [("interrupted",)]
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="tells zombies by /proc")
+def test_a_process_that_is_dead_but_not_buried_is_taken_over_too(
+    load: Callable[..., Loader],
+) -> None:
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # its death is known, nobody waited
+    it = load(PEOPLE)
+    it.store.end_run("run1", status="done")
+    it.begin("run2", owner=f"{socket.gethostname()}:{child.pid}")
+    it.begin("run3")
+    child.wait()
 
 
 def test_a_process_of_another_host_is_not_taken_for_dead(load: Callable[..., Loader]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import asdict, replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -79,7 +80,16 @@ def _runs(process: str) -> bool:
         return False
     except PermissionError:  # another user's process, but there
         return True
-    return True
+    return not _zombie(process)
+
+
+def _zombie(process: str) -> bool:
+    """Say whether a process is dead and only not buried: so it stays where nobody waits for it."""
+    try:
+        status = Path("/proc", process, "stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:  # no such file system here, or the process has gone in the meantime
+        return False
+    return status.rpartition(")")[2].split()[:1] in (["Z"], ["X"])
 
 
 def renew_lock(session: Session, run_id: str) -> None:
