@@ -195,6 +195,23 @@ def test_a_newer_version_that_waits_is_not_lost_to_an_older_one(tmp_path: Path) 
     assert report.counts.balanced
 
 
+def test_versions_of_one_record_that_wait_are_tried_in_one_transaction(tmp_path: Path) -> None:
+    """Trying one lets all of its key go: the others must not be lost if the process dies then."""
+    url = sqlite(tmp_path)
+    versioned = stream(
+        "people", "v: {from: v, type: integer}",
+        "boss: {from: boss, lookup: {stream: people, missing: wait}}",
+        extra="    dedupe: {keep: {latest: v}}\n",
+    )  # fmt: skip
+    records = [{"id": "1", "v": 1, "boss": "9"}, {"id": "0"}, {"id": "1", "v": 2, "boss": "9"}]
+    report = load(plan(versioned), url, people=records)
+    assert report.streams[0].waiting == 2
+    report = load(plan(versioned), url, people=[{"id": "9"}])
+    assert (report.counts.inserted, report.counts.updated, report.counts.duplicate) == (2, 0, 1)
+    assert ("1", 2, "9") in rows(url, "people", "id", "v", "boss")
+    assert report.streams[0].waiting == 0
+
+
 def test_composite_keys_that_read_alike_stay_apart(tmp_path: Path) -> None:
     url = sqlite(tmp_path)
     text = stream("pairs", "b: b", "up: {from: up, lookup: {stream: ups, missing: wait}}").replace(

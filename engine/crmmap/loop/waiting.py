@@ -12,7 +12,7 @@ from crmmap.errors import CrmmapError
 from crmmap.events import StreamReport
 from crmmap.load import Tally, Transaction
 from crmmap.loop.commit import load
-from crmmap.loop.work import Work, by_rule, waits
+from crmmap.loop.work import Work, by_field, by_rule, waits
 from crmmap.plan import Step
 from crmmap.transform import apply
 from crmmap.values import Batch
@@ -33,14 +33,19 @@ def settle_waiting(work: Work, reports: list[StreamReport]) -> tuple[StreamRepor
 
 
 def _round(work: Work, step: Step, report: StreamReport) -> tuple[StreamReport, bool]:
-    """Take the stream's waiting records through the plan again, a batch at a time."""
+    """Take the stream's waiting records through the plan again, a batch at a time.
+
+    All versions of a record go together: trying one lets all of its key go.
+    """
     try:
         raws = work.store.deferred(work.plan.mapping, step.name)
-        before = len(raws)
-        for start in range(0, before, step.batch):
-            tally = _retry(work, step, raws[start : start + step.batch])
+        keys = raws["key"].unique(maintain_order=True).to_list()
+        before = waiting = len(raws)
+        for start in range(0, len(keys), step.batch):
+            chosen = pl.col("key").is_in(keys[start : start + step.batch])
+            tally = _retry(work, step, raws.filter(chosen))
             report = _with(report, tally)
-        waiting = len(work.store.deferred(work.plan.mapping, step.name)) if before else 0
+            waiting += tally.counts.deferred
     except CrmmapError as error:
         failed = replace(
             report, status="failed", message=str(error), error=error, exit_code=error.exit_code
@@ -52,7 +57,7 @@ def _round(work: Work, step: Step, report: StreamReport) -> tuple[StreamReport, 
 def _with(report: StreamReport, tally: Tally) -> StreamReport:
     reasons, notes = Counter(report.reasons), Counter(report.notes)
     reasons.update(by_rule(tally.rejects))
-    notes.update(f"{name}: {rule}" for name, rule in tally.notes.select("field", "rule").rows())
+    notes.update(by_field(tally.notes))
     return replace(
         report, counts=report.counts + tally.counts, batches=report.batches + 1,
         reasons=dict(reasons), notes=dict(notes),
