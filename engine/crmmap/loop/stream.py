@@ -18,7 +18,7 @@ from crmmap.errors import CrmmapError, ExitCode, Interrupted
 from crmmap.events import Event, StreamReport, StreamStatus
 from crmmap.load import Mark, Tally
 from crmmap.loop.commit import load
-from crmmap.loop.work import Work, by_rule
+from crmmap.loop.work import Work, by_field, by_rule
 from crmmap.plan import Step
 from crmmap.transform import apply
 from crmmap.values import NOTHING, Batch, Counts, Page
@@ -49,8 +49,7 @@ class Progress:
         self.batches += 1
         self.ended = tally.ended
         self.reasons.update(by_rule(tally.rejects))
-        names = tally.notes.select("field", "rule").iter_rows()
-        self.notes.update(f"{name}: {rule}" for name, rule in names)
+        self.notes.update(by_field(tally.notes))
 
     def report(
         self, status: StreamStatus, message: str = "", error: BaseException | None = None

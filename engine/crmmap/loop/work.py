@@ -71,3 +71,9 @@ def by_rule(rejects: pl.DataFrame) -> Iterator[str]:
     for text in rejects["reasons"]:
         for reason in json.loads(text):
             yield f"{reason['field']}: {reason['rule']}" if reason["field"] else reason["rule"]
+
+
+def by_field(notes: pl.DataFrame) -> Iterator[str]:
+    """Yield `field: rule` for every note."""
+    for field_name, rule in notes.select("field", "rule").iter_rows():
+        yield f"{field_name}: {rule}"

@@ -102,8 +102,9 @@ def _default(field: FieldPlan) -> pl.Expr:
 
 def rules_of(field: FieldPlan, judged: pl.DataFrame) -> list[str]:
     """Return the names of the rules that were asked of the field's values, in order."""
+    asked = set(judged.columns)
     names = [SELECTION, "type", *(rule.name for rule in field.rules), "required"]
-    return [name for name in names if verdict_column(field.name, name) in judged.columns]
+    return [name for name in names if verdict_column(field.name, name) in asked]
 
 
 def sound(field: FieldPlan, judged: pl.DataFrame) -> pl.Expr:
