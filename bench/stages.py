@@ -28,7 +28,7 @@ from crmmap.loop.commit import load
 from crmmap.plan import Plan, compile_plan, resolve_settings
 from crmmap.spec import read_file
 from crmmap.transform import apply
-from crmmap.values import Page
+from crmmap.values import Page, Start
 
 INTERVAL = 0.002
 POLARS = "polars' own threads"
@@ -58,7 +58,7 @@ def load_all(plan: Plan, store_url: str, run_id: str) -> Seconds:
         mark = store.begin_stream(
             **named, stream=step.name, fingerprint=step.fingerprint, fresh=True
         )
-        pages, gathered = reader.pages(step, None), list[Page]()
+        pages, gathered = reader.pages(step, Start()), list[Page]()
         page: Page | None = None
         while page is None or page.position is not None:
             with spent(seconds, reading):

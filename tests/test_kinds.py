@@ -17,6 +17,7 @@ from crmmap.kinds.auth import AUTH
 from crmmap.kinds.checks import CHECKS, rule_name
 from crmmap.kinds.clean import CLEAN
 from crmmap.kinds.formats import FORMATS
+from crmmap.kinds.incremental import INCREMENTAL
 from crmmap.kinds.pagination import PAGINATION
 from crmmap.kinds.retry import Retry
 from crmmap.kinds.source import SOURCES
@@ -28,6 +29,7 @@ GROWTHS = dict.fromkeys(get_args(get_type_hints(Retry)["backoff"]), Retry)
 FAMILIES = {
     "types": TYPES, "clean": CLEAN, "checks": CHECKS, "auth": AUTH, "pagination": PAGINATION,
     "formats": FORMATS, "source": SOURCES, "retry": GROWTHS,
+    "incremental": INCREMENTAL,
 }  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from crmmap.extract.decode import decode_json
 from crmmap.extract.files import CHUNK, CsvFile, Wanted, read_pages
 from crmmap.kinds.auth import AUTH
 from crmmap.kinds.formats import Csv
+from crmmap.kinds.incremental import INCREMENTAL
 from crmmap.kinds.pagination import PAGINATION
 from crmmap.kinds.retry import Retry
 from crmmap.kinds.source import SOURCES
@@ -195,6 +196,18 @@ def test_any_link_header_is_followed_or_ends_or_is_refused_in_our_words(header):
         "the header 'Link' can't be read as links (RFC 8288)",
     )
     assert following is None or ("<" in header and "next" in header)
+
+
+# --- incremental --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("word", "case"), [*cases("incremental")])
+def test_incremental(word, case):
+    if "refused" in case:
+        with pytest.raises(ValueError, match=re.escape(case["refused"])):
+            INCREMENTAL[word](**case["with"]).cursor(case.get("seen"))
+        return
+    assert INCREMENTAL[word](**case["with"]).cursor(case["seen"]) == case["cursor"]
 
 
 # --- retry --------------------------------------------------------------------------------------

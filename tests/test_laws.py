@@ -19,7 +19,7 @@ from crmmap.extract.readers import HttpReader
 from crmmap.load import Store
 from crmmap.loop import Options, run
 from crmmap.plan import Plan, Step, compile_plan, placeholder_settings
-from crmmap.values import Page
+from crmmap.values import Page, Start
 from invented import mapping, sqlite, table
 
 MAPPING = """
@@ -77,7 +77,8 @@ class Listed:
     records: Sequence[object]
     size: int = 7
 
-    def pages(self, step: Step, position: str | None) -> Iterator[Page]:
+    def pages(self, step: Step, begin: Start) -> Iterator[Page]:
+        position = begin.position
         starts = list(range(0, len(self.records), self.size)) or [0]
         for number, start in enumerate(starts, 1):
             if position is None or start >= int(position):

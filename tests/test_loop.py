@@ -17,7 +17,7 @@ from crmmap.extract.readers import HttpReader
 from crmmap.load import Store
 from crmmap.loop import Options, run
 from crmmap.plan import Plan, Step, compile_plan, placeholder_settings
-from crmmap.values import Page
+from crmmap.values import Page, Start
 from invented import mapping, sqlite, table
 
 HEAD = """
@@ -35,7 +35,8 @@ class Sources:
     records: Mapping[str, Sequence[object]]
     size: int = 2
 
-    def pages(self, step: Step, position: str | None) -> Iterator[Page]:
+    def pages(self, step: Step, begin: Start) -> Iterator[Page]:
+        position = begin.position
         records = self.records[step.name]
         last = max(0, len(records) - 1) // self.size * self.size
         for number, start in enumerate(range(int(position or 0), last + 1, self.size), 1):

@@ -14,7 +14,7 @@ import requests
 
 from crmmap.extract.request import first_request
 from crmmap.mock import Server, serve, world_of
-from crmmap.mock.answers import based_on
+from crmmap.mock.routes import based_on
 from crmmap.plan import Plan, Step
 from crmmap.spec.read import read_mapping
 from crmmap.values import Page, Request, Secret

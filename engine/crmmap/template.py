@@ -33,6 +33,7 @@ ALLOWED_FILTERS = (
     "last",
     "length",
     "lower",
+    "map",
     "replace",
     "trim",
     "upper",
@@ -67,6 +68,18 @@ def _no_null(_: object, value: Any) -> Any:
     return value
 
 
+@pass_context
+def _column(_: object, rows: Any, name: str) -> list[Any]:
+    """Return the entry `name` of every object in a list."""
+    if not isinstance(rows, list | tuple) or not all(isinstance(row, Mapping) for row in rows):
+        message = "`map` is of a list of objects, such as `parents`"
+        raise TemplateError(message)
+    if any(row.get(name) is None for row in rows):
+        message = f"`map` finds an object without '{name}' in the list"
+        raise TemplateError(message)
+    return [row[name] for row in rows]
+
+
 def _environment() -> ImmutableSandboxedEnvironment:
     environment = _Data(
         undefined=StrictUndefined,
@@ -76,7 +89,10 @@ def _environment() -> ImmutableSandboxedEnvironment:
         keep_trailing_newline=True,
     )
     environment.globals.clear()
-    environment.filters = {name: environment.filters[name] for name in ALLOWED_FILTERS}
+    own = {"map": _column}
+    environment.filters = {
+        name: own.get(name) or environment.filters[name] for name in ALLOWED_FILTERS
+    }
     environment.tests = {name: environment.tests[name] for name in ALLOWED_TESTS}
     return environment
 

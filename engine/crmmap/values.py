@@ -168,7 +168,9 @@ class Page:
     the stream's read. `position` is JSON that says where reading goes on
     after this page; None means that this page was the last. `lines` is each
     record's place as a person would count it (a file's line number); without
-    it, the place is the index.
+    it, the place is the index. `part` names the partition whose cursor the records
+    move. `cursor`, of a reader that keeps its own, is the stream's state once this
+    page is committed.
     """
 
     number: int
@@ -178,6 +180,8 @@ class Page:
     document: object = None
     headers: Mapping[str, str] = field(default_factory=dict)
     lines: Sequence[int] | pl.Series | None = None
+    part: str = ""
+    cursor: str | None = None
 
     @property
     def fetched(self) -> int:
@@ -332,6 +336,36 @@ NOTE_SCHEMA: dict[str, pl.DataType] = {
 """`Batch.notes`: cells that were nulled (or kept as text) by their field's rule."""
 
 
+Parents = Callable[[Sequence[str] | None, int], Sequence[Mapping[str, str | None]]]
+"""Gives the rows of a stream's parent, each column as text, in the order of their keys: so
+many after the key given (its parts as texts), or from the first."""
+
+
+def _no_parents(_after: Sequence[str] | None, _count: int) -> Sequence[Mapping[str, str | None]]:
+    return ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """Where the reading of a stream starts.
+
+    `position` is where an interrupted read left off. `since` are the cursors that were kept,
+    by partition (see `Page.part`); `state` is what a reader that keeps its own stored last.
+    `began` is the moment, in ISO 8601, when this read began, before any interruption.
+    """
+
+    position: str | None = None
+    since: Mapping[str, str] = field(default_factory=dict)
+    state: str | None = None
+    began: str = ""
+    parents: Parents = _no_parents
+
+
+GIVEN = "#given"
+"""The entry of a record, or the beginning of a column's name, that holds the texts of fields
+that the mapping gives a `value`: so they stay with the raw record."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
     """The rows and rejects made from some pages; every record of them is in one of the parts.
@@ -339,6 +373,8 @@ class Batch:
     `rows` has the target's columns, typed, plus `#page`, `#index`, `#at` and
     `#key` (the key as one text); a key may be there several times.
     `raw(page, index)` gives a row's whole raw record. `position` is the last page's.
+    `parts` names the pages' partitions, by their numbers; `cursor` is the last page's that
+    has one.
     """
 
     rows: pl.DataFrame
@@ -349,3 +385,5 @@ class Batch:
     pages: int
     position: str | None
     raw: Callable[[int, int], str]
+    parts: Mapping[int, str] = field(default_factory=dict)
+    cursor: str | None = None

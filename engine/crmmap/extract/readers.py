@@ -17,12 +17,14 @@ from crmmap.events import Event, Observe
 from crmmap.extract.client import Client
 from crmmap.extract.decode import read_json
 from crmmap.extract.files import CsvFile, Wanted, file_total, progress_of, read_pages
+from crmmap.extract.partitions import read_parts, with_given
 from crmmap.extract.patience import Wait
+from crmmap.extract.request import Context, given_values
 from crmmap.extract.responses import read_responses
 from crmmap.kinds.formats import Csv
 from crmmap.kinds.source import Files
 from crmmap.plan import Plan, Step
-from crmmap.values import Page
+from crmmap.values import Page, Start
 
 Clock = Callable[[], datetime]
 
@@ -30,8 +32,8 @@ Clock = Callable[[], datetime]
 class Reader(Protocol):
     """Where the pages of a plan's streams come from."""
 
-    def pages(self, step: Step, position: str | None) -> Iterator[Page]:
-        """Yield the stream's pages in order, from `position` if one is given."""
+    def pages(self, step: Step, start: Start) -> Iterator[Page]:
+        """Yield the stream's pages in order, from where `start` says."""
         ...
 
     def absent(self, step: Step) -> str | None:
@@ -80,8 +82,11 @@ class HttpReader:
     plan: Plan
     client: Client
 
-    def pages(self, step: Step, position: str | None) -> Iterator[Page]:
-        return read_responses(self.plan, step, self.client, position)
+    def pages(self, step: Step, start: Start) -> Iterator[Page]:
+        return read_parts(self.plan, step, start, self._part)
+
+    def _part(self, step: Step, context: Context, position: str | None) -> Iterator[Page]:
+        return read_responses(self.plan, step, self.client, position, context)
 
     def absent(self, step: Step) -> str | None:
         return None
@@ -102,8 +107,10 @@ class FileReader:
 
     plan: Plan
 
-    def pages(self, step: Step, position: str | None) -> Iterator[Page]:
-        return read_pages(self._file(step), position, chunk_rows=step.batch)
+    def pages(self, step: Step, start: Start) -> Iterator[Page]:
+        given = given_values(self.plan, step, {}) if step.given else {}
+        for page in read_pages(self._file(step), start.position, chunk_rows=step.batch):
+            yield with_given(page, given) if given else page
 
     def absent(self, step: Step) -> str | None:
         return None if step.file else "no file is named for it"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from urllib.parse import quote
 
 from crmmap.errors import SourceError
@@ -12,28 +13,46 @@ from crmmap.spec.model import RequestSpec
 from crmmap.template import Template, TemplateError
 from crmmap.values import Request
 
+Context = Mapping[str, object]
+"""What templates may name beside the settings: `parent`, `parents`, `partition`, `window`, and
+`cursor`, each only where there is one."""
 
-def first_request(plan: Plan, step: Step) -> Request:
+BARE: Context = MappingProxyType({})
+"""Nothing but the settings."""
+
+
+def first_request(plan: Plan, step: Step, context: Context = BARE) -> Request:
     """Return the request for the first page. Raises SourceError if a template can't be rendered."""
     spec, source = step.request, plan.source
     assert spec is not None and isinstance(source, Http)  # noqa: S101, PT018  (lint pairs them)
-    render = _Renderer(plan, step)
+    render = _Renderer(plan, step, context)
     headers = {**source.headers, **render.each(spec.headers)}
     return Request(
         method=spec.method,
         url=source.base_url.rstrip("/") + render.path(spec),
-        params=tuple(render.each(spec.params).items()),
+        params=tuple({**render.each(spec.params), **render.each(_more(step, context))}.items()),
         headers=tuple(headers.items()),
         body=render.json(spec.body),
         safe=spec.method == "GET" or spec.safe,
     )
 
 
+def _more(step: Step, context: Context) -> Mapping[str, Template]:
+    """Return the parameters that a cursor adds."""
+    known = "cursor" in context or "window" in context
+    return step.incremental.params if step.incremental is not None and known else {}
+
+
+def given_values(plan: Plan, step: Step, context: Context) -> dict[str, str]:
+    """Return the texts of the fields that have a `value`. Raises SourceError."""
+    return _Renderer(plan, step, context).each(step.given)
+
+
 class _Renderer:
     """Renders a step's templates over the settings and what its fields read."""
 
-    def __init__(self, plan: Plan, step: Step) -> None:
-        self._values: dict[str, object] = {"settings": plan.values}
+    def __init__(self, plan: Plan, step: Step, context: Context) -> None:
+        self._values: dict[str, object] = {"settings": plan.values, **context}
         self._functions = {"selected": lambda name: step.selected.get(name, ())}
 
     def text(self, template: Template, values: Mapping[str, object] | None = None) -> str:
@@ -48,10 +67,7 @@ class _Renderer:
 
     def path(self, spec: RequestSpec) -> str:
         """Render the path; every value put into it is one segment and can't become more."""
-        settings = self._values["settings"]
-        assert isinstance(settings, Mapping)  # noqa: S101  (set so above)
-        quoted = {name: _segment(value) for name, value in settings.items()}
-        path = self.text(spec.path, {"settings": quoted})
+        path = self.text(spec.path, _quoted(self._values))
         return path if path.startswith("/") or not path else f"/{path}"
 
     def json(self, value: object) -> object:
@@ -65,9 +81,20 @@ class _Renderer:
         return value
 
 
+def _quoted(values: Mapping[str, object]) -> dict[str, object]:
+    """Return the values with every text in them quoted as one segment of a path."""
+    return {name: _quoted_value(value) for name, value in values.items()}
+
+
+def _quoted_value(value: object) -> object:
+    if isinstance(value, Mapping):
+        return _quoted(value)
+    return _segment(value) if isinstance(value, str) else value
+
+
 def _segment(value: str) -> str:
     if value in (".", ".."):
         # requests would resolve it, and the path would name another endpoint.
-        message = "a setting used in a path is '.' or '..'; give a name or an id"
+        message = "a value used in a path is '.' or '..'; give a name or an id"
         raise SourceError(message)
     return quote(value, safe="")

@@ -11,7 +11,7 @@ from hashlib import sha256
 from crmmap.errors import SourceError
 from crmmap.extract.client import Client
 from crmmap.extract.decode import decode_json
-from crmmap.extract.request import first_request
+from crmmap.extract.request import BARE, Context, first_request
 from crmmap.plan import Plan, Step
 from crmmap.select.document import Document, Unsuited, ambiguous
 from crmmap.select.jmespath import find_records
@@ -27,13 +27,15 @@ DUPLICATE_KEY = Reason(
 )
 
 
-def read_responses(plan: Plan, step: Step, client: Client, position: str | None) -> Iterator[Page]:
-    """Yield the stream's pages, from `position` if one is given.
+def read_responses(
+    plan: Plan, step: Step, client: Client, position: str | None, context: Context = BARE
+) -> Iterator[Page]:
+    """Yield the pages of a stream, or of one partition, from `position` if one is given.
 
     Raises SourceError where a page is not what the mapping says, where pages go
     in a circle, or where there is no end to them.
     """
-    first = first_request(plan, step)
+    first = first_request(plan, step, context)
     request, number = _resumed(first, position)
     secrets = {secret.reveal() for secret in plan.secrets}
     seen: set[bytes] = set()

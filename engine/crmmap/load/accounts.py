@@ -25,6 +25,8 @@ class Mark:
     `batch_seq` is the number of the last batch committed (0: none yet).
     `position` is where reading goes on; None means from the start, or that
     the stream ended. `resumed` says that an interrupted run left the position.
+    `cursor` is the stream's, as it was last kept; `now` is the moment when the stream
+    was begun, by the database's clock, in ISO 8601.
     """
 
     mapping: str
@@ -34,6 +36,8 @@ class Mark:
     batch_seq: int
     position: str | None
     resumed: bool
+    cursor: str | None = None
+    now: str = ""
 
 
 def _no_rejects() -> pl.DataFrame:

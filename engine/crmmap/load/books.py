@@ -173,6 +173,7 @@ def open_stream(
     mark = Mark(
         mapping=mapping, stream=stream, run_id=run_id, batch_seq=0, position=position,
         epoch=1 if found is None else found.epoch + 1, resumed=position is not None,
+        cursor=None if found is None else found.cursor, now=session.now.isoformat(),
     )  # fmt: skip
     _begin_cursor(session, mark, fingerprint)
     _note_stream(session, mark)
@@ -224,7 +225,8 @@ def current_mark(session: Session, *, mapping: str, stream: str, run_id: str) ->
         raise StoreLocked(_fenced(stream))
     return Mark(
         mapping=mapping, stream=stream, run_id=run_id, epoch=found.epoch,
-        batch_seq=found.batch_seq, position=found.position, resumed=False,
+        batch_seq=found.batch_seq, position=found.position, resumed=False, cursor=found.cursor,
+        now=session.now.isoformat(),
     )  # fmt: skip
 
 
@@ -253,7 +255,8 @@ def committed(session: Session, mark: Mark) -> bool:
 def after(mark: Mark, tally: Tally) -> Mark:
     """Return the mark that stands once a batch is committed."""
     position = None if tally.ended else tally.position
-    return replace(mark, batch_seq=mark.batch_seq + 1, position=position)
+    cursor = mark.cursor if tally.cursor is None else tally.cursor
+    return replace(mark, batch_seq=mark.batch_seq + 1, position=position, cursor=cursor)
 
 
 def move_cursor(session: Session, mark: Mark, tally: Tally) -> None:

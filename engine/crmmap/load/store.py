@@ -21,6 +21,7 @@ from crmmap.failpoint import fail_at
 from crmmap.load import books, ledger
 from crmmap.load.accounts import Mark, Tally
 from crmmap.load.dialects import Dialect, Fault, dialect_for
+from crmmap.load.parents import rows_after
 from crmmap.load.statements import Session
 from crmmap.load.tables import Changes, changes, table_of
 from crmmap.load.transaction import Transaction, waiting
@@ -196,6 +197,24 @@ class Store:
     def deferred(self, mapping: str, stream: str) -> pl.DataFrame:
         """Return a stream's waiting records in order of arrival: `key`, `field` and `raw`."""
         return self._transact(lambda session: waiting(session, mapping, stream))
+
+    def parents(
+        self,
+        target: Target,
+        names: Sequence[str],
+        *,
+        after: Sequence[str] | None,
+        count: int,
+        since: str | None = None,
+    ) -> list[dict[str, str | None]]:
+        """Return rows of a table in the order of their keys, the columns `names` as texts.
+
+        At most `count` of them, those after the key `after` (its parts as texts), and, with
+        `since` (ISO 8601), only those that were written then or later.
+        """
+        return self._transact(
+            partial(rows_after, target=target, names=names, after=after, count=count, since=since)
+        )
 
     # --- batches ----------------------------------------------------------------------------
 

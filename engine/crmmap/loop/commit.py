@@ -46,6 +46,7 @@ def load(step: Step, batch: Batch, transaction: Transaction) -> Tally:
         pages=batch.pages,
         position=batch.position,
         ended=batch.position is None,
+        cursor=batch.cursor,
     )
 
 

@@ -18,10 +18,11 @@ from crmmap.errors import CrmmapError, ExitCode, Interrupted
 from crmmap.events import Event, StreamReport, StreamStatus
 from crmmap.load import Mark, Tally
 from crmmap.loop.commit import load
+from crmmap.loop.cursors import Cursors, cursors_of, keeps_cursors, parents_of
 from crmmap.loop.work import Work, by_field, by_rule
 from crmmap.plan import Step
 from crmmap.transform import apply
-from crmmap.values import NOTHING, Batch, Counts, Page
+from crmmap.values import NOTHING, Batch, Counts, Page, Start
 
 GO_ON = "run it again to go on from here"
 
@@ -139,26 +140,38 @@ async def _load_all(work: Work, progress: Progress) -> None:
         fresh=work.options.fresh or work.options.limit is not None,
     )
     progress.mark = mark = await in_thread(begin)
+    cursors = cursors_of(step, mark, fresh=work.options.fresh)
+    start = cursors.start(mark, parents_of(work, step, cursors))
     # Closed here and now, whatever happens: nobody must go on reading for a stream that failed.
     async with (
-        aclosing(ahead(_pages(work, progress, mark.position), depth=1)) as pages,
+        aclosing(ahead(_pages(work, progress, start), depth=1)) as pages,
         aclosing(ahead(_batches(step, pages), depth=1)) as batches,
     ):
         async for batch in batches:
-            mark, tally = await in_thread(work.store.commit, mark, partial(load, step, batch))
-            del batch  # its pages, while the next is waited for
+            cursors = cursors.with_seen(step, batch)
+            write = partial(load, step, _with_cursor(work, step, batch, cursors))
+            mark, tally = await in_thread(work.store.commit, mark, write)
+            del batch, write  # its pages, while the next is waited for
             progress.add(mark, tally)
             work.tell(
                 Event(kind="batch", stream=step.name, counts=progress.counts, pages=progress.pages)
             )
 
 
-async def _pages(work: Work, progress: Progress, position: str | None) -> AsyncGenerator[Page]:
+def _with_cursor(work: Work, step: Step, batch: Batch, cursors: Cursors) -> Batch:
+    """Return the batch with the cursors that are to be kept with it, if the stream has any."""
+    # A limited read has not seen all that its cursor would pass.
+    if not keeps_cursors(step) or work.options.limit is not None:
+        return batch
+    return replace(batch, cursor=cursors.text(step, ended=batch.position is None))
+
+
+async def _pages(work: Work, progress: Progress, start: Start) -> AsyncGenerator[Page]:
     """Read pages until the source, the limit or the user ends it."""
     step, left = progress.step, work.options.limit
-    async for page in threaded(work.reader.pages(step, position)):
+    async for page in threaded(work.reader.pages(step, start)):
         # A position that is worth nothing any more makes a reader start over, at page 1.
-        progress.resumed = progress.resumed or (position is not None and page.number > 1)
+        progress.resumed = progress.resumed or (start.position is not None and page.number > 1)
         work.tell(
             Event(
                 kind="page", stream=step.name, pages=page.number,

@@ -9,10 +9,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from crmmap.kinds.source import Files, Http
-from crmmap.mock.answers import based_on
 from crmmap.mock.files import write_files
 from crmmap.mock.pools import hints_of
 from crmmap.mock.records import World
+from crmmap.mock.routes import based_on
 from crmmap.mock.server import serve
 from crmmap.plan import Plan, compile_plan, placeholder_settings
 from crmmap.spec.model import Mapping as MappingSpec

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from hashlib import scrypt, sha256
 
@@ -13,8 +13,10 @@ from crmmap.kinds.checks import Check, rule_name
 from crmmap.kinds.source import Files
 from crmmap.kinds.types import Type
 from crmmap.plan.order import parents_of
+from crmmap.plan.partitions import parts_of
 from crmmap.plan.rendering import Settings, render_declared, render_text, shown
 from crmmap.plan.steps import (
+    Changing,
     Column,
     FieldPlan,
     Filter,
@@ -36,7 +38,7 @@ from crmmap.select.jmespath import (
 )
 from crmmap.spec.model import Defaults, Field, Latest, Stream
 from crmmap.spec.model import Mapping as MappingSpec
-from crmmap.values import Secret
+from crmmap.values import GIVEN, Secret
 
 
 def compile_plan(mapping: MappingSpec, settings: Settings) -> Plan:
@@ -133,7 +135,12 @@ def _step(whole: _Whole, name: str, parents: tuple[str, ...]) -> Step:
         target=whole.targets[name],
         selector=_selector(stream, types, expressions),
         fields=tuple(
-            _field(field, each, types[field], mapping.defaults, key=field in stream.table.key)
+            replace(
+                _field(field, each, types[field], mapping.defaults, key=field in stream.table.key),
+                sources=_sources(field, each)
+                if files
+                else tuple(found.text for found in expressions[field]),
+            )
             for field, each in stream.fields.items()
         ),
         lookups=_lookups(stream, whole.targets),
@@ -149,18 +156,49 @@ def _step(whole: _Whole, name: str, parents: tuple[str, ...]) -> Step:
         pagination=None if files else stream.pagination,
         selected=_selected(expressions),
         file=None if stream.file is None else render_text(stream.file, whole.settings),
-        headers=tuple(each.from_ for each in stream.fields.values()) if files else (),
+        headers=tuple(map(_sources, stream.fields, stream.fields.values())) if files else (),
         optional=frozenset(
-            index for index, each in enumerate(stream.fields.values()) if each.optional
+            index
+            for index, each in enumerate(stream.fields.values())
+            if each.optional or each.value is not None
         ),
+        given={
+            field: each.value for field, each in stream.fields.items() if each.value is not None
+        },
+        parts=parts_of(stream, whole.targets, whole.settings),
+        incremental=render_declared(stream.incremental, whole.settings),
+        changes=_changes(stream),
+        cursor_of=_cursor_of(whole, stream),
     )
 
 
 def _expressions(stream: Stream) -> dict[str, tuple[Jmespath, ...]]:
     return {
-        field: tuple(compile_expression(text) for text in each.from_)
+        field: (_of_given(field),)
+        if each.value is not None
+        else tuple(compile_expression(text) for text in each.from_)
         for field, each in stream.fields.items()
     }
+
+
+def _of_given(field: str) -> Jmespath:
+    return compile_expression(f'"{GIVEN}".{field}')
+
+
+def _sources(name: str, field: Field) -> tuple[str, ...]:
+    """Return the headers that a file's field is read from."""
+    return field.from_ if field.value is None else (f"{GIVEN}.{name}",)
+
+
+def _changes(stream: Stream) -> Changing | None:
+    changes = stream.changes
+    if changes is None or stream.request is None:
+        return None
+    return Changing(
+        request=changes.request or stream.request,
+        records=compile_expression(changes.records or stream.records),
+        pagination=changes.pagination or stream.pagination,
+    )
 
 
 def _selector(
@@ -168,7 +206,7 @@ def _selector(
 ) -> Selector:
     if not expressions:
         return ColumnSelector(
-            fields=tuple((field, each.from_) for field, each in stream.fields.items())
+            fields=tuple((field, _sources(field, each)) for field, each in stream.fields.items())
         )
     return JmespathSelector(
         cells=tuple(
@@ -197,7 +235,7 @@ def _field(name: str, field: Field, type_: Type, defaults: Defaults, *, key: boo
         required=required,
         on_error="reject" if required else field.on_error or defaults.on_error,
         default=field.default,
-        sources=field.from_,
+        sources=_sources(name, field),
     )
 
 
@@ -222,7 +260,7 @@ def _lookups(stream: Stream, targets: Mapping[str, Target]) -> tuple[LookupPlan,
 
 def _selected(expressions: Mapping[str, tuple[Jmespath, ...]]) -> dict[str, tuple[str, ...]]:
     every = [each for several in expressions.values() for each in several]
-    objects = {str(leaf[0]) for each in every for leaf in leaves(each) if len(leaf) > 1}
+    objects = {str(leaf[0]) for each in every for leaf in leaves(each) if len(leaf) > 1} - {GIVEN}
     return {name: names_under(every, name) for name in sorted(objects)}
 
 
@@ -231,6 +269,17 @@ def _fingerprint(whole: _Whole, stream: Stream) -> str:
     mapping, values = whole.mapping, sorted(shown(whole.settings).items())
     said = repr((mapping.source, stream, mapping.defaults, values, whole.account))
     return sha256(said.encode()).hexdigest()[:32]
+
+
+def _cursor_of(whole: _Whole, stream: Stream) -> str:
+    """Return a digest of what a cursor depends on.
+
+    Unlike a position it outlives a change of token, as tokens are renewed, and of fields: rows
+    that were read before get a new column's values by `--full`.
+    """
+    asked = (stream.table.name, stream.incremental, stream.request, stream.changes, stream.for_each)
+    said = repr((asked, stream.file, sorted(shown(whole.settings).items())))
+    return sha256(said.encode()).hexdigest()[:16]
 
 
 def _account(settings: Settings) -> str:

@@ -1,4 +1,4 @@
-"""The order of streams: parents before those that look them up, else as the mapping has them."""
+"""The order of streams: parents before those that need them, else as the mapping has them."""
 
 from __future__ import annotations
 
@@ -28,11 +28,13 @@ def parents_of(streams: Mapping[str, Stream]) -> Parents:
 
 
 def _looked_up(name: str, stream: Stream, *, waiting: bool) -> tuple[str, ...]:
-    found = (
+    found = [
         each.lookup.stream
         for each in stream.fields.values()
         if each.lookup is not None and (each.lookup.missing == "wait") == waiting
-    )
+    ]
+    if stream.for_each is not None and stream.for_each.stream and not waiting:
+        found.append(stream.for_each.stream)
     return tuple(dict.fromkeys(parent for parent in found if parent != name))
 
 

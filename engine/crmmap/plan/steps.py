@@ -8,11 +8,13 @@ from typing import Protocol
 
 import polars as pl
 
+from crmmap.kinds.incremental import Incremental
 from crmmap.kinds.pagination import Pagination
 from crmmap.kinds.source import Source
 from crmmap.kinds.types import Type
 from crmmap.select.jmespath import Jmespath
 from crmmap.spec.model import Missing, OnError, RequestSpec
+from crmmap.template import Template
 from crmmap.values import Page, RawFrame, Secret
 
 
@@ -96,6 +98,27 @@ class Filter:
     rules: tuple[Rule, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """The partitions of a stream: each combination of `over`, for the rows of `parent`.
+
+    `columns` are the parent's columns that templates may name; `batch` is how many rows one
+    request asks for, None where it asks for one and calls it `parent`. `changed` asks only
+    for rows that were written since the stream was last read to its end.
+    """
+
+    over: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    parent: Target | None = None
+    columns: tuple[str, ...] = ()
+    batch: int | None = None
+    changed: bool = False
+
+    @property
+    def split(self) -> bool:
+        """Whether there may be several partitions."""
+        return bool(self.over) or self.parent is not None
+
+
 class Selector(Protocol):
     """Makes the raw frame of a page: the seam behind which records are read.
 
@@ -103,6 +126,15 @@ class Selector(Protocol):
     """
 
     def select(self, page: Page) -> RawFrame: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changing:
+    """How a stream asks once it has a cursor."""
+
+    request: RequestSpec
+    records: Jmespath
+    pagination: Pagination
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +153,13 @@ class Step:
     request: RequestSpec | None = None
     records: Jmespath | None = None
     pagination: Pagination | None = None
+    given: Mapping[str, Template] = field(default_factory=dict)
+    """The fields that have a `value`, which the reader puts into every record."""
+    parts: Parts = Parts()
+    incremental: Incremental | None = None
+    changes: Changing | None = None
+    cursor_of: str = ""
+    """Digest of what a cursor depends on: one that was kept for another is worth nothing."""
     selected: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """What `selected(NAME)` gives in templates: the entries of NAME that the fields read."""
     file: str | None = None

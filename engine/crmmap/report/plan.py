@@ -6,8 +6,10 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, fields
 from typing import Any
+from urllib.parse import unquote
 
 from crmmap.declare import word
+from crmmap.extract.partitions import sample
 from crmmap.extract.request import first_request
 from crmmap.kinds.auth import AUTH
 from crmmap.kinds.formats import FORMATS
@@ -70,11 +72,11 @@ def _stream(plan: Plan, step: Step) -> Document:
 def _reading(plan: Plan, step: Step) -> Document:
     if isinstance(plan.source, Files):
         return {"file": step.file}
-    request = first_request(plan, step)
+    request = first_request(plan, step, sample(step))
     return {
         "request": {
             "method": request.method,
-            "url": request.url,
+            "url": unquote(request.url),
             "params": dict(request.params),
             "body": request.body,
         },

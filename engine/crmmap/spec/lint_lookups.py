@@ -12,8 +12,8 @@ from crmmap.values import Path
 
 MOST_CYCLES = 20
 
-Edges = dict[str, dict[str, str]]
-"""Stream → parent stream → the first field that looks it up."""
+Edges = dict[str, dict[str, Path]]
+"""Stream → parent stream → where in the stream that stands."""
 
 
 def faults(streams: Mapping[str, Stream], spoilt: Collection[Path]) -> Iterator[Fault]:
@@ -23,6 +23,9 @@ def faults(streams: Mapping[str, Stream], spoilt: Collection[Path]) -> Iterator[
     """
     edges: Edges = {name: {} for name in streams}
     for name, stream in streams.items():
+        parent = stream.for_each.stream if stream.for_each is not None else None
+        if parent is not None and parent in streams and parent != name:
+            edges[name][parent] = ("for_each", "stream")
         for field, each in stream.fields.items():
             if each.lookup is None:
                 continue
@@ -30,7 +33,7 @@ def faults(streams: Mapping[str, Stream], spoilt: Collection[Path]) -> Iterator[
             yield from _lookup(each, streams, path)
             waits = each.lookup.missing == "wait" or (*path, "missing") in spoilt
             if not waits and each.lookup.stream in streams:
-                edges[name].setdefault(each.lookup.stream, field)
+                edges[name].setdefault(each.lookup.stream, ("fields", field, "lookup"))
     yield from _cycles(edges)
 
 
@@ -98,12 +101,12 @@ def _cycles(edges: Edges) -> Iterator[Fault]:
         else:
             return
         child, parent = ring[0], ring[1]
-        field = edges[child].pop(parent)
+        place = edges[child].pop(parent)
         message = (
             f"makes streams wait for each other: {' -> '.join(ring)}. "
             "Give one of these lookups `missing: wait`"
         )
-        path = ("streams", child, "fields", field, "lookup")
+        path = ("streams", child, *place)
         yield Fault(path=path, rule="lookup.cycle", message=message, spoils=False)
 
 

@@ -9,6 +9,7 @@ from crmmap.kinds.source import Http
 from crmmap.spec.addresses import unsafe
 from crmmap.spec.build import Use
 from crmmap.spec.faults import Fault, guess, quoted
+from crmmap.spec.lint_partitions import allowed_names
 from crmmap.spec.model import Mapping
 from crmmap.values import Path
 
@@ -58,9 +59,11 @@ def _settings(mapping: Mapping) -> Iterator[Fault]:
 
 def _names(use: Use, mapping: Mapping) -> Iterator[Fault]:
     template = use.template
-    for name in sorted(template.names - {"settings"}):
-        near = guess(name, ["settings"])
-        message = f"names '{name}'{near}. Allowed in a template: {{{{ settings.NAME }}}}"
+    allowed = allowed_names(use.path, mapping)
+    for name in sorted(template.names - {*allowed}):
+        near = guess(name, allowed)
+        words = ", ".join(f"{{{{ {each} }}}}" for each in allowed.values())
+        message = f"names '{name}'{near}. Allowed here: {words}"
         yield Fault(path=use.path, rule="template.name", message=message)
     if any(BARE_SETTINGS.search(block) for block in BLOCKS.findall(template.text)):
         message = "names `settings` without saying which. Write {{ settings.NAME }}"

@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from crmmap.declare import Json, Kind, Limits, OneOrMany, SettingText, Shorthand, Words
 from crmmap.kinds.checks import CHECKS, Check
 from crmmap.kinds.clean import CLEAN, Clean, EmptyToNull, Trim
+from crmmap.kinds.incremental import INCREMENTAL, Incremental
 from crmmap.kinds.pagination import PAGINATION, Pagination, Single
 from crmmap.kinds.source import SOURCES, Source
 from crmmap.kinds.types import TYPES, Text, Type
@@ -92,7 +93,12 @@ class Field:
         tuple[str, ...], OneOrMany(), Limits(min_items=1),
         "Where the value stands: JMESPath in a JSON record, a header in a file. "
         "Of several, the first that is not empty.",
-    ]  # fmt: skip
+    ] = ()  # fmt: skip
+    value: Annotated[
+        Template | None,
+        "Instead of `from`: a text that does not stand in the record, like `{{ parent.id }}` or "
+        "`{{ partition.region }}` (of `for_each`), `{{ settings.account }}`, or a constant.",
+    ] = None
     type: Annotated[Type, Kind("type", TYPES), "The type of the column."] = Text()
     clean: Annotated[
         tuple[Clean, ...], Words("clean", CLEAN, as_list=True),
@@ -134,6 +140,52 @@ class Dedupe:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Over:
+    """The values that one part of a partition takes: a list, a split text, or a range."""
+
+    list: Annotated[tuple[SettingText, ...], "The values themselves."] = ()
+    split: Annotated[
+        SettingText | None, "A text with a comma between two values: a setting, mostly."
+    ] = None
+    from_: Annotated[int | None, "The first number of a range."] = None
+    to: Annotated[int | None, "The last number of a range, itself included."] = None
+    step: Annotated[int, "From one number of a range to the next.", Limits(minimum=1)] = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForEach:
+    """The partitions that a stream is read in, one after the other: each combination of its parts.
+
+    `stream` asks once for every row of another stream's table: `{{ parent.id }}` in the
+    request, and in a field's `value`, is that row's column. With `batch`, it asks for so many
+    rows at a time: `{{ parents | map('id') }}`. `over` names values of the mapping's own:
+    `{{ partition.region }}`.
+    """
+
+    stream: Annotated[str | None, "The stream for whose rows it asks."] = None
+    batch: Annotated[int | None, "How many rows one request asks for.", Limits(1, 10_000)] = None
+    changed: Annotated[
+        bool,
+        "Only for rows that were written since this stream was last read to its end. The others "
+        "are not asked for again.",
+    ] = False
+    over: Annotated[MappingOf[Name, Over], "Name → the values that it takes."] = field(
+        default_factory=dict
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changes:
+    """How to ask once a cursor is known, where that differs from reading all."""
+
+    request: Annotated[RequestSpec | None, "Instead of the stream's request."] = None
+    records: Annotated[str | None, "Instead of the stream's `records`."] = None
+    pagination: Annotated[
+        Pagination | None, Kind("pagination", PAGINATION), "Instead of the stream's pagination."
+    ] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stream:
     """One kind of record: where it is read, what its fields are, which table it fills."""
 
@@ -150,6 +202,12 @@ class Stream:
     pagination: Annotated[
         Pagination, Kind("pagination", PAGINATION), "How the next page is asked for."
     ] = Single()
+    for_each: Annotated[ForEach | None, "What it is read for, partition by partition."] = None
+    incremental: Annotated[
+        Incremental | None, Kind("incremental", INCREMENTAL),
+        "What need not be read again; without it, all is.",
+    ] = None  # fmt: skip
+    changes: Annotated[Changes | None, "How to ask once a cursor is known."] = None
     where: Annotated[
         MappingOf[str, Annotated[tuple[Check, ...], Words("check", CHECKS, as_list=False)]],
         "Field → checks. Records that don't pass are left out and counted as filtered.",

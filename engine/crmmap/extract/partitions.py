@@ -1,0 +1,187 @@
+"""A stream read partition by partition: what each one is asked with, and where reading stands."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from itertools import product
+
+import polars as pl
+
+from crmmap.errors import SourceError
+from crmmap.extract.request import Context, given_values
+from crmmap.kinds.durations import seconds
+from crmmap.kinds.incremental import Timestamp, moment, written
+from crmmap.plan import Plan, Step
+from crmmap.values import GIVEN, Page, Parents, Start
+
+Row = Mapping[str, str | None]
+ReadPart = Callable[[Step, Context, str | None], Iterator[Page]]
+"""Reads the pages of one partition, asked with a context, from a position within it."""
+
+PARENTS = 500
+"""Rows of a parent that are taken from the store at a time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One partition. `label` names it for its cursor; `context` is what templates may name.
+
+    `place` is JSON that finds it again: its number among the combinations, and the keys of
+    the parent's rows before it and within it.
+    """
+
+    label: str
+    context: Context
+    place: Mapping[str, object]
+
+
+def read_parts(plan: Plan, step: Step, start: Start, read: ReadPart) -> Iterator[Page]:
+    """Yield the pages of all partitions, in order, numbered through.
+
+    A page's position names its partition and where reading stands in that. Raises SourceError.
+    """
+    whole = json.loads(start.position) if start.position is not None else {}
+    parts = _parts(step, start, whole.get("part"))
+    part, inner, number = next(parts, None), whole.get("inner"), int(whole.get("number", 0))
+    if part is None:
+        # A parent without rows: nothing to ask for, and the stream's end must be written still.
+        yield Page(number=1, records=[])
+        return
+    if whole and part.place != whole["part"]:
+        inner = None
+    while part is not None:
+        following = next(parts, None)
+        for page in _pages(plan, step, part, start, inner, read):
+            # Of a stream that is one partition, a read that had to start over shows as page 1.
+            again = page.number == 1 and inner is not None and not step.parts.split
+            number = 1 if again else number + 1
+            place = _place(part, page.position, following, number)
+            yield replace(page, number=number, position=place, part=part.label)
+        part, inner = following, None
+
+
+def _place(part: Part, inner: str | None, following: Part | None, number: int) -> str | None:
+    """Return where reading goes on after a page: in its partition, or with the following one."""
+    if inner is not None:
+        return json.dumps({"part": part.place, "inner": inner, "number": number})
+    if following is None:
+        return None
+    return json.dumps({"part": following.place, "inner": None, "number": number})
+
+
+def _pages(
+    plan: Plan, step: Step, part: Part, start: Start, inner: str | None, read: ReadPart
+) -> Iterator[Page]:
+    changing = step.changes is not None and start.since.get(part.label) is not None
+    asked = _changing(step) if changing else step
+    given = given_values(plan, step, part.context) if step.given else {}
+    for page in read(asked, part.context, inner):
+        yield with_given(page, given) if given else page
+
+
+def _changing(step: Step) -> Step:
+    changes = step.changes
+    assert changes is not None  # noqa: S101  (its caller saw to it)
+    return replace(
+        step, request=changes.request, records=changes.records, pagination=changes.pagination
+    )
+
+
+def with_given(page: Page, given: Mapping[str, str]) -> Page:
+    """Return the page with the texts that the mapping gives put into every record."""
+    if isinstance(page.records, pl.DataFrame):
+        columns = [pl.lit(text).alias(f"{GIVEN}.{name}") for name, text in given.items()]
+        return replace(page, records=page.records.with_columns(columns))
+    for record in page.records:
+        if isinstance(record, dict):
+            record[GIVEN] = given
+    return page
+
+
+# --- which partitions there are ------------------------------------------------------------------
+
+
+def _parts(step: Step, start: Start, place: Mapping[str, object] | None) -> Iterator[Part]:
+    """Yield the partitions in order, from the one that `place` tells."""
+    first = int(str(place["at"])) if place is not None else 0
+    for at, (over, window) in enumerate(_combinations(step, start)):
+        if at < first:
+            continue
+        label = ",".join(over.values())
+        context = {**_cursor(step, start, label), **window}
+        if over:
+            context["partition"] = over
+        here = place if place is not None and at == first else {}
+        yield from _for_parents(step, start.parents, Part(
+            label=label, context=context, place={"at": at},
+        ), here.get("after"))  # fmt: skip
+
+
+def _combinations(step: Step, start: Start) -> Iterator[tuple[dict[str, str], dict[str, object]]]:
+    names = tuple(step.parts.over)
+    for values in product(*step.parts.over.values()):
+        over = dict(zip(names, values, strict=True))
+        for window in _windows(step, start, ",".join(values)):
+            yield over, window
+
+
+def _cursor(step: Step, start: Start, label: str) -> dict[str, object]:
+    if step.incremental is None:
+        return {}
+    try:
+        cursor = step.incremental.cursor(start.since.get(label))
+    except ValueError as error:
+        message = f"stream '{step.name}': incremental: {error}"
+        raise SourceError(message) from None
+    return {} if cursor is None else {"cursor": cursor}
+
+
+def _windows(step: Step, start: Start, label: str) -> Iterator[dict[str, object]]:
+    """Yield the windows from the cursor to the moment when the read began; else one of nothing."""
+    how = step.incremental
+    if not isinstance(how, Timestamp) or how.window is None:
+        yield {}
+        return
+    at = moment(str(_cursor(step, start, label)["cursor"]))
+    end, span = moment(start.began), timedelta(seconds=seconds(how.window))
+    while at < end:
+        until = min(at + span, end)
+        yield {"window": {"start": written(at), "end": written(until)}}
+        at = until
+
+
+def _for_parents(step: Step, parents: Parents, part: Part, after: object) -> Iterator[Part]:
+    """Yield a combination once for every row of the parent, or for so many rows at a time."""
+    if step.parts.parent is None:
+        yield part
+        return
+    key = [str(each) for each in after] if isinstance(after, list) else None
+    batch = step.parts.batch
+    while rows := parents(key, batch or PARENTS):
+        for chunk in [rows] if batch else [[row] for row in rows]:
+            named = {"parents": [*chunk]} if batch else {"parent": chunk[0]}
+            upto = _key(step, chunk[-1])
+            place = {**part.place, "after": key, "upto": upto}
+            yield replace(part, context={**part.context, **named}, place=place)
+            key = upto
+
+
+def _key(step: Step, row: Row) -> list[str]:
+    assert step.parts.parent is not None  # noqa: S101  (its caller saw to it)
+    return [row[name] or "" for name in step.parts.parent.key]
+
+
+def sample(step: Step) -> dict[str, object]:
+    """Return a context with which the step's templates can be rendered, for people to look at."""
+    parts, found = step.parts, dict[str, object]()
+    if parts.over:
+        found["partition"] = {name: each[0] for name, each in parts.over.items()}
+    if parts.parent is not None:
+        row = {name: f"{{parent.{name}}}" for name in parts.columns}
+        found.update({"parents": [row]} if parts.batch else {"parent": row})
+    if isinstance(step.incremental, Timestamp) and step.incremental.window is not None:
+        found["window"] = {"start": "1970-01-01T00:00:00.000Z", "end": "1970-01-02T00:00:00.000Z"}
+    return found

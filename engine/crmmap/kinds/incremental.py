@@ -1,0 +1,126 @@
+"""What of a source need not be read again: the cursors that streams keep between runs.
+
+A cursor is the text of a value that a field held. It moves only when a read has come
+to its end, so that an interrupted run never leaves records behind it; and it moves no
+further than the moment when that read began, so that what changed meanwhile is asked
+for the next time. A record that comes again is found unchanged.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Literal
+
+from crmmap.declare import Limits, SettingText
+from crmmap.kinds.durations import DURATION, seconds
+from crmmap.template import Template
+
+Choice = Literal["greatest", "last"]
+Params = Annotated[
+    Mapping[str, Template],
+    "Query parameters that are added once a cursor is known, like "
+    '`{updated_since: "{{ cursor }}"}`.',
+]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Timestamp:
+    """Ask for what changed since the greatest time that was seen.
+
+    `cursor` in the request's templates is that time, in ISO 8601 and UTC. Where a
+    source has nothing to ask with, leave `params` out: all is read, and what did not
+    change is found unchanged.
+    """
+
+    field: Annotated[str, "The field that tells when a record changed: a date or datetime."]
+    lookback: Annotated[
+        str, "Ask from so long before, for records that arrive late.", Limits(pattern=DURATION)
+    ] = "0s"
+    start: Annotated[
+        SettingText | None, "Where the first read begins, in ISO 8601; without it, with everything."
+    ] = None
+    window: Annotated[
+        str | None,
+        "Read in windows of so long, one after the other: templates have `window.start` and "
+        "`window.end`. It needs `start`.",
+        Limits(pattern=DURATION),
+    ] = None
+    params: Params = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.window is not None and self.start is None:
+            message = '`window` needs `start`: the first window must begin somewhere, "2020-01-01"'
+            raise ValueError(message)
+        if self.window is not None and seconds(self.window) < 1:
+            message = "`window` must be a second at least"
+            raise ValueError(message)
+
+    @property
+    def choice(self) -> Choice:
+        return "greatest"
+
+    def cursor(self, seen: str | None) -> str | None:
+        """Return the cursor to ask with, from the one that was kept. Raises ValueError."""
+        if seen is None:
+            return None if self.start is None else written(moment(self.start))
+        return written(moment(seen) - timedelta(seconds=seconds(self.lookback)))
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Sequence:
+    """Ask for what has a number beyond the greatest that was seen: an id that only grows."""
+
+    field: Annotated[str, "The field that holds the number."]
+    lookback: Annotated[int, "Ask from so many numbers before.", Limits(minimum=0)] = 0
+    start: Annotated[SettingText | None, "The number that the first read begins after."] = None
+    params: Params = dataclasses.field(default_factory=dict)
+
+    @property
+    def choice(self) -> Choice:
+        return "greatest"
+
+    def cursor(self, seen: str | None) -> str | None:
+        """Return the cursor to ask with, from the one that was kept."""
+        return self.start if seen is None else str(int(seen) - self.lookback)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class EventId:
+    """Ask for what comes after the last record that was read, by an id that says nothing else.
+
+    The source must list records in the order in which they came to be.
+    """
+
+    field: Annotated[str, "The field that holds the id."]
+    start: Annotated[SettingText | None, "The id that the first read begins after."] = None
+    params: Params = dataclasses.field(default_factory=dict)
+
+    @property
+    def choice(self) -> Choice:
+        return "last"
+
+    def cursor(self, seen: str | None) -> str | None:
+        """Return the cursor to ask with, from the one that was kept."""
+        return self.start if seen is None else seen
+
+
+Incremental = Timestamp | Sequence | EventId
+
+INCREMENTAL: dict[str, type] = {"timestamp": Timestamp, "sequence": Sequence, "event_id": EventId}
+
+
+def moment(text: str) -> datetime:
+    """Return the moment that ISO 8601 text names; without a zone it is UTC. Raises ValueError."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        message = f"{text[:40]!r} is no moment. Write it like 2024-01-31 or 2024-01-31T08:00:00Z"
+        raise ValueError(message) from None
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+
+
+def written(when: datetime) -> str:
+    """Return a moment as cursors are written: ISO 8601 in UTC, with milliseconds and a Z."""
+    return when.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

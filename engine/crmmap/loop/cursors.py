@@ -1,0 +1,132 @@
+"""The cursors of a stream: what was seen, kept with every batch, moved on when the read has ended.
+
+A stream's cursor in the ledger is JSON:
+
+    at        partition → the cursor that the next read asks with
+    began     when the last read that came to its end began: for parents that changed since
+    of        digest of what the cursors depend on
+    reading   of the read under way: what it asks with, the greatest it has seen, when it began
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import polars as pl
+
+from crmmap.kinds.incremental import Incremental, Timestamp, moment
+from crmmap.load import Mark
+from crmmap.loop.work import Work
+from crmmap.plan import Step
+from crmmap.values import PAGE, Batch, Parents, Start
+
+Texts = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cursors:
+    """What is known of a stream's cursors.
+
+    `since` is what this read asks with, `seen` what it has seen, each by partition; `began` is
+    when it began. `at` and `before` are what earlier reads, that came to their end, left.
+    """
+
+    of: str
+    began: str
+    at: Texts = field(default_factory=dict)
+    before: str | None = None
+    since: Texts = field(default_factory=dict)
+    seen: Texts = field(default_factory=dict)
+
+    def start(self, mark: Mark, parents: Parents) -> Start:
+        """Return where the stream's reading starts."""
+        return Start(
+            position=mark.position, since=self.since, state=mark.cursor, began=self.began,
+            parents=parents,
+        )  # fmt: skip
+
+    def with_seen(self, step: Step, batch: Batch) -> Cursors:
+        """Return these, with what a batch's rows hold."""
+        if step.incremental is None:
+            return self
+        return replace(self, seen=_seen(step, step.incremental, batch, self.seen))
+
+    def text(self, step: Step, *, ended: bool) -> str:
+        """Return what the ledger keeps: once the read has ended, what it saw counts."""
+        if not ended:
+            reading = {"since": self.since, "seen": self.seen, "began": self.began}
+            kept = {"at": self.at, "began": self.before, "of": self.of, "reading": reading}
+        else:
+            seen = dict(self.seen)
+            if isinstance(step.incremental, Timestamp):
+                seen = {label: not_after(text, self.began) for label, text in seen.items()}
+            kept = {"at": {**self.at, **seen}, "began": self.began, "of": self.of}
+        return json.dumps(kept, sort_keys=True)
+
+
+def cursors_of(step: Step, mark: Mark, *, fresh: bool = False) -> Cursors:
+    """Return a stream's cursors as its read begins, or goes on. `fresh` asks for everything."""
+    kept = json.loads(mark.cursor) if mark.cursor else {}
+    if kept.get("of") != step.cursor_of:
+        kept = {}
+    found = Cursors(
+        of=step.cursor_of, began=mark.now, at=kept.get("at", {}), before=kept.get("began"),
+    )  # fmt: skip
+    reading = kept.get("reading")
+    if mark.position is not None and reading is not None:
+        return replace(found, since=reading["since"], seen=reading["seen"], began=reading["began"])
+    return found if fresh else replace(found, since=found.at)
+
+
+def parents_of(work: Work, step: Step, cursors: Cursors) -> Parents:
+    """Return what gives the rows of the stream's parent, as its partitions ask for them."""
+    parts = step.parts
+
+    def rows(after: Sequence[str] | None, count: int) -> Sequence[Mapping[str, str | None]]:
+        assert parts.parent is not None  # noqa: S101  (nobody else asks)
+        since = cursors.before if parts.changed and not work.options.fresh else None
+        return work.store.parents(
+            parts.parent, parts.columns, after=after, count=count, since=since
+        )
+
+    return rows
+
+
+def keeps_cursors(step: Step) -> bool:
+    """Say whether there is anything to keep of the stream's reads."""
+    return step.incremental is not None or step.parts.changed
+
+
+def _seen(step: Step, how: Incremental, batch: Batch, seen: Texts) -> Texts:
+    name = how.field
+    rows = batch.rows.select(PAGE, pl.col(name).alias("value")).drop_nulls()
+    labels = set(batch.parts.values())
+    for label in sorted(labels):
+        pages = [number for number, part in batch.parts.items() if part == label]
+        values = rows.filter(pl.col(PAGE).is_in(pages))["value"]
+        text = _chosen(step, how, values, seen.get(label))
+        seen = seen if text is None else {**seen, label: text}
+    return seen
+
+
+def _chosen(step: Step, how: Incremental, values: pl.Series, before: str | None) -> str | None:
+    """Return the text of the value that the cursor takes from a batch and what came before."""
+    kind = step.target.column(how.field).type
+    value = pl.col("value")
+    if how.choice == "last":
+        last = values.tail(1).to_frame().select(kind.show(value)).to_series()
+        return str(last[0]) if len(last) else before
+    earlier = pl.DataFrame({"value": [before]}, schema={"value": pl.String})
+    every = pl.concat([values, earlier.select(kind.read(value)).to_series()]).drop_nulls()
+    greatest = every.max()
+    if greatest is None:
+        return None
+    return str(pl.DataFrame({"value": [greatest]}, schema={"value": values.dtype})
+               .select(kind.show(value)).item())  # fmt: skip
+
+
+def not_after(text: str, began: str) -> str:
+    """Return a time's text, or the moment when the read began, whichever is earlier."""
+    return began if moment(text) > moment(began) else text

@@ -1,0 +1,174 @@
+"""The endpoints of the pretended source: which stream, which of its records, in which envelope."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from itertools import product
+from urllib.parse import unquote, urlsplit
+
+import polars as pl
+
+from crmmap.extract.decode import read_json
+from crmmap.extract.partitions import sample
+from crmmap.extract.request import first_request
+from crmmap.kinds.pagination import Answer, Pagination
+from crmmap.kinds.source import Http
+from crmmap.mock.envelopes import Envelope, envelope_of
+from crmmap.mock.records import Stream, World
+from crmmap.mock.shelf import Shelf
+from crmmap.mock.streams import streams_of
+from crmmap.plan import Plan, Step
+from crmmap.values import Page, Request
+
+SIZE = 100
+"""Records to a page where the request does not say how many."""
+
+PLACEHOLDER = re.compile(r"\{parent\.\w+\}")
+"""What stands for a parent's value in the request that a route is known by."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One stream's endpoint, or one of its partitions'. `first` is the request for its first page.
+
+    Of the stream's records it has every one whose index leaves `share` divided by `shares`; of
+    a stream that is read for a parent, those that belong to the parents the request names.
+    """
+
+    stream: Stream
+    first: Request
+    path: str
+    envelope: Envelope
+    pagination: Pagination
+    share: int = 0
+    shares: int = 1
+    parent: Stream | None = None
+
+    @property
+    def nearness(self) -> tuple[int, int]:
+        """How well the path is known: written out before one with a place for a parent's value."""
+        return (-len(PLACEHOLDER.findall(self.path)), len(self.path))
+
+    def leads_from(self, path: str) -> bool:
+        """Say whether a request's path is this route's, whatever stands before it."""
+        pattern = "[^/]+".join(re.escape(part) for part in PLACEHOLDER.split(self.path))
+        before = ".*" if self.path.startswith("/") else ""
+        return re.fullmatch(before + pattern, path, re.DOTALL) is not None
+
+    def fits(self, request: Request) -> int:
+        """Return how much of the stream's own request stands in this one."""
+        own = sum(pair in request.params for pair in self.first.params)
+        return own + (self.first.body is not None and self.first.body == request.body)
+
+    def size(self, request: Request) -> int:
+        """Return how many records the request asks for: its first parameter that is a number."""
+        asked = dict(request.params)
+        for name, value in self.first.params:
+            if value.isdecimal() and int(value):
+                given = asked.get(name, "")
+                return int(given) if given.isdecimal() and int(given) else int(value)
+        return SIZE
+
+    def indexes(self, request: Request) -> Sequence[int]:
+        """Return the records that the request may be given, by their indexes in the stream."""
+        every = range(self.share, self.stream.world.records, self.shares)
+        if self.parent is None:
+            return every
+        known = _indexes_by_key(self.parent)
+        named = {known[text] for text in _texts(request) if text in known}
+        return [at for at in every if at in named]
+
+    def answer(self, request: Request) -> Answer:
+        """Return what the stream's pagination answers."""
+        return self.pagination.answer(request, len(self.indexes(request)), self.size(request))
+
+    def text(self, request: Request, answer: Answer, shelf: Shelf) -> str:
+        """Return the JSON text of an answer's body."""
+        lines = shelf.lines(self.stream, self.indexes(request)[answer.start : answer.stop])
+        return self.envelope.around(lines, answer.document)
+
+
+def routes_of(world: World) -> tuple[Route, ...]:
+    """Return the endpoints of every stream: of each of its partitions, and of its changes."""
+    streams = streams_of(world)
+    plan = based_on(world.plan, "http://127.0.0.1")
+    return tuple(
+        route
+        for step in plan.steps
+        for asked, known in _ways(step)
+        for route in _of_step(plan, asked, streams, known)
+    )
+
+
+def _ways(step: Step) -> Iterator[tuple[Step, Mapping[str, object]]]:
+    """Yield how the stream asks without a cursor, and with one."""
+    yield step, {}
+    if step.incremental is not None:
+        asked = step
+        if step.changes is not None:
+            asked = replace(
+                step, request=step.changes.request, records=step.changes.records,
+                pagination=step.changes.pagination,
+            )  # fmt: skip
+        yield asked, {"cursor": "1970-01-01T00:00:00.000Z"}
+
+
+def _of_step(
+    plan: Plan, step: Step, streams: Mapping[str, Stream], known: Mapping[str, object]
+) -> Iterator[Route]:
+    assert step.records is not None and step.pagination is not None  # noqa: S101, PT018  (HTTP)
+    parent = step.parts.parent
+    names, combinations = tuple(step.parts.over), tuple(product(*step.parts.over.values()))
+    for at, values in enumerate(combinations):
+        partition = {"partition": dict(zip(names, values, strict=True))} if names else {}
+        first = first_request(plan, step, {**sample(step), **partition, **known})
+        yield Route(
+            stream=streams[step.name],
+            first=first,
+            path=unquote(urlsplit(first.url).path),
+            envelope=envelope_of(step.records),
+            pagination=step.pagination,
+            share=at,
+            shares=len(combinations),
+            parent=next(
+                (each for each in streams.values() if parent and each.step.target == parent), None
+            ),
+        )
+
+
+@cache
+def _indexes_by_key(stream: Stream) -> Mapping[str, int]:
+    """Return the records of a parent, by the text of the key under which the store has them."""
+    records = [read_json(line) for line in stream.lines(0, stream.world.records)]
+    frame = stream.step.selector.select(Page(number=1, records=records))
+    name = stream.step.target.key[0]
+    kind = stream.step.target.column(name).type
+    typed = frame.select(kind.read(pl.col(name).str.strip_chars()).alias(name))
+    texts = typed.select(kind.show(pl.col(name))).to_series()
+    return {text: at for at, text in enumerate(texts) if text is not None}
+
+
+def _texts(request: Request) -> Iterator[str]:
+    """Yield every text in a request that may be a parent's key."""
+    yield from unquote(urlsplit(request.url).path).split("/")
+    for _, value in request.params:
+        yield from (value, *value.split(","))
+    pending = [request.body]
+    while pending:
+        each = pending.pop()
+        if isinstance(each, dict):
+            pending += each.values()
+        elif isinstance(each, list):
+            pending += each
+        elif each is not None:
+            yield from (str(each), *str(each).split(","))
+
+
+def based_on(plan: Plan, url: str) -> Plan:
+    """Return the plan with its requests going to the URL, and nowhere else."""
+    source = plan.source
+    assert isinstance(source, Http)  # noqa: S101  (its caller saw to it)
+    return replace(plan, source=replace(source, base_url=url, origins=()))

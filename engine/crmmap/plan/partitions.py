@@ -1,0 +1,78 @@
+"""The partitions of a stream, as a plan holds them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+from crmmap.errors import SettingError
+from crmmap.plan.rendering import Settings, render_text
+from crmmap.plan.steps import Parts, Target
+from crmmap.spec.model import Over, RequestSpec, Stream
+
+
+def parts_of(stream: Stream, targets: Mapping[str, Target], settings: Settings) -> Parts:
+    """Return the partitions that a stream is read in. Raises SettingError."""
+    each = stream.for_each
+    if each is None:
+        return Parts()
+    parent = targets[each.stream] if each.stream is not None else None
+    return Parts(
+        over={name: _values(name, over, settings) for name, over in each.over.items()},
+        parent=parent,
+        columns=() if parent is None else _named(parent, stream),
+        batch=each.batch,
+        changed=each.changed,
+    )
+
+
+def _values(name: str, over: Over, settings: Settings) -> tuple[str, ...]:
+    if over.from_ is not None and over.to is not None:
+        return tuple(str(number) for number in range(over.from_, over.to + 1, over.step))
+    if over.split is not None:
+        pieces = (piece.strip() for piece in render_text(over.split, settings).split(","))
+        found = tuple(dict.fromkeys(piece for piece in pieces if piece))
+    else:
+        found = tuple(dict.fromkeys(render_text(text, settings) for text in over.list))
+    if not found:
+        message = f"`for_each` goes over '{name}', which has no value: look at its setting"
+        raise SettingError(message)
+    return found
+
+
+def _named(parent: Target, stream: Stream) -> tuple[str, ...]:
+    """Return the parent's key and those of its columns that some template may name.
+
+    A word too many costs little, so the templates' texts are only searched for words.
+    """
+    words = set(re.findall(r"\w+", " ".join(_texts(stream))))
+    return tuple(name for name in parent.names if name in parent.key or name in words)
+
+
+def _texts(stream: Stream) -> Iterator[str]:
+    changing = None if stream.changes is None else stream.changes.request
+    for request in (stream.request, changing):
+        if request is not None:
+            yield from texts_of(request)
+    for field in stream.fields.values():
+        if field.value is not None:
+            yield field.value.text
+
+
+def texts_of(request: RequestSpec) -> Iterator[str]:
+    """Yield the texts of a request's templates."""
+    yield request.path.text
+    for template in (*request.params.values(), *request.headers.values()):
+        yield template.text
+    yield from _leaves(request.body)
+
+
+def _leaves(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for each in value.values():
+            yield from _leaves(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _leaves(each)

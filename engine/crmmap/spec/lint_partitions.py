@@ -1,0 +1,124 @@
+"""Whether partitions and cursors name streams and fields that suit them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import polars as pl
+
+from crmmap.kinds.incremental import Sequence, Timestamp
+from crmmap.spec.faults import Fault, guess, quoted, shown
+from crmmap.spec.model import Field, ForEach, Over, Stream
+from crmmap.spec.model import Mapping as MappingSpec
+from crmmap.values import Path
+
+Streams = Mapping[str, Stream]
+
+
+def faults(streams: Streams) -> Iterator[Fault]:
+    """Yield the faults of `for_each`, `incremental`, `changes` and fields with a `value`."""
+    for name, stream in streams.items():
+        path: Path = ("streams", name)
+        if stream.for_each is not None:
+            yield from _for_each(name, stream.for_each, streams, (*path, "for_each"))
+        yield from _incremental(stream, path)
+        for field, each in stream.fields.items():
+            yield from _source(each, (*path, "fields", field))
+
+
+def _source(field: Field, path: Path) -> Iterator[Fault]:
+    if not field.from_ and field.value is None:
+        message = "is read from nowhere. Write `from: …`, or `value: …` for what is in no record"
+        yield Fault(path=path, rule="field.from", message=message)
+    elif field.from_ and field.value is not None:
+        message = "has `from` and `value`: a field has one of them. Take one away"
+        yield Fault(path=(*path, "value"), rule="field.value", message=message, on_key=True)
+
+
+def _for_each(name: str, each: ForEach, streams: Streams, path: Path) -> Iterator[Fault]:
+    if each.stream is None and not each.over:
+        message = "goes over nothing. Write `stream: NAME`, or `over: {NAME: {list: […]}}`"
+        yield Fault(path=path, rule="for_each.empty", message=message)
+    for word in ("batch", "changed"):
+        if each.stream is None and getattr(each, word):
+            message = "is of the rows of a stream. Write `stream: NAME` beside it"
+            yield Fault(path=(*path, word), rule="for_each.stream", message=message, on_key=True)
+    if each.stream is not None:
+        yield from _parent(name, each.stream, streams, (*path, "stream"))
+    for part, over in each.over.items():
+        yield from _over(over, (*path, "over", part))
+
+
+def _parent(name: str, parent: str, streams: Streams, path: Path) -> Iterator[Fault]:
+    if parent not in streams:
+        message = (
+            f"names {shown('stream', parent)}, which is not there{guess(parent, streams)}. "
+            f"Streams: {quoted(streams)}"
+        )
+        yield Fault(path=path, rule="stream.unknown", message=message)
+    elif parent == name:
+        message = "is the stream itself. A stream can't be its own parent"
+        yield Fault(path=path, rule="for_each.cycle", message=message)
+
+
+def _over(over: Over, path: Path) -> Iterator[Fault]:
+    ranged = over.from_ is not None or over.to is not None
+    if (bool(over.list), over.split is not None, ranged).count(True) != 1:
+        message = "needs one of `list: […]`, `split: TEXT`, or `from` and `to`"
+        yield Fault(path=path, rule="over", message=message)
+    elif ranged and (over.from_ is None or over.to is None or over.to < over.from_):
+        message = "a range needs `from` and `to`, and `to` must not be the smaller one"
+        yield Fault(path=path, rule="over.range", message=message)
+
+
+def _incremental(stream: Stream, path: Path) -> Iterator[Fault]:
+    how = stream.incremental
+    if how is None:
+        if stream.changes is not None:
+            message = "says how to ask with a cursor, and the stream has none. Add `incremental`"
+            place = (*path, "changes")
+            yield Fault(path=place, rule="changes.cursor", message=message, on_key=True)
+        return
+    place = (*path, "incremental", "field")
+    field = stream.fields.get(how.field)
+    if field is None:
+        message = (
+            f"names {shown('field', how.field)}, which the stream does not have"
+            f"{guess(how.field, stream.fields)}. It has: {quoted(stream.fields)}"
+        )
+        yield Fault(path=place, rule="field.unknown", message=message)
+        return
+    if field.lookup is not None:
+        message = "is a foreign key, which tells no order. Take another field"
+        yield Fault(path=place, rule="incremental.field", message=message)
+    elif (
+        isinstance(how, Timestamp)
+        and not field.type.dtype.is_(pl.Date)
+        and not isinstance(field.type.dtype, pl.Datetime)
+    ):
+        message = "must be a date or datetime, for it is compared with the time of the read"
+        yield Fault(path=place, rule="incremental.field", message=message)
+    elif isinstance(how, Sequence) and not field.type.dtype.is_integer():
+        message = "must be an integer. For ids that are no numbers there is `event_id`"
+        yield Fault(path=place, rule="incremental.field", message=message)
+
+
+def allowed_names(path: Path, mapping: MappingSpec) -> dict[str, str]:
+    """Return what a template at this place may name → how it is written."""
+    allowed = {"settings": "settings.NAME"}
+    if len(path) < 3 or path[0] != "streams":
+        return allowed
+    stream = mapping.streams.get(str(path[1]))
+    valued = path[2] == "fields" and path[-1] == "value"
+    if stream is None or not (valued or path[2] in ("request", "changes", "incremental", "query")):
+        return allowed
+    each = stream.for_each
+    if each is not None and each.stream is not None:
+        allowed |= {"parents": "parents"} if each.batch else {"parent": "parent.FIELD"}
+    if each is not None and each.over:
+        allowed["partition"] = "partition.NAME"
+    if isinstance(stream.incremental, Timestamp) and stream.incremental.window is not None:
+        allowed["window"] = "window.start"
+    if stream.incremental is not None and path[2] != "request":
+        allowed["cursor"] = "cursor"
+    return allowed

@@ -1,0 +1,430 @@
+"""What need not be read again, and streams that are read partition by partition."""
+# ruff: noqa: F811  (fixtures come by import, and are named again as parameters)
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+
+from crmmap.events import RunReport
+from fault_server import FaultServer, Seen, answer
+from invented import load, mock, plan_of, sqlite, table
+from stores import store_url  # noqa: F401  (a fixture)
+
+Query = dict[str, str]
+
+
+@dataclass
+class Api:
+    """A small API: what each path answers to a query, and what it was asked."""
+
+    paths: dict[str, Callable[[Query, Any], object]]
+    asked: list[tuple[str, Query]] = field(default_factory=list)
+
+    def __call__(self, seen: Seen) -> bytes:
+        parts = urlsplit(seen.target)
+        query = dict(parse_qsl(parts.query))
+        self.asked.append((parts.path, query))
+        body = json.loads(seen.body) if seen.body else None
+        return answer(json.dumps(self.paths[parts.path](query, body)).encode())
+
+    def queries(self) -> list[Query]:
+        found = [query for _, query in self.asked]
+        self.asked.clear()
+        return found
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Api], str]]:
+    servers: list[FaultServer] = []
+
+    def start(api: Api) -> str:
+        servers.append(FaultServer(api).__enter__())
+        return servers[-1].url
+
+    yield start
+    for each in servers:
+        each.__exit__(None, None, None)
+
+
+def paged(records: list[dict[str, object]], size: int = 2) -> Callable[[Query, Any], object]:
+    def give(query: Query, _: Any) -> object:
+        found = [each for each in records if str(each["at"]) >= query.get("since", "")]
+        start = int(query.get("from", 0))
+        return {"items": found[start : start + size],
+                "next": start + size if start + size < len(found) else None}  # fmt: skip
+
+    return give
+
+
+def notes(url: str, more: str = "") -> str:
+    return f"""
+crmmap: 1
+name: increments
+source: {{kind: http, base_url: "{url}", retry: {{attempts: 1}}}}
+defaults: {{batch: 2}}
+streams:
+  notes:
+    request: {{path: /notes}}
+    records: items[]
+    pagination: {{kind: token, token: next, param: from}}
+    incremental: {{kind: timestamp, field: at, params: {{since: "{{{{ cursor }}}}"}}{more}}}
+    table: {{name: notes, key: id}}
+    fields:
+      id: id
+      at: {{from: at, type: datetime}}
+      text: text
+"""
+
+
+def note(number: int, at: str, text: str = "") -> dict[str, object]:
+    return {"id": str(number), "at": at, "text": text}
+
+
+def only(report: RunReport) -> Any:
+    (stream,) = report.streams
+    assert stream.status == "done", stream.message
+    return stream.counts
+
+
+def test_the_second_read_asks_for_what_changed(store_url: str, serve: Callable[[Api], str]) -> None:
+    records = [note(n, f"2024-01-0{n}T00:00:00.000Z") for n in range(1, 6)]
+    api = Api({"/notes": paged(records)})
+    plan = plan_of(notes(serve(api)), {})
+
+    assert only(load(plan, store_url)).inserted == 5
+    assert all("since" not in query for query in api.queries())
+
+    records[0] = note(1, "2024-02-01T10:00:00.500Z", "changed")
+    counts = only(load(plan, store_url))
+    assert [query["since"] for query in api.queries()] == ["2024-01-05T00:00:00.000Z"]
+    assert (counts.fetched, counts.updated, counts.unchanged) == (2, 1, 1)
+
+    counts = only(load(plan, store_url))
+    assert [query["since"] for query in api.queries()] == ["2024-02-01T10:00:00.500Z"]
+    assert (counts.fetched, counts.unchanged) == (1, 1)
+
+    counts = only(load(plan, store_url, fresh=True))
+    assert all("since" not in query for query in api.queries())
+    assert (counts.fetched, counts.unchanged) == (5, 5)
+
+
+def test_lookback_asks_from_before(tmp_path: Path, serve: Callable[[Api], str]) -> None:
+    api = Api({"/notes": paged([note(1, "2024-01-05T00:00:00.000Z")])})
+    plan = plan_of(notes(serve(api), ", lookback: 90m"), {})
+    only(load(plan, sqlite(tmp_path)))
+    api.queries()
+    only(load(plan, sqlite(tmp_path)))
+    assert api.queries() == [{"since": "2024-01-04T22:30:00.000Z"}]
+
+
+def test_a_cursor_does_not_pass_the_moment_when_its_read_began(
+    tmp_path: Path, serve: Callable[[Api], str]
+) -> None:
+    api = Api({"/notes": paged([note(1, "2999-01-01T00:00:00.000Z")])})
+    plan = plan_of(notes(serve(api)), {})
+    only(load(plan, sqlite(tmp_path)))
+    only(load(plan, sqlite(tmp_path)))
+    assert "2024" < api.queries()[-1]["since"] < "2998"
+
+
+def test_an_interrupted_read_leaves_nothing_behind(
+    tmp_path: Path, serve: Callable[[Api], str]
+) -> None:
+    """The newest comes first: a cursor that moved with it would pass the others."""
+    records = [note(n, f"2024-01-0{9 - n}T00:00:00.000Z") for n in range(1, 8)]
+    api = Api({"/notes": paged(records)})
+    plan, store = plan_of(notes(serve(api)), {}), sqlite(tmp_path)
+
+    stop = threading.Event()
+    gave = api.paths["/notes"]
+
+    def stopping(query: Query, body: Any) -> object:
+        if query.get("from") == "4":
+            stop.set()
+        return gave(query, body)
+
+    api.paths["/notes"] = stopping
+    assert load(plan, store, stop=stop).status == "interrupted"
+    assert 0 < len(table(store, "notes")) < 7
+    api.queries()
+    only(load(plan, store))
+    assert all("since" not in query for query in api.queries())
+    assert len(table(store, "notes")) == 7
+    only(load(plan, store))
+    assert api.queries()[0] == {"since": "2024-01-08T00:00:00.000Z"}
+
+
+def test_a_limited_read_does_not_move_the_cursor(
+    tmp_path: Path, serve: Callable[[Api], str]
+) -> None:
+    api = Api({"/notes": paged([note(n, f"2024-01-0{n}T00:00:00.000Z") for n in range(1, 6)])})
+    plan, store = plan_of(notes(serve(api)), {}), sqlite(tmp_path)
+    only(load(plan, store, limit=1))
+    api.queries()
+    assert only(load(plan, store)).fetched == 5
+    assert all("since" not in query for query in api.queries())
+
+
+def test_a_cursor_of_another_request_is_worth_nothing(
+    tmp_path: Path, serve: Callable[[Api], str]
+) -> None:
+    api = Api({"/notes": paged([note(1, "2024-01-05T00:00:00.000Z")])})
+    url, store = serve(api), sqlite(tmp_path)
+    only(load(plan_of(notes(url), {}), store))
+    api.queries()
+    changed = notes(url).replace("path: /notes", 'path: /notes, params: {kind: "a"}')
+    only(load(plan_of(changed, {}), store))
+    assert api.queries() == [{"kind": "a"}]
+
+
+def test_windows_are_read_one_after_the_other(tmp_path: Path, serve: Callable[[Api], str]) -> None:
+    api = Api({"/notes": lambda _query, _: {"items": [], "next": None}})
+    more = ', start: "2020-01-01", window: 5000d'
+    text = notes(serve(api), more).replace(
+        'since: "{{ cursor }}"', 'from_: "{{ window.start }}", to: "{{ window.end | upper }}"'
+    )
+    only(load(plan_of(text, {}), sqlite(tmp_path)))
+    (query,) = api.queries()
+    assert query["from_"] == "2020-01-01T00:00:00.000Z"
+    assert query["to"] > "2024"
+
+
+SEQUENCE = """
+crmmap: 1
+name: sequences
+source: {{kind: http, base_url: "{url}"}}
+streams:
+  events:
+    request: {{path: /events}}
+    incremental: {{kind: {kind}, field: id, params: {{after: "{{{{ cursor }}}}"}}}}
+    table: {{name: events, key: id}}
+    fields:
+      id: {{from: id, type: {type}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "type_", "ids", "after"),
+    [("sequence", "integer", [3, 11, 9], "11"), ("event_id", "text", ["b9", "a1"], "a1")],
+)
+def test_sequences_and_event_ids(
+    tmp_path: Path, serve: Callable[[Api], str], kind: str, type_: str, ids: list[Any], after: str
+) -> None:
+    api = Api({"/events": lambda query, _: [] if "after" in query else [{"id": i} for i in ids]})
+    plan = plan_of(SEQUENCE.format(url=serve(api), kind=kind, type=type_), {})
+    only(load(plan, sqlite(tmp_path)))
+    only(load(plan, sqlite(tmp_path)))
+    only(load(plan, sqlite(tmp_path)))
+    assert api.queries() == [{}, {"after": after}, {"after": after}]
+
+
+# --- partitions ---------------------------------------------------------------------------------
+
+CHILDREN = """
+crmmap: 1
+name: families
+source: {{kind: http, base_url: "{url}", retry: {{attempts: 1}}}}
+defaults: {{batch: 2}}
+streams:
+  toys:
+    for_each: {{stream: children{more}}}
+    request: {request}
+    records: items[]
+    table: {{name: toys, key: id}}
+    fields:
+      id: id
+      child: {child}
+  children:
+    request: {{path: /children}}
+    table: {{name: children, key: id}}
+    fields: {{id: id, name: name}}
+"""
+EACH = '{path: "/children/{{ parent.id }}/toys"}'
+PARENT = '{value: "{{ parent.id }}", lookup: {stream: children, missing: reject}}'
+NAMES = ["a", "b/c", "d", "e", "f"]
+
+
+def family(url: str, *, more: str = "", request: str = EACH, child: str = PARENT) -> str:
+    return CHILDREN.format(url=url, more=more, request=request, child=child)
+
+
+def toys_of() -> Api:
+    def toys(name: str) -> Callable[[Query, Any], object]:
+        return lambda _query, _body: {"items": [{"id": f"{name}1"}, {"id": f"{name}2"}]}
+
+    children = [{"id": name, "name": name.upper()} for name in NAMES]
+    api = Api({"/children": lambda _query, _: children})
+    for name in NAMES:
+        api.paths[f"/children/{name.replace('/', '%2F')}/toys"] = toys(name)
+    return api
+
+
+ALL_TOYS = sorted((f"{name}{n}", name) for name in NAMES for n in (1, 2))
+
+
+def test_a_stream_is_read_for_each_row_of_its_parent(
+    store_url: str, serve: Callable[[Api], str]
+) -> None:
+    plan = plan_of(family(serve(toys_of())), {})
+    report = load(plan, store_url)
+    assert {each.stream: each.counts.inserted for each in report.streams} == {
+        "children": 5, "toys": 10,
+    }  # fmt: skip
+    assert sorted(row[:2] for row in table(store_url, "toys")) == ALL_TOYS
+    again = load(plan, store_url)
+    assert again.counts.unchanged == 15
+
+
+def test_a_rejected_record_keeps_what_its_parent_gave(
+    tmp_path: Path, serve: Callable[[Api], str]
+) -> None:
+    api = toys_of()
+    api.paths["/children/a/toys"] = lambda _query, _: {"items": [{"id": None}]}
+    store = sqlite(tmp_path)
+    load(plan_of(family(serve(api)), {}), store)
+    (reject,) = table(store, "crmmap_rejects")
+    assert any('"#given":{"child":"a"}' in str(cell) for cell in reject)
+
+
+@pytest.mark.parametrize("at", range(5))
+def test_reading_for_each_row_is_resumed_where_it_stopped(
+    tmp_path: Path, serve: Callable[[Api], str], at: int
+) -> None:
+    api, store, stop = toys_of(), sqlite(tmp_path), threading.Event()
+
+    def counting(gave: Callable[[Query, Any], object]) -> Callable[[Query, Any], object]:
+        def give(query: Query, body: Any) -> object:
+            if len(api.asked) > at:
+                stop.set()
+            return gave(query, body)
+
+        return give
+
+    plain = dict(api.paths)
+    api.paths = {path: counting(give) for path, give in plain.items()}
+    plan = plan_of(family(serve(api)), {})
+    assert load(plan, store, stop=stop).status == "interrupted"
+    api.paths = plain
+    api.asked.clear()
+    report = load(plan, store)
+    assert report.status == "done"
+    assert sorted(row[:2] for row in table(store, "toys")) == ALL_TOYS
+
+
+def test_rows_are_asked_for_in_batches(tmp_path: Path, serve: Callable[[Api], str]) -> None:
+    asked: list[Any] = []
+
+    def toys(_query: Query, body: Any) -> object:
+        asked.append(body)
+        ids = body["ids"].split(",")
+        return {"items": [{"id": f"{each}1", "of": each} for each in ids]}
+
+    api = toys_of()
+    api.paths["/toys"] = toys
+    request = (
+        "{path: /toys, method: POST, safe: true, "
+        "body: {ids: \"{{ parents | map('id') | join(',') }}\"}}"
+    )
+    text = family(serve(api), more=", batch: 2", request=request, child="of")
+    store = sqlite(tmp_path)
+    assert load(plan_of(text, {}), store).status == "done"
+    assert asked == [{"ids": "a,b/c"}, {"ids": "d,e"}, {"ids": "f"}]
+    assert len(table(store, "toys")) == 5
+
+
+def test_only_parents_that_were_written_since_are_asked_for_again(
+    store_url: str, serve: Callable[[Api], str]
+) -> None:
+    api = toys_of()
+    plan = plan_of(family(serve(api), more=", changed: true"), {})
+    load(plan, store_url)
+    children = [{"id": name, "name": name.upper()} for name in NAMES]
+    children[2]["name"] = "renamed"
+    api.paths["/children"] = lambda _query, _: children
+    api.asked.clear()
+    load(plan, store_url)
+    assert [path for path, _ in api.asked] == ["/children", "/children/d/toys"]
+    api.asked.clear()
+    load(plan, store_url)
+    assert [path for path, _ in api.asked] == ["/children"]
+    load(plan, store_url, fresh=True)
+    assert len(api.asked) == 1 + 1 + 5
+
+
+OVER = """
+crmmap: 1
+name: regions
+settings: {{regions: {{default: "north, south,"}}}}
+source: {{kind: http, base_url: "{url}"}}
+streams:
+  sales:
+    for_each:
+      over: {{region: {{split: "{{{{ settings.regions }}}}"}}, year: {{from: 2020, to: 2021}}}}
+    request:
+      path: /sales
+      params: {{r: "{{{{ partition.region }}}}", y: "{{{{ partition.year }}}}"}}
+    incremental: {{kind: timestamp, field: at, params: {{since: "{{{{ cursor }}}}"}}}}
+    table: {{name: sales, key: [region, year]}}
+    fields:
+      region: {{value: "{{{{ partition.region }}}}"}}
+      year: {{value: "{{{{ partition.year }}}}", type: integer}}
+      at: {{from: at, type: datetime}}
+"""
+
+
+def test_each_combination_is_read_and_keeps_its_own_cursor(
+    tmp_path: Path, serve: Callable[[Api], str]
+) -> None:
+    def sales(query: Query, _: Any) -> object:
+        # The south has sold nothing after 2020.
+        if query["r"] == "south" and query["y"] == "2021":
+            return []
+        return [{"at": f"{query['y']}-06-01T00:00:00Z"}]
+
+    api = Api({"/sales": sales})
+    plan, store = (
+        plan_of(OVER.format(url=serve(api)), {"regions": "north, south,"}),
+        sqlite(tmp_path),
+    )
+    only(load(plan, store))
+    assert api.queries() == [{"r": r, "y": y} for r in ("north", "south") for y in ("2020", "2021")]
+    assert [row[:2] for row in table(store, "sales")] == [
+        ("north", 2020), ("north", 2021), ("south", 2020),
+    ]  # fmt: skip
+    only(load(plan, store))
+    assert [query.get("since", "")[:4] for query in api.queries()] == ["2020", "2021", "2020", ""]
+
+
+# --- the mock -----------------------------------------------------------------------------------
+
+
+def test_the_mock_answers_for_partitions_and_cursors(tmp_path: Path) -> None:
+    text = family("https://families.example")
+    store = sqlite(tmp_path)
+    with mock(records=30, text=text) as plan:
+        first, second = load(plan, store), load(plan, store)
+    assert {each.stream: each.counts.inserted for each in first.streams} == {
+        "children": 30, "toys": 30,
+    }  # fmt: skip
+    assert second.counts.unchanged == 60
+
+
+def test_what_people_see_of_a_plan_names_the_parent() -> None:
+    from crmmap.report.plan import plan_document
+
+    plan = plan_of(family("https://families.example"), {})
+    toys = next(each for each in plan_document(plan)["streams"] if each["stream"] == "toys")
+    assert toys["request"]["url"] == "https://families.example/children/{parent.id}/toys"
+
+
+def test_pages_are_counted_over_all_partitions(tmp_path: Path, serve: Callable[[Api], str]) -> None:
+    report = load(plan_of(family(serve(toys_of())), {}), sqlite(tmp_path))
+    assert {each.stream: each.pages for each in report.streams} == {"children": 1, "toys": 5}
