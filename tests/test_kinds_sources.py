@@ -88,14 +88,17 @@ def test_a_signed_request_does_not_show_its_headers_secrets(word):
 
 
 def paginated(word, attributes):
-    expressions = {"token": compile_expression}
+    names = ("token", "url", "pages", "more", "total", "from_")
+    expressions = dict.fromkeys(names, compile_expression) | {"size": int, "first": int}
+    attributes = {"from_" if name == "from" else name: each for name, each in attributes.items()}
     return PAGINATION[word](
         **{name: expressions.get(name, str)(value) for name, value in attributes.items()}
     )
 
 
 def page_of(parts):
-    records = [{}] * parts.get("records", 1)
+    records = parts.get("records", 1)
+    records = [{}] * records if isinstance(records, int) else records
     return Page(
         number=1,
         records=records,
@@ -127,6 +130,15 @@ WALKED = [
     pytest.param("token", {"token": '"@next"', "param": "from"}, id="token-quoted"),
     pytest.param("link", {}, id="link"),
     pytest.param("link", {"rel": "more", "header": "X-More"}, id="link-named"),
+    pytest.param("token", {"token": "next", "body": "paging.0.after"}, id="token-in-body"),
+    pytest.param("token", {"token_header": "X-Next", "header": "X-After"}, id="token-in-header"),
+    pytest.param("next_url", {"url": "links.next"}, id="next_url"),
+    pytest.param("page", {"param": "page", "more": "has_more"}, id="page-more"),
+    pytest.param("page", {"param": "page", "first": 0, "pages": "pages"}, id="page-pages"),
+    pytest.param("offset", {"param": "skip", "total": "count"}, id="offset-total"),
+    pytest.param("offset", {"body": "skip"}, id="offset-until-empty"),
+    pytest.param("page", {"param": "page"}, id="page-until-empty"),
+    pytest.param("keyset", {"from_": "id", "param": "after"}, id="keyset"),
 ]
 OWN = [(), (("limit", "5"), ("status", "a&b=,<c>")), (("from", "1700000000"),)]
 
@@ -141,18 +153,26 @@ def test_walking_the_answers_visits_every_record_once(word, attributes, total, s
     kind = paginated(word, attributes)
     if any(name == attributes.get("param") for name, _ in own):
         own = ()  # the token's parameter is the source's to fill
-    first = Request(url=RESPONSE.url, params=own, headers=(("X-One", "1"),))
+    body = {"q": 1, "paging": [{}]} if "body" in attributes else None
+    first = Request(url=RESPONSE.url, params=own, headers=(("X-One", "1"),), body=body)
     request, visited, pages = first, [], 0
     while request is not None:
         pages += 1
-        assert pages <= total + 1, "the walk has no end"
+        assert pages <= total + 2, "the walk has no end"
         assert set(own) <= set(request.params), "a later page asks for something else"
-        assert (request.url, request.headers) == (first.url, first.headers)
-        answer = kind.answer(request, total, size)
+        assert request.url == first.url
+        assert set(first.headers) <= set(request.headers)
+        assert body is None or request.body["q"] == 1
+        answer = kind.answer(request, total, size, lambda _, text: int(text) + 1)
         visited += range(answer.start, answer.stop)
         request = kind.next(request, told(answer))
     assert visited == [*range(total)]
-    assert pages == (1 if word == "none" else max(1, -(-total // size)))
+    # Where nothing says which page is the last, an empty one does.
+    until_empty = word == "keyset" or (
+        word in ("page", "offset") and not {"more", "pages", "total"} & {*attributes}
+    )
+    if not until_empty:
+        assert pages == (1 if word == "none" else max(1, -(-total // size)))
 
 
 def told(answer):
@@ -166,7 +186,8 @@ def told(answer):
         if value is not None:
             place[last] = value
     headers = {name.lower(): value for name, value in answer.headers.items()}
-    return Page(number=1, records=[], document=document, headers=headers)
+    records = [{"id": str(number)} for number in range(answer.start, answer.stop)]
+    return Page(number=1, records=records, document=document, headers=headers)
 
 
 @pytest.mark.parametrize("place", ["7000", "9" * 5000, "-1", "²", "x", ""])
@@ -174,7 +195,8 @@ def told(answer):
 def test_a_place_beyond_the_list_is_answered_within_it(word, attributes, place):
     kind = paginated(word, attributes)
     names = (attributes.get("param", "from_record"),)
-    answer = kind.answer(asked({"params": dict.fromkeys(names, place)}), 10, 4)
+    request = asked({"params": dict.fromkeys(names, place)})
+    answer = kind.answer(request, 10, 4, lambda _, text: 7)
     assert 0 <= answer.start <= answer.stop <= 10
 
 

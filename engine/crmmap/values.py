@@ -114,6 +114,28 @@ class Request:
         others = tuple(pair for pair in self.headers if pair[0].lower() != name.lower())
         return _replace(self, headers=(*others, (name, value)))
 
+    def with_body(self, way: str, value: object) -> Request:
+        """Return this request with an entry of its JSON body set, whatever it was before.
+
+        `way` names it: `paging.after`, or `filters.0.value` with the index of a list's item.
+        Raises ValueError where the body has something else on the way.
+        """
+        return _replace(self, body=_with_entry(self.body, way.split("."), value))
+
+
+def _with_entry(document: object, way: Sequence[str], value: object) -> object:
+    if not way:
+        return value
+    first, rest = way[0], way[1:]
+    if isinstance(document, list) and first.isdecimal() and int(first) < len(document):
+        at = int(first)
+        return [*document[:at], _with_entry(document[at], rest, value), *document[at + 1 :]]
+    if document is None or isinstance(document, dict):
+        inner = document or {}
+        return {**inner, first: _with_entry(inner.get(first), rest, value)}
+    message = f"the request's body has no place for '{first}'"
+    raise ValueError(message)
+
 
 def _replace(request: Request, **changes: Any) -> Request:
     kept = {each.name: getattr(request, each.name) for each in fields(request)}

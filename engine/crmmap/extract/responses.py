@@ -12,10 +12,11 @@ from crmmap.errors import SourceError
 from crmmap.extract.client import Client
 from crmmap.extract.decode import decode_json
 from crmmap.extract.request import BARE, Context, first_request
+from crmmap.kinds.places import number as as_number
 from crmmap.plan import Plan, Step
 from crmmap.select.document import Document, Unsuited, ambiguous
 from crmmap.select.jmespath import find_records
-from crmmap.values import Page, Reason, Refusal, Request, Response, as_json
+from crmmap.values import Expression, Page, Reason, Records, Refusal, Request, Response, as_json
 
 MAX_EMPTY = 50
 NOT_AN_OBJECT = Reason(field=None, rule="json.record", message="the record is not an object")
@@ -36,10 +37,11 @@ def read_responses(
     in a circle, or where there is no end to them.
     """
     first = first_request(plan, step, context)
-    request, number = _resumed(first, position)
+    request, number, fetched = _resumed(first, position)
     secrets = {secret.reveal() for secret in plan.secrets}
     seen: set[bytes] = set()
     empty = 0
+    before: Records = ()
     while True:
         _refuse_circle(request, seen, number)
         try:
@@ -48,17 +50,19 @@ def read_responses(
             if position is None or type(error) is not SourceError:
                 raise
             # A token kept from an interrupted run may have expired: read from the start.
-            position, (request, number) = None, _resumed(first, None)
+            position, (request, number, fetched) = None, _resumed(first, None)
             seen.clear()
             continue
         position = None
         empty = 0 if page.fetched else empty + 1
+        _refuse_same(page, before)
         following = _following(step, request, page)
-        number += 1
-        kept = _position(following, number, first, secrets)
+        number, fetched, before = number + 1, fetched + page.fetched, page.records
+        kept = _position(following, number, first, secrets, fetched)
         # What the next request was made from is not kept alive with the records.
         yield replace(page, position=kept, document=None, headers={})
         if following is None:
+            _demand_total(step, page, fetched)
             return
         if empty >= MAX_EMPTY:
             message = (
@@ -143,8 +147,32 @@ def _refuse_circle(request: Request, seen: set[bytes], number: int) -> None:
     seen.add(digest)
 
 
+def _refuse_same(page: Page, before: Records) -> None:
+    """Raise SourceError where a page is the one before it again."""
+    if len(page.records) and page.records == before:
+        message = (
+            f"page {page.number} brought the same records as the page before it: the source "
+            "ignores what asks for the next page. Check the pagination"
+        )
+        raise SourceError(message)
+
+
+def _demand_total(step: Step, page: Page, fetched: int) -> None:
+    """Raise SourceError where fewer records came than the last page says there are."""
+    expression: Expression | None = getattr(step.pagination, "total", None)
+    if expression is None:
+        return
+    declared = expression.find(page.document)
+    if isinstance(declared, int | str) and as_number(str(declared)) > fetched:
+        message = (
+            f"the source says that it has {declared} records (at '{expression.text}'), and "
+            f"{fetched} came. Check the pagination; what came is stored"
+        )
+        raise SourceError(message)
+
+
 def _position(
-    following: Request | None, number: int, first: Request, secrets: set[str]
+    following: Request | None, number: int, first: Request, secrets: set[str], fetched: int
 ) -> str | None:
     """Return where reading goes on: what of the next request the mapping does not say itself.
 
@@ -155,12 +183,27 @@ def _position(
     params = [pair for pair in following.params if pair[1] not in secrets]
     # The usual address is left out, so that the position outlives a change of host.
     url = None if following.url == first.url else following.url
-    return json.dumps({"page": number, "url": url, "params": params})
+    kept: dict[str, object] = {"page": number, "url": url, "params": params, "fetched": fetched}
+    own = {name.lower(): value for name, value in first.headers}
+    headers = [
+        (name, value)
+        for name, value in following.headers
+        if isinstance(value, str) and value not in secrets and own.get(name.lower()) != value
+    ]
+    kept |= {"headers": headers} if headers else {}
+    kept |= {"body": following.body} if following.body != first.body else {}
+    return json.dumps(kept)
 
 
-def _resumed(first: Request, position: str | None) -> tuple[Request, int]:
+def _resumed(first: Request, position: str | None) -> tuple[Request, int, int]:
+    """Return the request to go on with, its page's number, and how many records came before."""
     if position is None:
-        return first, 1
+        return first, 1, 0
     kept = json.loads(position)
     params = tuple((str(name), str(value)) for name, value in kept["params"])
-    return replace(first, url=kept["url"] or first.url, params=params), int(kept["page"])
+    request = replace(first, url=kept["url"] or first.url, params=params)
+    for name, value in kept.get("headers", ()):
+        request = request.with_header(name, value)
+    if "body" in kept:
+        request = replace(request, body=kept["body"])
+    return request, int(kept["page"]), int(kept.get("fetched", 0))

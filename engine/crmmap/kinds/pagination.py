@@ -1,22 +1,27 @@
-"""How the next page is asked for.
-
-A pagination kind keeps no state: the position is read back from the request
-just sent and the page it brought. Only `None` ends a stream; a short or an
-empty page does not. Circles and bounds are the driver's business (`extract`).
-
-`answer` is the same protocol from the other side: what a source that speaks
-it would send. The mock is built on it, so a kind describes both ends at once.
-"""
+"""How the next page is asked for by what the answer says: a token, a link, an address."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Annotated, Protocol
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Annotated
 from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
 
-from crmmap.declare import Limits
+from crmmap.kinds.numbered import Keyset, Offset, PageNumber
+from crmmap.kinds.paging import Answer, Find
+from crmmap.kinds.places import (
+    BODY,
+    HEADER,
+    PARAM,
+    TOTAL,
+    demand_one_place,
+    number,
+    put,
+    said,
+    scalar,
+    taken,
+)
 from crmmap.values import Expression, Page, Request
 
 LINK = re.compile(r'<([^<>]*)>((?:[^",<]|"(?:[^"\\]|\\.)*(?:"|$))*)')
@@ -25,36 +30,9 @@ ATTRIBUTE = re.compile(r';\s*([^\s=;,"]+)\s*=\s*("(?:[^"\\]|\\.)*(?:"|$)|[^\s;,"
 BARE = re.compile(r"(?:\s*;\s*[^\s;,=\"<>]*)*\s*")
 """What may be left of attributes without those that have a value: names alone."""
 UNREADABLE = "the link to the next page is empty, or not an address that can be read"
-DIGITS = re.compile("[0-9]{1,18}")
 
 PLACE = "from_record"
 """Query parameter of the links that `Link.answer` makes: hardly one of the source's own."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """Records `start` to `stop` of the list, and what stands beside them.
-
-    `document` maps an expression's text to the value that it must find; a
-    value of None means that it must find nothing.
-    """
-
-    start: int
-    stop: int
-    document: Mapping[str, object] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-
-class Pagination(Protocol):
-    """What every pagination kind offers."""
-
-    def next(self, request: Request, page: Page) -> Request | None:
-        """Return the request for the page after `page`, which `request` brought."""
-        ...
-
-    def answer(self, request: Request, total: int, size: int) -> Answer:
-        """Return what a source with `total` records, `size` to a page, answers."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,31 +42,48 @@ class Single:
     def next(self, request: Request, page: Page) -> Request | None:
         return None
 
-    def answer(self, request: Request, total: int, size: int) -> Answer:
+    def answer(self, request: Request, total: int, size: int, find: Find) -> Answer:
         return Answer(start=0, stop=total)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Token:
-    """The answer holds a token; the next request sends it back. No token: the last page."""
+    """The answer holds a token; the next request sends it back. No token: the last page.
 
-    token: Annotated[Expression, "JMESPath to the token in the answer."]
-    param: Annotated[str, "Query parameter that takes the token.", Limits(min_length=1)]
+    It stands in the answer's body (`token`) or in a header of it (`token_header`), and is sent
+    as a query parameter (`param`), a header, or an entry of the JSON body (`body`).
+    """
+
+    token: Annotated[Expression | None, "JMESPath to the token in the answer."] = None
+    token_header: Annotated[str | None, "The answer's header that holds the token."] = None
+    param: PARAM = None
+    header: HEADER = None
+    body: BODY = None
+    total: TOTAL = None
+
+    def __post_init__(self) -> None:
+        if (self.token is None) == (self.token_header is None):
+            message = "the token comes from `token` or from `token_header`: write one of them"
+            raise ValueError(message)
+        demand_one_place(self)
 
     def next(self, request: Request, page: Page) -> Request | None:
-        token = self.token.find(page.document)
-        if token is None or token == "":
-            return None
-        if isinstance(token, bool) or not isinstance(token, str | int):
-            message = f"the next-page token at '{self.token.text}' is neither text nor a number"
-            raise ValueError(message)
-        return request.with_param(self.param, str(token))
+        if self.token is not None:
+            token = scalar(self.token, page.document, "next-page token")
+        else:
+            token = page.headers.get((self.token_header or "").lower())
+        return None if token in (None, "") else put(self, request, token)
 
-    def answer(self, request: Request, total: int, size: int) -> Answer:
-        start = min(_number(dict(request.params).get(self.param, "")), total)
+    def answer(self, request: Request, total: int, size: int, find: Find) -> Answer:
+        start = min(number(taken(self, request)), total)
         stop = min(start + size, total)
         token = str(stop) if stop < total else None
-        return Answer(start=start, stop=stop, document={self.token.text: token})
+        document = {self.token.text: token} if self.token is not None else {}
+        headers = {self.token_header: token} if self.token_header and token else {}
+        return Answer(
+            start=start, stop=stop, document={**document, **said(self.total, total)},
+            headers=headers,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,14 +110,44 @@ class Link:
             raise ValueError(message)
         return None
 
-    def answer(self, request: Request, total: int, size: int) -> Answer:
-        start = min(_number(dict(request.params).get(PLACE, "")), total)
+    def answer(self, request: Request, total: int, size: int, find: Find) -> Answer:
+        start = min(number(dict(request.params).get(PLACE, "")), total)
         stop = min(start + size, total)
         if stop >= total:
             return Answer(start=start, stop=stop)
         query = urlencode(request.with_param(PLACE, str(stop)).params)
         target = f'<{request.url}?{query}>; rel="{self.rel}"'
         return Answer(start=start, stop=stop, headers={self.header: target})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NextUrl:
+    """The answer holds the address of the next page, whole or relative. None there: the last page.
+
+    The address must lead to the source's own origin: nothing is asked of another.
+    """
+
+    url: Annotated[Expression, "JMESPath to the address in the answer."]
+    total: TOTAL = None
+
+    def next(self, request: Request, page: Page) -> Request | None:
+        found = self.url.find(page.document)
+        if found is None or found == "":
+            return None
+        if not isinstance(found, str):
+            message = f"what stands at '{self.url.text}' is no address"
+            raise ValueError(message)
+        return _followed(request, found)
+
+    def answer(self, request: Request, total: int, size: int, find: Find) -> Answer:
+        start = min(number(dict(request.params).get(PLACE, "")), total)
+        stop = min(start + size, total)
+        target = None
+        if stop < total:
+            query = urlencode(request.with_param(PLACE, str(stop)).params)
+            target = f"{request.url}?{query}"
+        document = {self.url.text: target, **said(self.total, total)}
+        return Answer(start=start, stop=stop, document=document)
 
 
 def _links(header: str) -> Iterator[tuple[str, list[str]]]:
@@ -157,8 +182,12 @@ def _followed(request: Request, target: str) -> Request:
     return replace(request, url=address, params=tuple(params))
 
 
-def _number(text: str) -> int:
-    return int(text) if DIGITS.fullmatch(text) else 0
-
-
-PAGINATION: dict[str, type] = {"none": Single, "token": Token, "link": Link}
+PAGINATION: dict[str, type] = {
+    "none": Single,
+    "token": Token,
+    "link": Link,
+    "next_url": NextUrl,
+    "page": PageNumber,
+    "offset": Offset,
+    "keyset": Keyset,
+}

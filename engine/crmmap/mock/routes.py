@@ -14,14 +14,15 @@ import polars as pl
 from crmmap.extract.decode import read_json
 from crmmap.extract.partitions import sample
 from crmmap.extract.request import first_request
-from crmmap.kinds.pagination import Answer, Pagination
+from crmmap.kinds.paging import Answer, Pagination
 from crmmap.kinds.source import Http
 from crmmap.mock.envelopes import Envelope, envelope_of
 from crmmap.mock.records import Stream, World
 from crmmap.mock.shelf import Shelf
 from crmmap.mock.streams import streams_of
 from crmmap.plan import Plan, Step
-from crmmap.values import Page, Request
+from crmmap.select.jmespath import compile_expression
+from crmmap.values import Expression, Page, Request
 
 SIZE = 100
 """Records to a page where the request does not say how many."""
@@ -83,7 +84,13 @@ class Route:
 
     def answer(self, request: Request) -> Answer:
         """Return what the stream's pagination answers."""
-        return self.pagination.answer(request, len(self.indexes(request)), self.size(request))
+        indexes = self.indexes(request)
+
+        def find(expression: Expression, text: str) -> int:
+            at = _indexes_by(self.stream, expression.text).get(text)
+            return indexes.index(at) + 1 if at is not None and at in indexes else 0
+
+        return self.pagination.answer(request, len(indexes), self.size(request), find)
 
     def text(self, request: Request, answer: Answer, shelf: Shelf) -> str:
         """Return the JSON text of an answer's body."""
@@ -137,6 +144,14 @@ def _of_step(
                 (each for each in streams.values() if parent and each.step.target == parent), None
             ),
         )
+
+
+@cache
+def _indexes_by(stream: Stream, text: str) -> Mapping[str, int]:
+    """Return the records of a stream by what an expression finds in them."""
+    expression = compile_expression(text)
+    lines = stream.lines(0, stream.world.records)
+    return {str(expression.find(read_json(line))): at for at, line in enumerate(lines)}
 
 
 @cache

@@ -9,7 +9,7 @@ from typing import Protocol
 import polars as pl
 
 from crmmap.kinds.incremental import Incremental
-from crmmap.kinds.pagination import Pagination
+from crmmap.kinds.paging import Pagination
 from crmmap.kinds.source import Source
 from crmmap.kinds.types import Type
 from crmmap.select.jmespath import Jmespath

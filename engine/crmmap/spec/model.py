@@ -14,7 +14,8 @@ from crmmap.declare import Json, Kind, Limits, OneOrMany, SettingText, Shorthand
 from crmmap.kinds.checks import CHECKS, Check
 from crmmap.kinds.clean import CLEAN, Clean, EmptyToNull, Trim
 from crmmap.kinds.incremental import INCREMENTAL, Incremental
-from crmmap.kinds.pagination import PAGINATION, Pagination, Single
+from crmmap.kinds.pagination import PAGINATION, Single
+from crmmap.kinds.paging import Pagination
 from crmmap.kinds.source import SOURCES, Source
 from crmmap.kinds.types import TYPES, Text, Type
 from crmmap.template import Template
