@@ -601,7 +601,7 @@ class TokenFirst:
     token_url: str
     made: list[str]
 
-    def flow(self, request: Request) -> Generator[Request, Response, None]:
+    def flow(self, request: Request, _tokens: object) -> Generator[Request, Response, None]:
         self.made.append(request.url)
         answered = yield Request(method="POST", url=self.token_url, body={"secret": "canary"})
         yield request.with_header("Authorization", answered.body.decode())

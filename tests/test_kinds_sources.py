@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
+from dataclasses import replace
 
 import polars as pl
 import pytest
@@ -18,14 +20,17 @@ from crmmap.extract.csv_quick import quickest
 from crmmap.extract.decode import decode_json
 from crmmap.extract.files import CHUNK, CsvFile, Wanted, read_pages
 from crmmap.kinds.auth import AUTH
+from crmmap.kinds.conversations import LoginStep
 from crmmap.kinds.formats import Csv
 from crmmap.kinds.incremental import INCREMENTAL
 from crmmap.kinds.pagination import PAGINATION
 from crmmap.kinds.retry import Retry
 from crmmap.kinds.source import SOURCES
+from crmmap.kinds.tokens import Denied, InMemory
 from crmmap.select.document import ambiguous
 from crmmap.select.jmespath import compile_expression
 from crmmap.spec import read_mapping
+from crmmap.template import Template
 from crmmap.values import Page, Request, Response, Secret, as_json
 from test_kinds import cases
 
@@ -33,7 +38,7 @@ CANARY = "canary"
 """Stands in the case files where a value is that no message may repeat."""
 
 RESPONSE = Response(status=200, headers={}, body=b"", url="https://api.example/v1/people")
-PARTS = ("headers", "params")
+PARTS = ("headers", "params", "form")
 
 
 def asked(parts: dict) -> Request:
@@ -47,7 +52,9 @@ def revealed(request: Request) -> Request:
         for name, value in request.headers
     }
     return asked({"url": request.url, "method": request.method, "params": dict(request.params),
-                  "headers": headers, "body": request.body})  # fmt: skip
+                  "headers": headers, "body": request.body, "safe": request.safe,
+                  "form": {n: v.reveal() if isinstance(v, Secret) else v
+                           for n, v in request.form}})  # fmt: skip
 
 
 # --- authentication -----------------------------------------------------------------------------
@@ -57,20 +64,60 @@ def credentials(attributes: dict) -> dict:
     """Wrap what a mapping would take from secret settings."""
     wrapped = {
         "token": Secret,
-        "keys": lambda keys: {name: Secret(key) for name, key in keys.items()},
+        "keys": sealed,
+        "headers": sealed,
+        **dict.fromkeys(("username", "password", "key", "message", "client_id"), Secret),
+        **dict.fromkeys(("client_secret", "refresh_token"), Secret),
     }
-    return {name: wrapped.get(name, str)(value) for name, value in attributes.items()}
+    return {name: wrapped.get(name, same)(value) for name, value in attributes.items()}
+
+
+def sealed(texts):
+    return {name: Secret(text) for name, text in texts.items()}
+
+
+def same(value):
+    return value
+
+
+def kind_of(word, attributes):
+    """Make a kind of authentication; a login's headers are templates, not secrets."""
+    if word != "steps":
+        return AUTH[word](**credentials(attributes))
+    steps = tuple(
+        LoginStep(
+            **{name: sealed(each) if name in ("headers", "json", "form") else each
+               for name, each in step.items() if name not in ("take", "expires_in")},
+            take={name: compile_expression(text) for name, text in step.get("take", {}).items()},
+            expires_in=compile_expression(step["expires_in"]) if "expires_in" in step else None,
+        )
+        for step in attributes.get("steps", ())
+    )  # fmt: skip
+    templates = {
+        place: {name: Template.parse(text) for name, text in attributes.get(place, {}).items()}
+        for place in ("headers", "params")
+    }
+    return AUTH[word](**{**attributes, "steps": steps, **templates})
 
 
 @pytest.mark.parametrize(("word", "case"), [*cases("auth")])
 def test_auth(word, case):
-    attributes = credentials(case.get("with", {}))
     if "refuses" in case:
         with pytest.raises(ValueError, match=case["refuses"]):
-            AUTH[word](**attributes)
+            kind_of(word, case.get("with", {}))
         return
-    conversation = AUTH[word](**attributes).flow(asked(case.get("request", {})))
-    sent = [next(conversation), *(conversation.send(RESPONSE) for _ in case["sends"][1:])]
+    tokens = InMemory(moment=case.get("now", 0.0))
+    conversation = kind_of(word, case.get("with", {})).flow(asked(case.get("request", {})), tokens)
+    sent = [next(conversation)]
+    for each in case.get("answers", []):
+        body = json.dumps(each.get("body")).encode()
+        response = replace(RESPONSE, status=each.get("status", 200), body=body)
+        if "denied" in each:
+            with pytest.raises(Denied, match=re.escape(each["denied"])) as caught:
+                conversation.send(response)
+            assert CANARY not in str(caught.value)
+            return
+        sent.append(conversation.send(response))
     with pytest.raises(StopIteration):
         conversation.send(RESPONSE)
     assert [revealed(request) for request in sent] == [asked(each) for each in case["sends"]]
@@ -78,9 +125,16 @@ def test_auth(word, case):
 
 @pytest.mark.parametrize("word", AUTH)
 def test_a_signed_request_does_not_show_its_headers_secrets(word):
-    attributes = {"bearer": {"token": CANARY}, "api_key": {"keys": {"X-Key": CANARY}}}
-    kind = AUTH[word](**credentials(attributes.get(word, {})))
-    assert CANARY not in repr([*kind.flow(asked({}))])
+    attributes = {
+        "bearer": {"token": CANARY}, "api_key": {"keys": {"X-Key": CANARY}},
+        "basic": {"username": CANARY, "password": CANARY},
+        "hmac": {"key": CANARY, "message": CANARY, "headers": {"X-Sign": CANARY}},
+        "oauth2": {"token_url": RESPONSE.url, "grant": "refresh_token", "client_id": CANARY,
+                   "client_secret": CANARY, "refresh_token": CANARY},
+        "steps": {"steps": [{"url": RESPONSE.url, "form": {"password": CANARY}}]},
+    }  # fmt: skip
+    kind = kind_of(word, attributes.get(word, {}))
+    assert CANARY not in repr(next(kind.flow(asked({}), InMemory())))
     assert CANARY not in repr(kind)
 
 

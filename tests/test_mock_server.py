@@ -13,6 +13,7 @@ import pytest
 import requests
 
 from crmmap.extract.request import first_request
+from crmmap.kinds.tokens import InMemory
 from crmmap.mock import Server, serve, world_of
 from crmmap.mock.routes import based_on
 from crmmap.plan import Plan, Step
@@ -78,7 +79,7 @@ def walk(plan: Plan, step: Step) -> list[list[Any]]:
     request: Request | None = first_request(plan, step)
     while request is not None:
         assert len(pages) < 100
-        (signed,) = plan.source.auth.flow(request)  # type: ignore[union-attr]
+        (signed,) = plan.source.auth.flow(request, InMemory())  # type: ignore[union-attr]
         response = ask(signed)
         assert response.status_code == 200
         assert step.records is not None

@@ -111,7 +111,7 @@ def test_what_the_schema_accepts(family, value):
         ("type", "boolean(1)"),
         ("type", {"kind": "text", "precision": 14}),
         ("type", {"precision": 14}),
-        ("pagination", "token"),
+        ("pagination", "keyset"),
         ("auth", {"kind": "bearer"}),
         ("auth", None),
         ("clean", "trim"),

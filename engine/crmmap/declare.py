@@ -67,7 +67,12 @@ class OneOrMany:
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """A template over the settings alone, rendered when the plan is made."""
+    """A template over the settings alone, rendered when the plan is made.
+
+    Of a secret: with `constant`, it may also be a text that names none.
+    """
+
+    constant: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +87,9 @@ SettingText = Annotated[str, Rendered()]
 
 SecretText = Annotated[Secret, Rendered()]
 """Text that may name secret settings; wrapped from the moment it is read."""
+
+SealedText = Annotated[Secret, Rendered(constant=True)]
+"""Like `SecretText`, and may also be a text without any setting: part of it, or all, is secret."""
 
 Json = object
 """Any JSON value; texts in it may be templates."""

@@ -93,8 +93,8 @@ class Request:
     """One HTTP request, whole: what is sent is what stands here.
 
     `params` keep their order and may repeat. `body` is a JSON document, built
-    leaf by leaf, or None. `safe` says that sending it twice does no harm
-    (GET always; POST where the mapping says so).
+    leaf by leaf, or None; `form` a body as HTML forms send it instead. `safe` says
+    that sending it twice does no harm (GET always; POST where the mapping says so).
     """
 
     method: str = "GET"
@@ -102,12 +102,17 @@ class Request:
     params: tuple[tuple[str, str], ...] = ()
     headers: tuple[tuple[str, str | Secret], ...] = ()
     body: object = None
+    form: tuple[tuple[str, str | Secret], ...] = ()
     safe: bool = True
 
     def with_param(self, name: str, value: str) -> Request:
         """Return this request with the query parameter set, whatever it was before."""
         others = tuple(pair for pair in self.params if pair[0] != name)
         return _replace(self, params=(*others, (name, value)))
+
+    def with_form(self, form: Mapping[str, str | Secret]) -> Request:
+        """Return this request with a form for its body."""
+        return _replace(self, form=tuple(form.items()))
 
     def with_header(self, name: str, value: str | Secret) -> Request:
         """Return this request with the header set, whatever it was before."""

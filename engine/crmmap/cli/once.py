@@ -6,14 +6,17 @@ import os
 import secrets
 import socket
 import threading
+from collections.abc import Mapping
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime
+from pathlib import Path
 
 from crmmap.events import Observe, RunReport
-from crmmap.extract import open_reader
+from crmmap.extract import Vault, open_reader
 from crmmap.load import Store
 from crmmap.loop import Options, run
 from crmmap.plan import Plan
+from crmmap.values import Secret
 
 
 def run_once(
@@ -23,15 +26,30 @@ def run_once(
     options: Options | None = None,
     stop: threading.Event | None = None,
     observe: Observe = lambda _: None,
+    keep_tokens: bool = True,
 ) -> RunReport:
-    """Open the store of this URL and the plan's source, run, and close both."""
+    """Open the store of this URL and the plan's source, run, and close both.
+
+    With `keep_tokens`, those that must outlive the run are kept in the user's vault.
+    """
+    vault = vault_of(os.environ) if keep_tokens else None
     stop = stop or threading.Event()
     with ExitStack() as stack:
         opened = stack.enter_context(closing(Store.open(store, application="crmmap")))
-        reader = stack.enter_context(open_reader(plan, stop=stop, clock=_utc_now, observe=observe))
+        reader = stack.enter_context(
+            open_reader(plan, stop=stop, clock=_utc_now, observe=observe, vault=vault)
+        )
         return run(
             plan, opened, reader, options=options or new_options(), stop=stop, observe=observe
         )
+
+
+def vault_of(environment: Mapping[str, str]) -> Vault:
+    """Return where this user's tokens are kept: `CRMMAP_TOKENS`, or with the user's other state."""
+    key = environment.get("CRMMAP_KEY")
+    state = environment.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    folder = environment.get("CRMMAP_TOKENS") or Path(state) / "crmmap"
+    return Vault(folder=Path(folder), key=Secret(key) if key else None)
 
 
 def new_options() -> Options:

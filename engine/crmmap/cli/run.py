@@ -130,6 +130,7 @@ def _report(session: _Session, job: Job) -> RunReport:
         return run_once(
             plan, session.url,
             options=_options(job, session.order), stop=session.stop, observe=session.observe,
+            keep_tokens=job.plan is not None,
         )  # fmt: skip
 
 

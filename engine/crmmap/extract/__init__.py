@@ -1,5 +1,6 @@
 """From the world: HTTP answers and files, as pages of records."""
 
 from crmmap.extract.readers import Clock, Reader, open_reader
+from crmmap.extract.vault import Vault
 
-__all__ = ["Clock", "Reader", "open_reader"]
+__all__ = ["Clock", "Reader", "Vault", "open_reader"]

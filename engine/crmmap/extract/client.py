@@ -21,10 +21,13 @@ from crmmap.extract.patience import Patience, Wait
 from crmmap.extract.prepare import prepare
 from crmmap.extract.redirect import REDIRECT, REDIRECTS, redirected
 from crmmap.extract.retry_after import retry_after
+from crmmap.extract.tokens import KeptTokens
 from crmmap.extract.transport import NETWORK_ERRORS, DeadlinePassed, Transport
+from crmmap.extract.vault import Vault
 from crmmap.kinds.source import Http
+from crmmap.kinds.tokens import Denied
 from crmmap.redact import Redactor, secrets_in
-from crmmap.values import Request, Response
+from crmmap.values import Request, Response, Secret
 
 GLANCE = 0.2
 """Seconds after which a wait looks up, whether the client was closed."""
@@ -54,6 +57,7 @@ class Client:
         stop: threading.Event,
         clock: Callable[[], datetime],
         observe: Callable[[Wait], None] = _unobserved,
+        vault: Vault | None = None,
     ) -> None:
         self._source = source
         self._stop = stop
@@ -61,7 +65,9 @@ class Client:
         self._clock = clock
         self._closed = False
         self._origins = Origins.of(source)
-        self._redactor = Redactor(secrets_in(source))
+        self._secrets = [*secrets_in(source)]
+        self._redactor = Redactor(self._secrets)
+        self._tokens = KeptTokens(source, clock, vault, self._learn)
         self._transport = Transport(source.timeout, max_body=source.max_body)
 
     def send(
@@ -134,14 +140,24 @@ class Client:
     def _converse(self, request: Request, *, plain: bool) -> Response:
         # Before the conversation, so that no credential is made for a foreign address.
         self._origins.check(request.url)
-        conversation = self._source.auth.flow(request)
-        signed = next(conversation)
-        while True:
-            response = self._exchange(signed, plain=plain)
-            try:
-                signed = conversation.send(response)
-            except StopIteration:
-                return response
+        conversation = self._source.auth.flow(request, self._tokens)
+        try:
+            signed = next(conversation)
+            while True:
+                response = self._exchange(signed, plain=plain)
+                try:
+                    signed = conversation.send(response)
+                except StopIteration:
+                    return response
+        except Denied as error:
+            raise SourceUnreachable(self._redactor.clean(str(error))) from None
+        finally:
+            conversation.close()
+
+    def _learn(self, secret: Secret) -> None:
+        """Take a secret that was gained among those that no message shows."""
+        self._secrets.append(secret)
+        self._redactor = Redactor(self._secrets)
 
     def _exchange(self, request: Request, *, plain: bool) -> Response:
         where = self._where(request)

@@ -55,8 +55,12 @@ class Origins:
 
     @classmethod
     def of(cls, source: Http) -> Origins:
-        """Return the origins of `base_url` and `origins`. Raises SourceError on a bad one."""
-        return cls(tuple(_permitted(url) for url in (source.base_url, *source.origins)))
+        """Return the origins of `base_url`, of `origins` and of where tokens are given.
+
+        Raises SourceError on a bad one.
+        """
+        urls = (source.base_url, *source.origins, *getattr(source.auth, "urls", ()))
+        return cls(tuple(dict.fromkeys(_permitted(url) for url in urls)))
 
     def check(self, url: str) -> None:
         """Raise SourceError unless the URL belongs to an allowed origin, however it is read."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from urllib.parse import urlencode
 
 import requests
 
@@ -24,7 +25,7 @@ def prepare(request: Request, source: Http, *, where: str, plain: bool) -> reque
     `where` names it in messages. With `plain`, no compressed answer is asked for.
     Raises SourceError for what can't be written as HTTP.
     """
-    body = None if request.body is None else json.dumps(request.body).encode()
+    body = _body(request)
     try:
         return requests.Request(
             request.method,
@@ -39,10 +40,22 @@ def prepare(request: Request, source: Http, *, where: str, plain: bool) -> reque
         raise SourceError(message) from None
 
 
+def _body(request: Request) -> bytes | None:
+    if request.form:
+        pairs = [
+            (name, value.reveal() if isinstance(value, Secret) else value)
+            for name, value in request.form
+        ]
+        return urlencode(pairs).encode()
+    return None if request.body is None else json.dumps(request.body).encode()
+
+
 def _headers(request: Request, source: Http, *, where: str, plain: bool) -> dict[str, str]:
     is_json = isinstance(source.format, Json)
     headers = {"user-agent": "crmmap", "accept": "application/json" if is_json else "*/*"}
-    if request.body is not None:
+    if request.form:
+        headers["content-type"] = "application/x-www-form-urlencoded"
+    elif request.body is not None:
         headers["content-type"] = "application/json"
     for name, value in (*source.headers.items(), *request.headers):
         text = value.reveal() if isinstance(value, Secret) else value

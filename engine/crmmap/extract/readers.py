@@ -21,6 +21,7 @@ from crmmap.extract.partitions import read_parts, with_given
 from crmmap.extract.patience import Wait
 from crmmap.extract.request import Context, given_values
 from crmmap.extract.responses import read_responses
+from crmmap.extract.vault import Vault
 from crmmap.kinds.formats import Csv
 from crmmap.kinds.source import Files
 from crmmap.plan import Plan, Step
@@ -55,13 +56,21 @@ class Reader(Protocol):
 
 @contextmanager
 def open_reader(
-    plan: Plan, *, stop: threading.Event, clock: Clock, observe: Observe = lambda _: None
+    plan: Plan,
+    *,
+    stop: threading.Event,
+    clock: Clock,
+    observe: Observe = lambda _: None,
+    vault: Vault | None = None,
 ) -> Iterator[Reader]:
-    """Give the reader for a plan's source, and close its connections at the end."""
+    """Give the reader for a plan's source, and close its connections at the end.
+
+    `vault` is where tokens outlive the run.
+    """
     if isinstance(plan.source, Files):
         yield FileReader(plan)
         return
-    client = Client(plan.source, stop=stop, clock=clock, observe=_told(observe))
+    client = Client(plan.source, stop=stop, clock=clock, observe=_told(observe), vault=vault)
     try:
         yield HttpReader(plan, client)
     finally:

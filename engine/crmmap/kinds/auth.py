@@ -1,25 +1,32 @@
 """How a request proves who sends it.
 
-An authentication kind is a pure conversation: `flow(request)` yields requests
+An authentication kind is a pure conversation: `flow(request, tokens)` yields requests
 and is sent their responses; the last one yielded is the request itself, signed.
 The client does the talking, so a kind is tested by hand with `next` and `send`.
 """
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal, Protocol
 
-from crmmap.declare import SecretText
+from crmmap.declare import SealedText, SecretText
+from crmmap.kinds.conversations import OAuth2, Steps
+from crmmap.kinds.signing import Hmac
+from crmmap.kinds.tokens import Tokens
 from crmmap.values import Request, Response, Secret
 
 
 class Auth(Protocol):
     """What every authentication kind offers."""
 
-    def flow(self, request: Request) -> Generator[Request, Response, None]:
-        """Yield what must be sent; be sent each response. Ends after the signed request."""
+    def flow(self, request: Request, tokens: Tokens) -> Generator[Request, Response, None]:
+        """Yield what must be sent; be sent each response. Ends after the signed request.
+
+        Raises Denied where the source gives no token.
+        """
         ...
 
 
@@ -27,7 +34,7 @@ class Auth(Protocol):
 class NoAuth:
     """Send requests as they are."""
 
-    def flow(self, request: Request) -> Generator[Request, Response, None]:
+    def flow(self, request: Request, tokens: Tokens) -> Generator[Request, Response, None]:
         yield request
 
 
@@ -37,8 +44,35 @@ class Bearer:
 
     token: Annotated[SecretText, "The token, usually `{{ settings.token }}`."]
 
-    def flow(self, request: Request) -> Generator[Request, Response, None]:
+    def flow(self, request: Request, tokens: Tokens) -> Generator[Request, Response, None]:
         yield request.with_header("Authorization", Secret(f"Bearer {self.token.reveal()}"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Basic:
+    """Send `Authorization: Basic …` (RFC 7617): a user name and a password.
+
+    Where a source wants a key in place of one of them, the other may be a fixed text.
+    """
+
+    username: Annotated[SealedText | None, "The user name; empty without it."] = None
+    password: Annotated[SealedText | None, "The password; empty without it."] = None
+
+    def __post_init__(self) -> None:
+        if self.username is None and self.password is None:
+            message = "needs `username`, `password` or both"
+            raise ValueError(message)
+
+    def flow(self, request: Request, tokens: Tokens) -> Generator[Request, Response, None]:
+        username, password = (
+            each.reveal() if each else "" for each in (self.username, self.password)
+        )
+        pair = f"{username}:{password}"
+        yield request.with_header("Authorization", Secret(f"Basic {_base64(pair)}"))
+
+
+def _base64(text: str) -> str:
+    return b64encode(text.encode()).decode()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +95,7 @@ class ApiKey:
             message = "`keys` names a header twice: capitals make no difference in them"
             raise ValueError(message)
 
-    def flow(self, request: Request) -> Generator[Request, Response, None]:
+    def flow(self, request: Request, tokens: Tokens) -> Generator[Request, Response, None]:
         for name, key in self.keys.items():
             if self.into == "header":
                 request = request.with_header(name, key)
@@ -70,4 +104,12 @@ class ApiKey:
         yield request
 
 
-AUTH: dict[str, type] = {"none": NoAuth, "bearer": Bearer, "api_key": ApiKey}
+AUTH: dict[str, type] = {
+    "none": NoAuth,
+    "bearer": Bearer,
+    "basic": Basic,
+    "api_key": ApiKey,
+    "oauth2": OAuth2,
+    "steps": Steps,
+    "hmac": Hmac,
+}

@@ -11,10 +11,11 @@ from threading import Lock
 from urllib.parse import unquote, urlsplit
 
 from crmmap.kinds.auth import Auth
+from crmmap.kinds.tokens import InMemory
 from crmmap.mock.records import World
 from crmmap.mock.routes import Route, routes_of
 from crmmap.mock.shelf import Shelf
-from crmmap.values import Request, Secret, as_json
+from crmmap.values import Request, Response, Secret, as_json
 
 KEPT = 64 * 1024 * 1024
 """Bytes of answers that are kept, in case they are asked for again."""
@@ -76,14 +77,30 @@ class Answers:
 def lacking(auth: Auth, request: Request) -> tuple[str, ...]:
     """Return the headers and parameters that authentication adds, and this request lacks."""
     bare = Request(method=request.method, url=request.url, body=request.body)
-    signed = next(auth.flow(bare))
-    if signed.url != bare.url:
-        # A conversation that begins elsewhere: what it will add can't be known from here.
-        return ()
+    signed = _signed(auth, bare)
     sent = {name.lower(): _secret(value) for name, value in request.headers}
+    if getattr(auth, "varies", False):  # a signature over the moment of sending: only its presence
+        return tuple(f"header {name}" for name, _ in signed.headers if name.lower() not in sent)
     headers = [name for name, value in signed.headers if sent.get(name.lower()) != _secret(value)]
     params = [name for name, value in signed.params if (name, value) not in request.params]
     return (*(f"header {name}" for name in headers), *(f"parameter {name}" for name in params))
+
+
+def _signed(auth: Auth, bare: Request) -> Request:
+    """Return a request signed with what the pretended source itself gives as tokens."""
+    conversation = auth.flow(bare, InMemory())
+    signed = next(conversation)
+    while signed.url != bare.url:
+        document = getattr(auth, "pretend", lambda _: None)(signed)
+        body = as_json(document).encode()
+        signed = conversation.send(Response(status=200, headers={}, body=body, url=signed.url))
+    return signed
+
+
+def granted(auth: Auth, request: Request) -> bytes | None:
+    """Return what the pretended source answers to a request for a token; None if it is none."""
+    document = getattr(auth, "pretend", lambda _: None)(request)
+    return None if document is None else as_json(document).encode()
 
 
 def _secret(value: str | Secret) -> Secret:

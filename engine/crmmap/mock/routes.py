@@ -14,6 +14,7 @@ import polars as pl
 from crmmap.extract.decode import read_json
 from crmmap.extract.partitions import sample
 from crmmap.extract.request import first_request
+from crmmap.kinds.conversations import OAuth2, Steps
 from crmmap.kinds.paging import Answer, Pagination
 from crmmap.kinds.source import Http
 from crmmap.mock.envelopes import Envelope, envelope_of
@@ -186,4 +187,6 @@ def based_on(plan: Plan, url: str) -> Plan:
     """Return the plan with its requests going to the URL, and nowhere else."""
     source = plan.source
     assert isinstance(source, Http)  # noqa: S101  (its caller saw to it)
-    return replace(plan, source=replace(source, base_url=url, origins=()))
+    auth = source.auth
+    moved = auth.moved(url) if isinstance(auth, OAuth2 | Steps) else auth
+    return replace(plan, source=replace(source, base_url=url, origins=(), auth=moved))

@@ -15,7 +15,7 @@ from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
 from crmmap.kinds.source import Http
-from crmmap.mock.answers import Answers, lacking
+from crmmap.mock.answers import Answers, granted, lacking
 from crmmap.mock.records import World
 from crmmap.values import Request
 
@@ -70,6 +70,8 @@ class Server:
         """Return status, body and headers. The body is compressed if the client takes that."""
         with self._counted:
             self.requests += 1
+        if (token := granted(self._auth, request)) is not None:
+            return HTTPStatus.OK, token, {}
         routes = self._answers.chosen(request)
         if not routes:
             known = sorted(set(self.routes))
@@ -181,6 +183,8 @@ class _Exchange(BaseHTTPRequestHandler):
             message = f"the body is longer than {LONGEST_BODY} bytes"
             raise ValueError(message)
         sent = self.rfile.read(int(length))
+        if self.headers.get("Content-Type", "").startswith("application/x-www-form-urlencoded"):
+            return dict(parse_qsl(sent.decode("utf-8", "replace")))
         try:
             return json.loads(sent) if sent else None
         except ValueError:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from crmmap.errors import SettingError
 from crmmap.kinds.source import Http
+from crmmap.kinds.tokens import InMemory
 from crmmap.plan.rendering import Settings, render_declared
 from crmmap.spec.addresses import unsafe
 from crmmap.spec.model import Mapping as MappingSpec
@@ -58,7 +59,9 @@ def _headers(mapping: MappingSpec, source: Http, rendered: Http) -> Iterator[str
 
 def _sent(source: Http) -> tuple[tuple[str, str | Secret], ...]:
     # The first request of the conversation is made without any answer, so without a network.
-    signed = next(source.auth.flow(Request(url=source.base_url)))
+    if getattr(source.auth, "varies", False):
+        return tuple(source.headers.items())
+    signed = next(source.auth.flow(Request(url=source.base_url), InMemory()))
     return (*source.headers.items(), *signed.headers)
 
 

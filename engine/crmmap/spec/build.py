@@ -231,7 +231,7 @@ class _Builder:
             case "setting":
                 self._template(text, path, shape.form)
                 return text
-            case "secret":
+            case "secret" | "sealed":
                 self._template(text, path, shape.form)
                 return Secret(text)
             case "template":

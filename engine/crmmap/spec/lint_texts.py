@@ -78,8 +78,8 @@ def _names(use: Use, mapping: Mapping) -> Iterator[Fault]:
 
 def _secrets(use: Use, mapping: Mapping) -> Iterator[Fault]:
     template = use.template
-    if use.form == "secret":
-        if not template.settings:
+    if use.form in ("secret", "sealed"):
+        if not template.settings and (use.form == "secret" or _pasted(template.text)):
             message = f"is a secret written out. {ASK}"
             yield Fault(path=use.path, rule="secret.literal", message=message)
         return

@@ -18,8 +18,9 @@ from crmmap.declare import Kind, Limits, OneOrMany, Rendered, Shorthand, Words, 
 from crmmap.template import Template
 from crmmap.values import Expression, Secret
 
-Form = Literal["text", "setting", "secret", "template", "expression"]
-"""What becomes of a text: itself; a template over settings; a secret one; a template; JMESPath."""
+Form = Literal["text", "setting", "secret", "sealed", "template", "expression"]
+"""What becomes of a text: itself; a template over settings; a secret one; one that may also
+name no secret; a template; JMESPath."""
 
 NO_LIMITS = Limits()
 
@@ -197,7 +198,8 @@ def _simple(hint: object, markers: tuple[object, ...]) -> Shape:  # noqa: PLR091
     if get_origin(hint) is not None:
         return _container(hint, markers, limits)
     if hint in FORMS:
-        return TextShape(form=FORMS[hint], limits=limits)
+        constant = any(isinstance(each, Rendered) and each.constant for each in markers)
+        return TextShape(form="sealed" if constant else FORMS[hint], limits=limits)
     if isinstance(hint, type) and issubclass(hint, Enum):
         return ChoiceShape(values=tuple(each.value for each in hint), member=hint)
     if isinstance(hint, type) and dataclasses.is_dataclass(hint):

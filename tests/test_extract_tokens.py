@@ -1,0 +1,150 @@
+"""Tokens that are gained over real HTTP: shared, renewed, and kept between runs."""
+
+from __future__ import annotations
+
+import json
+import stat
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from urllib.parse import parse_qs
+
+import pytest
+from cryptography.fernet import Fernet
+
+from crmmap.errors import SourceError, SourceUnreachable
+from crmmap.extract.client import Client
+from crmmap.extract.vault import Vault
+from crmmap.kinds.conversations import OAuth2
+from crmmap.kinds.source import Http
+from crmmap.values import Request, Secret
+from fault_server import FaultServer, Seen, answer
+
+
+class Desk:
+    """Gives tokens and takes each refresh token once; everything else needs the last token."""
+
+    def __init__(self) -> None:
+        self.refresh, self.access, self.given = "canary-refresh-0", "", 0
+        self.expires = 3600
+        self.lock = threading.Lock()
+
+    def __call__(self, seen: Seen) -> bytes:
+        with self.lock:
+            if not seen.target.startswith("/token"):
+                right = seen.headers.get("authorization") == f"Bearer {self.access}"
+                return answer(b"[]") if right else answer(b"{}", 401)
+            form = parse_qs(seen.body.decode())
+            if form["refresh_token"] != [self.refresh]:
+                return answer(b'{"error": "invalid_grant"}', 400)
+            self.given += 1
+            self.refresh = f"canary-refresh-{self.given}"
+            self.access = f"canary-access-{self.given}"
+            told = {"access_token": self.access, "refresh_token": self.refresh,
+                    "expires_in": self.expires}  # fmt: skip
+            return answer(json.dumps(told).encode())
+
+
+def client(server: FaultServer, vault: Vault | None = None, *, later: float = 0) -> Client:
+    auth = OAuth2(
+        token_url=f"{server.url}/token", grant="refresh_token", client_id=Secret("app"),
+        refresh_token=Secret("canary-refresh-0"),
+    )  # fmt: skip
+    source = Http(base_url=server.url, auth=auth)
+    clock = lambda: datetime.now(UTC) + timedelta(seconds=later)  # noqa: E731
+    return Client(source, stop=threading.Event(), clock=clock, vault=vault)
+
+
+def get(server: FaultServer) -> Request:
+    return Request(url=f"{server.url}/people")
+
+
+def test_threads_share_one_token() -> None:
+    desk = Desk()
+    with FaultServer(desk) as server:
+        talking = client(server)
+        with ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(lambda _: talking.send(get(server)).body, range(24)))
+        talking.close()
+    assert answers == [b"[]"] * 24
+    assert desk.given == 1
+
+
+def test_a_token_is_renewed_before_it_expires() -> None:
+    desk = Desk()
+    desk.expires = 30  # less than the minute in which a token is not used any more
+    with FaultServer(desk) as server:
+        talking = client(server)
+        talking.send(get(server))
+        talking.send(get(server))
+        talking.close()
+    assert desk.given == 2
+
+
+def test_a_token_that_the_source_has_forgotten_is_renewed_once() -> None:
+    desk = Desk()
+    with FaultServer(desk) as server:
+        talking = client(server)
+        talking.send(get(server))
+        desk.access = "another"
+        assert talking.send(get(server)).body == b"[]"
+        talking.close()
+    assert desk.given == 2
+
+
+def test_a_refresh_token_outlives_the_process(tmp_path: Path) -> None:
+    desk, vault = Desk(), Vault(folder=tmp_path / "tokens")
+    with FaultServer(desk) as server:
+        for _ in range(3):
+            talking = client(server, vault)
+            talking.send(get(server))
+            talking.close()
+    assert desk.given == 3
+    kept = tmp_path / "tokens" / "tokens.json"
+    assert "canary" not in kept.read_text()
+    for file in (kept, tmp_path / "tokens" / "key"):
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_a_new_first_refresh_token_is_taken_before_the_kept_one(tmp_path: Path) -> None:
+    desk, vault = Desk(), Vault(folder=tmp_path)
+    with FaultServer(desk) as server:
+        talking = client(server, vault)
+        talking.send(get(server))
+        talking.close()
+        # The user connects the application anew, and gives the new token in the setting.
+        desk.refresh = "canary-refresh-new"
+        auth = OAuth2(
+            token_url=f"{server.url}/token", grant="refresh_token", client_id=Secret("app"),
+            refresh_token=Secret("canary-refresh-new"),
+        )  # fmt: skip
+        source = Http(base_url=server.url, auth=auth)
+        again = Client(source, stop=threading.Event(), clock=lambda: datetime.now(UTC), vault=vault)
+        assert again.send(get(server)).body == b"[]"
+        again.close()
+
+
+def test_a_refusal_names_the_error_and_no_secret() -> None:
+    desk = Desk()
+    desk.refresh = "another"
+    with FaultServer(desk) as server:
+        talking = client(server)
+        with pytest.raises(SourceUnreachable) as caught:
+            talking.send(get(server))
+        talking.close()
+    assert "invalid_grant" in str(caught.value)
+    assert "canary" not in str(caught.value)
+
+
+def test_a_vault_of_another_key_is_not_read(tmp_path: Path) -> None:
+    one, other = (Secret(Fernet.generate_key().decode()) for _ in range(2))
+    Vault(folder=tmp_path, key=one).put("a", "text")
+    assert Vault(folder=tmp_path, key=one).get("a") == "text"
+    with pytest.raises(SourceError, match="another key"):
+        Vault(folder=tmp_path, key=other).get("a")
+    with pytest.raises(SourceError, match="32 bytes"):
+        Vault(folder=tmp_path, key=Secret("canary")).get("a")
+    (tmp_path / "tokens.json").write_text("{")
+    with pytest.raises(SourceError, match="damaged"):
+        Vault(folder=tmp_path, key=one).get("a")
