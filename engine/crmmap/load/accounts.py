@@ -37,7 +37,7 @@ class Mark:
     position: str | None
     resumed: bool
     cursor: str | None = None
-    now: str = ""
+    now: str = field(default="", compare=False)
 
 
 def _no_rejects() -> pl.DataFrame:
