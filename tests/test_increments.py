@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -338,6 +338,59 @@ def test_rows_are_asked_for_in_batches(tmp_path: Path, serve: Callable[[Api], st
     assert load(plan_of(text, {}), store).status == "done"
     assert asked == [{"ids": "a,b/c"}, {"ids": "d,e"}, {"ids": "f"}]
     assert len(table(store, "toys")) == 5
+
+
+BODY = """{path: /toys, method: POST, safe: true, body: {
+      inputs: {each: parents, give: {id: "{{ item.id }}", named: {text: "true", as: boolean}}},
+      regions: {each: settings.regions, give: "{{ item | lower }}"},
+      properties: {each: selected.of, give: "{{ item }}"},
+      most: {text: "{{ settings.most }}", as: number}, each: parents}}"""
+
+
+def test_a_body_is_built_of_lists_and_of_typed_leaves(
+    tmp_path: Path, serve: Callable[[Api], str]
+) -> None:
+    asked: list[Any] = []
+
+    def toys(_query: Query, body: Any) -> object:
+        asked.append(body)
+        return {"items": [{"id": f"{each['id']}1", "of": {"a": 1}} for each in body["inputs"]]}
+
+    api = toys_of()
+    api.paths["/toys"] = toys
+    names = [*NAMES, '"}],"x":[{"y":"', "{{ settings.most }}"]
+    children = [{"id": name, "name": name} for name in names]
+    api.paths["/children"] = lambda _query, _body: children
+    text = family(serve(api), more=", batch: 10", request=BODY, child="of.a")
+    text = text.replace("name: families", "name: families\nsettings: {regions: {}, most: {}}")
+    store = sqlite(tmp_path)
+    assert load(plan_of(text, {"regions": "US, CA,", "most": "50"}), store).status == "done"
+    (body,) = asked
+    assert sorted(each["id"] for each in body["inputs"]) == sorted(names)
+    assert all(each["named"] is True for each in body["inputs"])
+    assert {name: body[name] for name in body if name != "inputs"} == {
+        "regions": ["us", "ca"], "properties": ["a"], "most": 50, "each": "parents",
+    }  # fmt: skip
+
+    report = load(plan_of(text, {"regions": "", "most": "many"}), store)
+    (stream,) = (each for each in report.streams if each.stream == "toys")
+    assert (stream.status, stream.exit_code) == ("failed", 1)
+    assert "`as: number` needs a whole number" in stream.message
+    assert "many" not in stream.message
+
+
+def test_a_body_made_of_parents_is_pretended(tmp_path: Path) -> None:
+    text = family("https://api.example", more=", batch: 7", request=BODY, child="of.a")
+    text = text.replace("name: families", "name: families\nsettings: {regions: {}, most: {}}")
+    text = text.replace(
+        "child: of.a", "child: {from: of.a, lookup: {stream: children, missing: reject}}"
+    )
+    with mock(records=30, text=text) as plan:
+        plan = replace(plan, values={"regions": "x", "most": "1"})
+        report = load(plan, sqlite(tmp_path))
+    assert {each.stream: each.counts.inserted for each in report.streams} == {
+        "children": 30, "toys": 30,
+    }  # fmt: skip
 
 
 def test_only_parents_that_were_written_since_are_asked_for_again(

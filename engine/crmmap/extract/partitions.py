@@ -11,7 +11,7 @@ from itertools import product
 import polars as pl
 
 from crmmap.errors import SourceError
-from crmmap.extract.request import Context, given_values
+from crmmap.extract.request import SAMPLE, Context, given_values
 from crmmap.kinds.durations import seconds
 from crmmap.kinds.incremental import Timestamp, moment, written
 from crmmap.plan import Plan, Step
@@ -176,12 +176,14 @@ def _key(step: Step, row: Row) -> list[str]:
 
 def sample(step: Step) -> dict[str, object]:
     """Return a context with which the step's templates can be rendered, for people to look at."""
-    parts, found = step.parts, dict[str, object]()
+    parts, found = step.parts, dict[str, object]({SAMPLE: True})
     if parts.over:
         found["partition"] = {name: each[0] for name, each in parts.over.items()}
     if parts.parent is not None:
         row = {name: f"{{parent.{name}}}" for name in parts.columns}
         found.update({"parents": [row]} if parts.batch else {"parent": row})
+    if step.incremental is not None and step.incremental.start is not None:
+        found["cursor"] = step.incremental.sample
     if isinstance(step.incremental, Timestamp) and step.incremental.window is not None:
         found["window"] = {"start": "1970-01-01T00:00:00.000Z", "end": "1970-01-02T00:00:00.000Z"}
     return found

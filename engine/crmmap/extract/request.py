@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from types import MappingProxyType
 from urllib.parse import quote
 
 from crmmap.errors import SourceError
+from crmmap.kinds.bodies import Each, Typed, special
 from crmmap.kinds.source import Http
 from crmmap.plan import Plan, Step
 from crmmap.spec.model import RequestSpec
@@ -19,6 +21,9 @@ Context = Mapping[str, object]
 
 BARE: Context = MappingProxyType({})
 """Nothing but the settings."""
+
+SAMPLE = "#sample"
+"""Marks a context that is for people to look at: its texts need not be what real ones are."""
 
 
 def first_request(plan: Plan, step: Step, context: Context = BARE) -> Request:
@@ -52,6 +57,7 @@ class _Renderer:
     """Renders a step's templates over the settings and what its fields read."""
 
     def __init__(self, plan: Plan, step: Step, context: Context) -> None:
+        self._step = step
         self._values: dict[str, object] = {"settings": plan.values, **context}
         self._functions = {"selected": lambda name: step.selected.get(name, ())}
 
@@ -70,15 +76,46 @@ class _Renderer:
         path = self.text(spec.path, _quoted(self._values))
         return path if path.startswith("/") or not path else f"/{path}"
 
-    def json(self, value: object) -> object:
+    def json(self, value: object, item: Context = BARE) -> object:
         """Render a JSON document's texts leaf by leaf, so that no value can change its form."""
         if isinstance(value, str):
-            return self.text(Template.parse(value, functions=("selected",)))
+            return self.text(_parsed(value), {**self._values, **item})
+        match special(value):
+            case Each() as each:
+                return [self.json(each.give, {"item": one}) for one in self._several(each)]
+            case Typed() as leaf:
+                return self._typed(leaf, item)
         if isinstance(value, Mapping):
-            return {key: self.json(each) for key, each in value.items()}
+            return {key: self.json(each, item) for key, each in value.items()}
         if isinstance(value, list | tuple):
-            return [self.json(each) for each in value]
+            return [self.json(each, item) for each in value]
         return value
+
+    def _several(self, each: Each) -> Sequence[object]:
+        """Return what a list of the body is made of: rows, or texts."""
+        owner, _, name = str(each.of).partition(".")
+        if owner == "selected":
+            return self._step.selected.get(name, ())
+        found = self._values.get(owner, ())
+        if owner == "settings" and isinstance(found, Mapping):
+            return [part for part in map(str.strip, str(found.get(name, "")).split(",")) if part]
+        return found if isinstance(found, list | tuple) else ()
+
+    def _typed(self, leaf: Typed, item: Context) -> object:
+        text = self.text(_parsed(leaf.text), {**self._values, **item})
+        try:
+            return leaf.value(text)
+        except ValueError as error:
+            if SAMPLE in self._values:
+                return text
+            message = f"the request's body can't be made: {error}"
+            raise SourceError(message) from None
+
+
+@lru_cache(maxsize=4096)
+def _parsed(text: str) -> Template:
+    """Return a text of a body as a template; a list's items have it rendered again and again."""
+    return Template.parse(text, functions=("selected",))
 
 
 def _quoted(values: Mapping[str, object]) -> dict[str, object]:

@@ -61,6 +61,11 @@ class Timestamp:
     def choice(self) -> Choice:
         return "greatest"
 
+    @property
+    def sample(self) -> str:
+        """What a cursor looks like."""
+        return "1970-01-01T00:00:00.000Z"
+
     def cursor(self, seen: str | None) -> str | None:
         """Return the cursor to ask with, from the one that was kept. Raises ValueError."""
         if seen is None:
@@ -81,6 +86,11 @@ class Sequence:
     def choice(self) -> Choice:
         return "greatest"
 
+    @property
+    def sample(self) -> str:
+        """What a cursor looks like."""
+        return "0"
+
     def cursor(self, seen: str | None) -> str | None:
         """Return the cursor to ask with, from the one that was kept."""
         return self.start if seen is None else str(int(seen) - self.lookback)
@@ -100,6 +110,11 @@ class EventId:
     @property
     def choice(self) -> Choice:
         return "last"
+
+    @property
+    def sample(self) -> str:
+        """What a cursor looks like."""
+        return "id"
 
     def cursor(self, seen: str | None) -> str | None:
         """Return the cursor to ask with, from the one that was kept."""

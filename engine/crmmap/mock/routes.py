@@ -121,7 +121,7 @@ def _ways(step: Step) -> Iterator[tuple[Step, Mapping[str, object]]]:
                 step, request=step.changes.request, records=step.changes.records,
                 pagination=step.changes.pagination,
             )  # fmt: skip
-        yield asked, {"cursor": "1970-01-01T00:00:00.000Z"}
+        yield asked, {"cursor": step.incremental.sample}
 
 
 def _of_step(

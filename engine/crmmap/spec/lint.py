@@ -32,7 +32,7 @@ def lint(built: Built, spoilt: Collection[Path]) -> list[Fault]:
         _tables(mapping),
         *(_stream(mapping, name, stream) for name, stream in mapping.streams.items()),
         lint_lookups.faults(mapping.streams, spoilt),
-        lint_partitions.faults(mapping.streams),
+        lint_partitions.faults(mapping),
         lint_columns.faults(mapping, spoilt),
         lint_patterns.faults(mapping),
         lint_texts.faults(mapping, built.uses),

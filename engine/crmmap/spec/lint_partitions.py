@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 import polars as pl
 
 from crmmap.kinds.incremental import Sequence, Timestamp
+from crmmap.spec import lint_bodies
 from crmmap.spec.faults import Fault, guess, quoted, shown
 from crmmap.spec.model import Field, ForEach, Over, Stream
 from crmmap.spec.model import Mapping as MappingSpec
@@ -15,13 +16,15 @@ from crmmap.values import Path
 Streams = Mapping[str, Stream]
 
 
-def faults(streams: Streams) -> Iterator[Fault]:
-    """Yield the faults of `for_each`, `incremental`, `changes` and fields with a `value`."""
+def faults(mapping: MappingSpec) -> Iterator[Fault]:
+    """Yield the faults of `for_each`, `incremental`, `changes`, bodies, and given fields."""
+    streams, settings = mapping.streams, mapping.settings
     for name, stream in streams.items():
         path: Path = ("streams", name)
         if stream.for_each is not None:
             yield from _for_each(name, stream.for_each, streams, (*path, "for_each"))
         yield from _incremental(stream, path)
+        yield from lint_bodies.faults(stream, settings, path)
         for field, each in stream.fields.items():
             yield from _source(each, (*path, "fields", field))
 
@@ -121,6 +124,9 @@ def allowed_names(path: Path, mapping: MappingSpec) -> dict[str, str]:
         allowed["partition"] = "partition.NAME"
     if isinstance(stream.incremental, Timestamp) and stream.incremental.window is not None:
         allowed["window"] = "window.start"
-    if stream.incremental is not None and path[2] != "request":
+    if lint_bodies.inside_a_list(stream, path[2:]):
+        allowed["item"] = "item"
+    how = stream.incremental
+    if how is not None and (path[2] != "request" or how.start is not None):
         allowed["cursor"] = "cursor"
     return allowed

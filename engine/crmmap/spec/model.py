@@ -48,7 +48,13 @@ class RequestSpec:
     headers: Annotated[MappingOf[str, Template], "Sent with this stream's requests."] = field(
         default_factory=dict
     )
-    body: Annotated[Json, "JSON body, for POST."] = None
+    body: Annotated[
+        Json,
+        "JSON body, for POST. In it `{each: parents, give: {id: '{{ item.id }}'}}` is a list with "
+        "one item for each parent of a batch; `each: selected.properties` takes the names that the "
+        "fields read, `each: settings.NAME` the parts of a setting between commas. "
+        "`{text: '{{ cursor | epoch_ms }}', as: number}` is a number (or `as: boolean`).",
+    ] = None
     safe: Annotated[bool, "Of a POST: sending it twice does no harm (a search)."] = False
 
 
