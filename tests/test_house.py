@@ -14,7 +14,17 @@ ENGINE = ROOT / "engine" / "crmmap"
 MODULES = sorted(ENGINE.rglob("*.py"))
 
 FLOORS = [
-    {"errors", "values", "template", "declare", "events", "redact", "failpoint", "channels"},
+    {
+        "errors",
+        "values",
+        "moments",
+        "template",
+        "declare",
+        "events",
+        "redact",
+        "failpoint",
+        "channels",
+    },
     {"select", "kinds"},
     {"spec"},
     {"plan"},

@@ -18,6 +18,8 @@ from jinja2.exceptions import TemplateSyntaxError
 from jinja2.meta import find_undeclared_variables
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from crmmap.moments import FILTERS, demand_arguments, moment
+
 OUTPUT_LIMIT = 64 * 1024
 
 ALLOWED_NODES = (
@@ -26,18 +28,10 @@ ALLOWED_NODES = (
     nodes.Not, nodes.CondExpr, nodes.Concat, nodes.List, nodes.Dict, nodes.Pair, nodes.Tuple,
     nodes.Add, nodes.Sub, nodes.Neg, nodes.Keyword,
 )  # fmt: skip
-ALLOWED_FILTERS = (
-    "default",
-    "first",
-    "join",
-    "last",
-    "length",
-    "lower",
-    "map",
-    "replace",
-    "trim",
-    "upper",
-)
+OF_TEXT = (
+    "default", "first", "join", "last", "length", "lower", "map", "replace", "trim", "upper",
+)  # fmt: skip
+ALLOWED_FILTERS = tuple(sorted((*OF_TEXT, *FILTERS)))
 ALLOWED_TESTS = ("defined", "none", "eq", "ne", "in")
 
 
@@ -80,6 +74,24 @@ def _column(_: object, rows: Any, name: str) -> list[Any]:
     return [row[name] for row in rows]
 
 
+def _of_moment(name: str) -> Callable[..., str]:
+    """Return the filter that writes a moment, given as ISO 8601 text, in another way."""
+
+    @pass_context
+    def write(_: object, value: Any, *arguments: Any) -> str:
+        if not isinstance(value, str) or not all(isinstance(each, str) for each in arguments):
+            message = f"`{name}` is of a moment in ISO 8601, such as `cursor`, and takes texts"
+            raise TemplateError(message)
+        try:
+            return FILTERS[name](moment(value), *arguments)
+        except (TypeError, ValueError, OverflowError):
+            # Its own message would quote the value.
+            message = f"`{name}` is given what it can't take: it is of a moment in ISO 8601"
+            raise TemplateError(message) from None
+
+    return write
+
+
 def _environment() -> ImmutableSandboxedEnvironment:
     environment = _Data(
         undefined=StrictUndefined,
@@ -89,7 +101,7 @@ def _environment() -> ImmutableSandboxedEnvironment:
         keep_trailing_newline=True,
     )
     environment.globals.clear()
-    own = {"map": _column}
+    own = {"map": _column} | {name: _of_moment(name) for name in FILTERS}
     environment.filters = {
         name: own.get(name) or environment.filters[name] for name in ALLOWED_FILTERS
     }
@@ -161,6 +173,8 @@ def _check(tree: nodes.Template, functions: tuple[str, ...]) -> frozenset[str]:
         elif isinstance(node, nodes.Filter) and node.name not in ALLOWED_FILTERS:
             message = f"uses the filter '{node.name}'. Allowed: {', '.join(ALLOWED_FILTERS)}"
             raise TemplateError(message)
+        elif isinstance(node, nodes.Filter) and node.name in FILTERS:
+            _check_moment(node)
         elif isinstance(node, nodes.Test) and node.name not in ALLOWED_TESTS:
             message = f"uses the test '{node.name}'. Allowed: {', '.join(ALLOWED_TESTS)}"
             raise TemplateError(message)
@@ -172,6 +186,21 @@ def _check(tree: nodes.Template, functions: tuple[str, ...]) -> frozenset[str]:
             )
             raise TemplateError(message)
     return frozenset(calls)
+
+
+def _check_moment(node: nodes.Filter) -> None:
+    """Refuse what a filter of moments can't take, as far as it is written out."""
+    if node.kwargs or node.dyn_args or node.dyn_kwargs:
+        message = f"gives `{node.name}` a word by name. Write the text alone, in quotes"
+        raise TemplateError(message)
+    given = [each.value for each in node.args if isinstance(each, nodes.Const)]
+    texts = tuple(each for each in given if isinstance(each, str))
+    if len(texts) == len(node.args):
+        try:
+            demand_arguments(node.name, texts)
+        except ValueError as error:
+            message = f"uses `{node.name}` with what it can't take: {error}"
+            raise TemplateError(message) from None
 
 
 def _settings(tree: nodes.Template) -> set[str]:

@@ -13,7 +13,8 @@ import polars as pl
 from crmmap.errors import SourceError
 from crmmap.extract.request import SAMPLE, Context, given_values
 from crmmap.kinds.durations import seconds
-from crmmap.kinds.incremental import Timestamp, moment, written
+from crmmap.kinds.incremental import Timestamp
+from crmmap.moments import moment, written
 from crmmap.plan import Plan, Step
 from crmmap.values import GIVEN, Page, Parents, Start
 

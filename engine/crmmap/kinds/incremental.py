@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Annotated, Literal
 
 from crmmap.declare import Limits, SettingText
 from crmmap.kinds.durations import DURATION, seconds
+from crmmap.moments import moment, written
 from crmmap.template import Template
 
 Choice = Literal["greatest", "last"]
@@ -29,7 +30,9 @@ Params = Annotated[
 class Timestamp:
     """Ask for what changed since the greatest time that was seen.
 
-    `cursor` in the request's templates is that time, in ISO 8601 and UTC. Where a
+    `cursor` in the request's templates is that time, in ISO 8601 and UTC. A filter writes it
+    in another way: `{{ cursor | epoch }}`, `epoch_ms`, `iso('seconds', 'America/New_York')`,
+    `date`, `sql`, `rfc2822`, `http_date`, `odata`, or `format('%Y-%m-%dT%H:%M:%S')`. Where a
     source has nothing to ask with, leave `params` out: all is read, and what did not
     change is found unchanged.
     """
@@ -124,18 +127,3 @@ class EventId:
 Incremental = Timestamp | Sequence | EventId
 
 INCREMENTAL: dict[str, type] = {"timestamp": Timestamp, "sequence": Sequence, "event_id": EventId}
-
-
-def moment(text: str) -> datetime:
-    """Return the moment that ISO 8601 text names; without a zone it is UTC. Raises ValueError."""
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        message = f"{text[:40]!r} is no moment. Write it like 2024-01-31 or 2024-01-31T08:00:00Z"
-        raise ValueError(message) from None
-    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
-
-
-def written(when: datetime) -> str:
-    """Return a moment as cursors are written: ISO 8601 in UTC, with milliseconds and a Z."""
-    return when.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

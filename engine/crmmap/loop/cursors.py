@@ -16,9 +16,10 @@ from dataclasses import dataclass, field, replace
 
 import polars as pl
 
-from crmmap.kinds.incremental import Incremental, Timestamp, moment
+from crmmap.kinds.incremental import Incremental, Timestamp
 from crmmap.load import Mark
 from crmmap.loop.work import Work
+from crmmap.moments import moment
 from crmmap.plan import Step
 from crmmap.values import PAGE, Batch, Parents, Start
 
