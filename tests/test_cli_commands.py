@@ -95,7 +95,7 @@ def test_a_plan_as_json_shows_no_secret(folder: Path) -> None:
     ran = crmmap(folder, "plan", "api.yaml", "--json", "--set", "token=canary-secret-7731")
 
     stream = ran.json["streams"][0]
-    assert ran.json["source"]["auth"] == "bearer"
+    assert ran.json["sources"]["source"]["auth"] == "bearer"
     assert stream["request"]["method"] == "GET"
     assert [each["selected"] for each in stream["fields"]] == ["direct", "interpreted"]
     assert "canary" not in ran.out

@@ -130,18 +130,18 @@ def pages_of(plan: Plan, case: Case, folder: Path) -> list[Page]:
     if case.file is not None:
         return pages_of_text(plan, case, folder / "export.csv")
     assert case.given is not None, "a case has either `given` or `file`"
-    if isinstance(plan.source, Files):
+    if isinstance(plan.sources["source"], Files):
         return [Page(number=1, records=cells(case.given), lines=range(2, len(case.given) + 2))]
     return [Page(number=1, records=list(case.given))]
 
 
 def pages_of_text(plan: Plan, case: Case, path: Path) -> list[Page]:
-    assert isinstance(plan.source, Files)
-    assert isinstance(plan.source.format, Csv)
+    assert isinstance(plan.sources["source"], Files)
+    assert isinstance(plan.sources["source"].format, Csv)
     path.write_bytes((case.file or "").encode())
     step = plan.step(case.stream)
     wanted = Wanted(headers=step.headers, optional=step.optional)
-    return list(read_pages(CsvFile(path=path, format=plan.source.format, wanted=wanted)))
+    return list(read_pages(CsvFile(path=path, format=plan.sources["source"].format, wanted=wanted)))
 
 
 def cells(records: Sequence[Row]) -> pl.DataFrame:

@@ -53,7 +53,7 @@ def rows(path: Path, *, encoding: str = "utf-8", **dialect: str) -> list[list[st
 
 def read(path: Path, world: World, stream: str) -> tuple[int, int]:
     """How many records, and how many refused lines, crmmap's own reader finds."""
-    step, form = world.plan.step(stream), world.plan.source.format
+    step, form = world.plan.step(stream), world.plan.sources["source"].format
     assert isinstance(form, Csv)
     file = CsvFile(path=path, format=form, wanted=Wanted(headers=step.headers))
     pages = list(read_pages(file))
@@ -61,7 +61,7 @@ def read(path: Path, world: World, stream: str) -> tuple[int, int]:
 
 
 def test_a_file_has_the_mappings_headers_and_a_line_for_each_record(tmp_path: Path) -> None:
-    paths = write_files(world(), tmp_path / "new")
+    paths = write_files(world(), "source", tmp_path / "new")
     assert paths == {"bins": tmp_path / "new/bins.csv", "parts": tmp_path / "new/parts.csv"}
     found = rows(paths["parts"])
     assert found[0] == ["Id", "Label, short", 'Weight "kg"', "Bin", "Active"]
@@ -71,14 +71,14 @@ def test_a_file_has_the_mappings_headers_and_a_line_for_each_record(tmp_path: Pa
 
 
 def test_line_breaks_and_quotes_stand_in_cells_now_and_then(tmp_path: Path) -> None:
-    found = rows(write_files(world(records=2000), tmp_path)["parts"])
+    found = rows(write_files(world(records=2000), "source", tmp_path)["parts"])
     labels = [row[1] for row in found[1:]]
     odd = [label for label in labels if "\n" in label and '"' in label]
     assert 0 < len(odd) < 300
 
 
 def test_foreign_keys_name_records_of_the_parents_file(tmp_path: Path) -> None:
-    paths = write_files(world(records=2000), tmp_path)
+    paths = write_files(world(records=2000), "source", tmp_path)
     bins = {row[0] for row in rows(paths["bins"])[1:]}
     wanted = [row[3] for row in rows(paths["parts"])[1:] if row[3]]
     assert 1800 < sum(each in bins for each in wanted) < len(wanted)
@@ -86,7 +86,9 @@ def test_foreign_keys_name_records_of_the_parents_file(tmp_path: Path) -> None:
 
 def test_the_same_seed_writes_the_same_bytes(tmp_path: Path) -> None:
     texts = [
-        write_files(world(seed=seed, dirty=9), tmp_path / str(number))["parts"].read_bytes()
+        write_files(world(seed=seed, dirty=9), "source", tmp_path / str(number))[
+            "parts"
+        ].read_bytes()
         for number, seed in enumerate((5, 5, 6))
     ]
     assert texts[0] == texts[1] != texts[2]
@@ -97,7 +99,7 @@ def test_crmmaps_own_reader_finds_every_record_or_refuses_its_line(
     tmp_path: Path, dirty: float
 ) -> None:
     invented = world(records=1000, dirty=dirty)
-    records, refused = read(write_files(invented, tmp_path)["parts"], invented, "parts")
+    records, refused = read(write_files(invented, "source", tmp_path)["parts"], invented, "parts")
     assert records + refused == 1000
     assert refused == pytest.approx(dirty, abs=40 if dirty else 0)
     assert bool(refused) == bool(dirty)
@@ -113,7 +115,7 @@ def test_the_declared_dialect_and_encoding_are_used(
     tmp_path: Path, form: str, encoding: str, dialect: dict[str, str]
 ) -> None:
     invented = world(form=form)
-    path = write_files(invented, tmp_path)["parts"]
+    path = write_files(invented, "source", tmp_path)["parts"]
     assert len(rows(path, encoding=encoding, **dialect)) == 301
     assert read(path, invented, "parts") == (300, 0)
 
@@ -128,22 +130,31 @@ def test_a_file_of_few_records_is_the_beginning_of_that_stream(
     mapping = read_mapping((text % "").encode(), "invented.yaml")
     sizes = {"one": records, "other": 60}
     one, other = (
-        write_files(world_of(mapping, {}, records=size, dirty=dirty), folder / name)["parts"]
+        write_files(world_of(mapping, {}, records=size, dirty=dirty), "source", folder / name)[
+            "parts"
+        ]
         for name, size in sizes.items()
     )
     assert other.read_bytes().startswith(one.read_bytes())
 
 
 def test_chunks_leave_no_seam(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = write_files(world(records=500, dirty=5), tmp_path / "whole")["parts"].read_bytes()
+    whole = write_files(world(records=500, dirty=5), "source", tmp_path / "whole")[
+        "parts"
+    ].read_bytes()
     assert CHUNK > 500
     monkeypatch.setattr("crmmap.mock.files.CHUNK", 64)
-    assert write_files(world(records=500, dirty=5), tmp_path / "cut")["parts"].read_bytes() == whole
+    assert (
+        write_files(world(records=500, dirty=5), "source", tmp_path / "cut")["parts"].read_bytes()
+        == whole
+    )
 
 
 def test_streams_that_name_one_file_share_it(tmp_path: Path) -> None:
     text = MAPPING.replace('"{{ settings.parts }}"', "bins.csv") % ""
-    paths = write_files(world_of(read_mapping(text.encode(), "m.yaml"), {}, records=9), tmp_path)
+    paths = write_files(
+        world_of(read_mapping(text.encode(), "m.yaml"), {}, records=9), "source", tmp_path
+    )
     assert paths["bins"] == paths["parts"]
     found = rows(paths["bins"])
     assert set(found[0]) == {"Bin Id", "Id", "Label, short", 'Weight "kg"', "Bin", "Active"}
@@ -152,6 +163,8 @@ def test_streams_that_name_one_file_share_it(tmp_path: Path) -> None:
 
 def test_streams_whose_files_only_share_a_name_do_not_share_it(tmp_path: Path) -> None:
     text = MAPPING.replace('"{{ settings.parts }}"', "other/bins.csv") % ""
-    paths = write_files(world_of(read_mapping(text.encode(), "m.yaml"), {}, records=9), tmp_path)
+    paths = write_files(
+        world_of(read_mapping(text.encode(), "m.yaml"), {}, records=9), "source", tmp_path
+    )
     assert paths["bins"].name == "bins.csv"
     assert paths["parts"].name == "parts.csv"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from crmmap.kinds.source import Http
-from crmmap.mock import mocked, served, world_of, written
+from crmmap.mock import mocked, pretended, world_of
 from crmmap.mock.pools import Hints, hints_of
 from crmmap.plan import compile_plan, resolve_settings
 from crmmap.spec.model import Mapping as MappingSpec
@@ -67,18 +67,21 @@ def test_a_mock_of_files_loads_and_leaves_nothing_behind(tmp_path: Path) -> None
 
 def test_only_the_mock_may_be_sent_requests() -> None:
     with mock() as plan:
-        assert isinstance(plan.source, Http)
-        assert plan.source.base_url.startswith("http://127.0.0.1:")
-        assert plan.source.origins == ()
+        assert isinstance(plan.sources["source"], Http)
+        assert plan.sources["source"].base_url.startswith("http://127.0.0.1:")
+        assert plan.sources["source"].origins == ()
 
 
 def test_a_real_run_reads_from_a_served_mock_with_the_exports_it_names(tmp_path: Path) -> None:
     invented = mapping()
-    with served(invented, {}, world_of(invented, {}, records=30)) as pretence:
-        assert pretence.url is not None
+    with pretended(invented, {}, world_of(invented, {}, records=30), folder=tmp_path) as pretence:
+        assert pretence.urls["source"] is not None
         assert pretence.reached
         assert pretence.routes == ("GET /sailors", "GET /voyages")
-        assert pretence.exports == {"SHIPYARD_KEY": "mock-key", "SHIPYARD_URL": pretence.url}
+        assert pretence.exports == {
+            "SHIPYARD_KEY": "mock-key",
+            "SHIPYARD_URL": pretence.urls["source"],
+        }
         plan = compile_plan(invented, resolve_settings(invented, pretence.exports, {}))
         report = load(plan, f"sqlite:///{tmp_path}/store.db")
     assert [each.counts.rejected for each in report.streams] == [0, 0]
@@ -92,23 +95,27 @@ def based(base_url: str) -> MappingSpec:
 
 def test_a_base_url_that_goes_on_after_its_setting_leads_to_the_mock(tmp_path: Path) -> None:
     invented = based("{{ settings.base_url }}/v3")
-    with served(invented, {}, world_of(invented, {}, records=5)) as pretence:
-        assert pretence.exports["SHIPYARD_URL"] == pretence.url
+    with pretended(invented, {}, world_of(invented, {}, records=5), folder=tmp_path) as pretence:
+        assert pretence.exports["SHIPYARD_URL"] == pretence.urls["source"]
         plan = compile_plan(invented, resolve_settings(invented, pretence.exports, {}))
         report = load(plan, f"sqlite:///{tmp_path}/store.db")
     assert [each.counts.fetched for each in report.streams] == [5, 5]
 
 
 @pytest.mark.parametrize("base_url", ["https://api.example", "https://{{ settings.base_url }}.a.b"])
-def test_an_address_that_no_setting_changes_is_said_to_be_out_of_reach(base_url: str) -> None:
+def test_an_address_that_no_setting_changes_is_said_to_be_out_of_reach(
+    base_url: str, tmp_path: Path
+) -> None:
     invented = based(base_url)
-    with served(invented, {}, world_of(invented, {}, records=1)) as pretence:
+    with pretended(invented, {}, world_of(invented, {}, records=1), folder=tmp_path) as pretence:
         assert not pretence.reached
 
 
 def test_a_real_run_reads_written_files_with_the_exports_they_name(tmp_path: Path) -> None:
     depot = read_mapping(DEPOT.encode(), "depot.yaml")
-    pretence = written(depot, {}, world_of(depot, {}, records=5), folder=tmp_path / "out")
+    world = world_of(depot, {}, records=5)
+    with pretended(depot, {}, world, folder=tmp_path / "out") as pretence:
+        pass
     assert pretence.reached
     assert pretence.exports == {
         "DEPOT_BINS": str(tmp_path / "out/bins.csv"), "DEPOT_FOLDER": str(tmp_path / "out"),

@@ -60,7 +60,7 @@ def serving(
     mapping = read_mapping((HEAD % auth + "".join(streams)).encode(), "invented.yaml")
     world = world_of(mapping, {}, records=records, seed=0, dirty=dirty)
     with serve(world) as server:
-        yield server, based_on(world.plan, server.url)
+        yield server, based_on(world.plan, "source", server.url)
 
 
 def ask(request: Request) -> requests.Response:
@@ -79,7 +79,7 @@ def walk(plan: Plan, step: Step) -> list[list[Any]]:
     request: Request | None = first_request(plan, step)
     while request is not None:
         assert len(pages) < 100
-        (signed,) = plan.source.auth.flow(request, InMemory())  # type: ignore[union-attr]
+        (signed,) = plan.sources["source"].auth.flow(request, InMemory())  # type: ignore[union-attr]
         response = ask(signed)
         assert response.status_code == 200
         assert step.records is not None

@@ -62,10 +62,10 @@ def compile(  # noqa: A001  (the word of the house: a mapping is read, compiled,
 
     Raises SettingError that lists every setting that is missing, or that no file is named.
     """
-    from crmmap.plan import compile_plan, require_files, resolve_settings
+    from crmmap.plan import compile_plan, require_something, resolve_settings
 
     plan = compile_plan(mapping, resolve_settings(mapping, environment or {}, settings or {}))
-    require_files(mapping, plan)
+    require_something(mapping, plan)
     return plan
 
 

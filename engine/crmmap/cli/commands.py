@@ -69,6 +69,8 @@ def commands() -> None:
 @several_mappings
 @click.option("--stream", "-s", "streams", metavar="NAME", multiple=True,
               help="Run only this stream. May be repeated.")  # fmt: skip
+@click.option("--source", "sources", metavar="NAME", multiple=True,
+              help="Read from this source of several only. May be repeated.")  # fmt: skip
 @click.option("--full", is_flag=True,
               help="Start over, even if an interrupted run could be resumed.")  # fmt: skip
 @click.option("--limit", type=click.IntRange(min=1), metavar="N",

@@ -14,13 +14,14 @@ from crmmap.cli.mappings import (
     given_settings,
     read_all,
     refuse_unknown_settings,
+    refuse_unknown_sources,
     refuse_unknown_streams,
     settings_for,
 )
 from crmmap.cli.stores import shown_url
 from crmmap.cli.surroundings import Surroundings
 from crmmap.errors import SettingError
-from crmmap.plan import Plan, compile_plan, require_files, resolve_settings
+from crmmap.plan import Plan, compile_plan, require_something, resolve_settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +30,7 @@ class RunOrder:
 
     mappings: tuple[str, ...]
     streams: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
     full: bool = False
     limit: int | None = None
     store: str | None = None
@@ -49,6 +51,7 @@ class Job:
     found: Found
     given: dict[str, str]
     streams: tuple[str, ...]
+    sources: tuple[str, ...] = ()
     plan: Plan | None = None
 
     @property
@@ -67,15 +70,23 @@ def jobs_of(order: RunOrder, surroundings: Surroundings) -> tuple[Job, ...]:
     mappings = [found.mapping for found in every]
     refuse_unknown_settings(mappings, given)
     refuse_unknown_streams(mappings, order.streams)
+    refuse_unknown_sources(mappings, order.sources)
     jobs = [_job(found, given, order) for found in every]
-    # Of several mappings, those that have none of the streams asked for are left out.
-    chosen = [job for job in jobs if job.streams or not order.streams]
+    # Of several mappings, those that have none of the streams or sources asked for are left out.
+    chosen = [
+        job
+        for job in jobs
+        if (job.streams or not order.streams) and (job.sources or not order.sources)
+    ]
     return tuple(chosen) if order.mock else _compiled(chosen, surroundings)
 
 
 def _job(found: Found, given: dict[str, str], order: RunOrder) -> Job:
     streams = tuple(name for name in order.streams if name in found.mapping.streams)
-    return Job(found=found, given=settings_for(found.mapping, given), streams=streams)
+    sources = tuple(name for name in order.sources if name in found.mapping.every_source)
+    return Job(
+        found=found, given=settings_for(found.mapping, given), streams=streams, sources=sources
+    )
 
 
 def _compiled(jobs: Sequence[Job], surroundings: Surroundings) -> tuple[Job, ...]:
@@ -86,8 +97,8 @@ def _compiled(jobs: Sequence[Job], surroundings: Surroundings) -> tuple[Job, ...
         mapping = job.found.mapping
         try:
             settings = resolve_settings(mapping, surroundings.environment, job.given)
-            plan = _at_home(compile_plan(mapping, settings))
-            require_files(mapping, plan)
+            plan = _at_home(compile_plan(mapping, settings, only=job.sources))
+            require_something(mapping, plan)
         except SettingError as error:
             missing.append(str(error))
             continue
@@ -131,6 +142,7 @@ def command_again(job: Job, order: RunOrder) -> str:
     words = ["crmmap", "run", job.found.word]
     secret = {name for name in job.given if job.found.mapping.settings[name].secret}
     words += [word for name in job.streams for word in ("--stream", name)]
+    words += [word for name in job.sources for word in ("--source", name)]
     words += ["--store", shown_url(order.store)] if order.store else []
     words += ["--mock"] if order.mock else []
     for name in ("records", "seed", "dirty"):

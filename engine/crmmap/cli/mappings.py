@@ -150,6 +150,14 @@ def refuse_unknown_streams(mappings: Sequence[Mapping], streams: Iterable[str]) 
             raise click.UsageError(_unknown("stream", name, known))
 
 
+def refuse_unknown_sources(mappings: Sequence[Mapping], sources: Iterable[str]) -> None:
+    """Raise UsageError if a source asked for is of none of the mappings."""
+    known = list(dict.fromkeys(name for mapping in mappings for name in mapping.every_source))
+    for name in sources:
+        if name not in known:
+            raise click.UsageError(_unknown("source", name, known))
+
+
 def _unknown(what: str, name: str, known: Sequence[str]) -> str:
     near = get_close_matches(name, known, n=1)
     guess = f" Did you mean '{near[0]}'?" if near else ""

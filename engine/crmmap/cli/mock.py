@@ -15,7 +15,7 @@ from crmmap.cli.stopping import stopping
 from crmmap.cli.surroundings import Surroundings
 from crmmap.errors import ExitCode
 from crmmap.kinds.source import Files
-from crmmap.mock import Pretence, World, served, world_of, written
+from crmmap.mock import Pretence, World, pretended, world_of
 from crmmap.report import Line, Part, rendered
 from crmmap.report.wording import plural
 
@@ -62,67 +62,45 @@ def pretend(order: MockOrder, surroundings: Surroundings) -> ExitCode:
         found.mapping, given,
         records=invention.records, seed=invention.seed, dirty=invention.dirty,
     )  # fmt: skip
-    if isinstance(found.mapping.source, Files):
-        _write(found, given, world, order=order, surroundings=surroundings)
-    else:
-        _serve(found, given, world, port=order.port, surroundings=surroundings)
-    return ExitCode.OK
-
-
-def _serve(
-    found: Found, given: dict[str, str], world: World, *, port: int, surroundings: Surroundings
-) -> None:
-    with stopping(lambda: None, "stopped at once") as stop:
-        try:
-            pretended = served(found.mapping, given, world, port=port)
-            with pretended as pretence:
-                surroundings.write(rendered(_serving(found, pretence, world), sys.stdout))
-                stop.wait()
-        except OSError as error:
-            message = f"port {port} of 127.0.0.1 can't be listened on: {error.strerror}"
-            raise click.UsageError(message) from None
-
-
-def _write(
-    found: Found, given: dict[str, str], world: World, *, order: MockOrder,
-    surroundings: Surroundings,
-) -> None:  # fmt: skip
     folder = Path(order.folder or f"{found.mapping.name}-mock")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        pretence = written(found.mapping, given, world, folder=folder)
+        if any(isinstance(each, Files) for each in found.mapping.every_source.values()):
+            folder.mkdir(parents=True, exist_ok=True)
+        with (
+            stopping(lambda: None, "stopped at once") as stop,
+            pretended(found.mapping, given, world, folder=folder, port=order.port) as pretence,
+        ):
+            surroundings.write(rendered(_told(found, pretence, world), sys.stdout))
+            if pretence.urls:
+                stop.wait()
     except OSError as error:
-        message = f"{folder} can't be written to: {error.strerror}"
+        place = f"port {order.port} of 127.0.0.1 can't be listened on"
+        if error.filename is not None:
+            place = f"{folder} can't be written to"
+        message = f"{place}: {error.strerror}"
         raise click.UsageError(message) from None
-    surroundings.write(rendered(_files(found, pretence, world), sys.stdout))
+    return ExitCode.OK
 
 
 # --- what is told ---------------------------------------------------------------------------------
 
 
-def _serving(found: Found, pretence: Pretence, world: World) -> Iterator[Part]:
-    yield Line(f"{found.mapping.name} is pretended at {pretence.url}", "title")
+def _told(found: Found, pretence: Pretence, world: World) -> Iterator[Part]:
+    places = [*pretence.urls.values()]
+    where = f"at {' and '.join(places)}" if places else ""
+    files = f"by {plural(len(pretence.files), 'file')}" if pretence.files else ""
+    yield Line(
+        f"{found.mapping.name} is pretended {' and '.join(filter(None, (where, files)))}", "title"
+    )
     yield Line(_invented(world), "quiet")
     yield Line()
     yield from (Line(f"  {route}") for route in pretence.routes)
-    yield Line()
-    yield Line("To read from it, in another shell:")
-    yield from _run_command(found, pretence)
-    yield Line("Ctrl-C ends it.", "quiet")
-
-
-def _files(found: Found, pretence: Pretence, world: World) -> Iterator[Part]:
-    yield Line(f"{found.mapping.name} is pretended by {_several(pretence)}", "title")
-    yield Line(_invented(world), "quiet")
-    yield Line()
     yield from (Line(f"  {stream}: {path}") for stream, path in pretence.files.items())
     yield Line()
-    yield Line("To read them:")
+    yield Line("To read from it, in another shell:" if places else "To read them:")
     yield from _run_command(found, pretence)
-
-
-def _several(pretence: Pretence) -> str:
-    return plural(len(pretence.files), "file")
+    if places:
+        yield Line("Ctrl-C ends it.", "quiet")
 
 
 def _invented(world: World) -> str:

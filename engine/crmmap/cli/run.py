@@ -141,7 +141,7 @@ def _mocked(job: Job, order: RunOrder) -> AbstractContextManager[Plan]:
     invention = Invention.asked(order.records, order.seed, order.dirty)
     return mocked(
         job.found.mapping, job.given,
-        records=invention.records, seed=invention.seed, dirty=invention.dirty,
+        records=invention.records, seed=invention.seed, dirty=invention.dirty, only=job.sources,
     )  # fmt: skip
 
 

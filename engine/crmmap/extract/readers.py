@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -67,14 +67,18 @@ def open_reader(
 
     `vault` is where tokens outlive the run.
     """
-    if isinstance(plan.source, Files):
-        yield FileReader(plan)
-        return
-    client = Client(plan.source, stop=stop, clock=clock, observe=_told(observe), vault=vault)
+    readers: dict[str, Reader] = {}
     try:
-        yield HttpReader(plan, client)
+        for name, source in plan.sources.items():
+            if isinstance(source, Files):
+                readers[name] = FileReader(plan)
+            elif not all(step.absent for step in plan.steps if step.source_name == name):
+                client = Client(source, stop=stop, clock=clock, observe=_told(observe), vault=vault)
+                readers[name] = HttpReader(plan, client)
+        yield Readers(readers)
     finally:
-        client.close()
+        for reader in readers.values():
+            reader.close()
 
 
 def _told(observe: Observe) -> Callable[[Wait], None]:
@@ -82,6 +86,32 @@ def _told(observe: Observe) -> Callable[[Wait], None]:
         observe(Event(kind="wait", stream="", message=str(wait)))
 
     return tell
+
+
+@dataclass(frozen=True, slots=True)
+class Readers:
+    """Reads each stream with the reader of its source."""
+
+    by_source: Mapping[str, Reader]
+
+    def pages(self, step: Step, start: Start) -> Iterator[Page]:
+        return self._of(step).pages(step, start)
+
+    def absent(self, step: Step) -> str | None:
+        return step.absent or self._of(step).absent(step)
+
+    def share(self, step: Step, page: Page) -> float | None:
+        return self._of(step).share(step, page)
+
+    def parse(self, step: Step, raws: list[str]) -> Page:
+        return self._of(step).parse(step, raws)
+
+    def close(self) -> None:
+        for reader in self.by_source.values():
+            reader.close()
+
+    def _of(self, step: Step) -> Reader:
+        return self.by_source[step.source_name]
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +168,8 @@ class FileReader:
         """Do nothing: a file is open only while a page of it is read."""
 
     def _file(self, step: Step) -> CsvFile:
-        form = self.plan.source.format
+        assert isinstance(step.source, Files)  # noqa: S101  (its reader was chosen by that)
+        form = step.source.format
         assert isinstance(form, Csv)  # noqa: S101  (lint pairs the format with the source)
         wanted = Wanted(headers=step.headers, optional=step.optional)
         return CsvFile(path=Path(step.file or ""), format=form, wanted=wanted)

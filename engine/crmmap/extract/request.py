@@ -28,7 +28,7 @@ SAMPLE = "#sample"
 
 def first_request(plan: Plan, step: Step, context: Context = BARE) -> Request:
     """Return the request for the first page. Raises SourceError if a template can't be rendered."""
-    spec, source = step.request, plan.source
+    spec, source = step.request, step.source
     assert spec is not None and isinstance(source, Http)  # noqa: S101, PT018  (lint pairs them)
     render = _Renderer(plan, step, context)
     headers = {**source.headers, **render.each(spec.headers)}

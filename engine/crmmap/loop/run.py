@@ -94,7 +94,9 @@ def _begin(work: Work) -> tuple[str, ...]:
         fingerprint=_fingerprint(work.plan),
     )
     try:
-        return work.store.prepare([step.target for step in work.plan.steps])
+        # Streams that stand for each other fill one table.
+        tables = {step.target.table: step.target for step in reversed(work.plan.steps)}
+        return work.store.prepare(list(reversed(tables.values())))
     except CrmmapError:
         work.store.end_run(work.options.run_id, status="failed")
         raise

@@ -2,7 +2,7 @@
 
 from crmmap.mock.files import write_files
 from crmmap.mock.pools import hints_of
-from crmmap.mock.pretence import Pretence, mocked, served, world_of, written
+from crmmap.mock.pretence import Pretence, mocked, pretended, world_of
 from crmmap.mock.records import Stream, World
 from crmmap.mock.server import Server, serve
 from crmmap.mock.streams import record, streams_of
@@ -14,11 +14,10 @@ __all__ = [
     "World",
     "hints_of",
     "mocked",
+    "pretended",
     "record",
     "serve",
-    "served",
     "streams_of",
     "world_of",
     "write_files",
-    "written",
 ]

@@ -24,8 +24,8 @@ KEPT = 64 * 1024 * 1024
 class Answers:
     """All that the source can answer. Keeps bodies that were made, up to `KEPT` bytes."""
 
-    def __init__(self, world: World) -> None:
-        self.routes = routes_of(world)
+    def __init__(self, world: World, source: str) -> None:
+        self.routes = routes_of(world, source)
         self._kept: OrderedDict[object, tuple[bytes, bytes]] = OrderedDict()
         self._size = 0
         self._lock = Lock()

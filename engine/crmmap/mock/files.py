@@ -10,6 +10,7 @@ from pathlib import Path
 import polars as pl
 
 from crmmap.kinds.formats import Csv
+from crmmap.kinds.source import Files
 from crmmap.mock.records import Stream, World
 from crmmap.mock.streams import streams_of
 from crmmap.plan import Step
@@ -18,16 +19,19 @@ CHUNK = 20_000
 """Records held in memory at a time."""
 
 
-def write_files(world: World, folder: Path) -> dict[str, Path]:
-    """Write the streams of a file source into a folder, which is made if need be.
+def write_files(world: World, source: str, folder: Path) -> dict[str, Path]:
+    """Write the streams of a file source, by its name, into a folder, which is made if need be.
 
     Returns each stream's file. Streams that name one file share it, with the
     headers of them all. Raises OSError if the folder can't be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     streams = streams_of(world)
-    paths = {step.name: folder / name for step, name in _names(world.plan.steps)}
-    form = world.plan.source.format
+    steps = [step for step in world.plan.steps if step.source_name == source]
+    paths = {step.name: folder / name for step, name in _names(steps)}
+    files = world.plan.sources[source]
+    assert isinstance(files, Files)  # noqa: S101  (its caller saw to it)
+    form = files.format
     assert isinstance(form, Csv)  # noqa: S101  (lint pairs the format with the source)
     for path in dict.fromkeys(paths.values()):
         sharing = [streams[name] for name, each in paths.items() if each == path]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,17 +22,17 @@ from crmmap.values import Secret
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pretence:
-    """A pretended source: what a person must know to read from it, and a plan that does.
+    """Pretended sources: what a person must know to read from them, and a plan that does.
 
-    `url` and `routes` are of an HTTP source, `files` of a file source.
-    `exports` are the variables with which a real run reads from it: none of
+    `urls` are of HTTP sources, by their names, with their `routes`; `files` of file sources, by
+    their streams. `exports` are the variables with which a real run reads from it: none of
     them is a real secret. `settings` are those to be given with `--set`, for
     they have no variable. `reached` is False where the mapping writes an
     address of its own, which no setting can change.
     """
 
     plan: Plan
-    url: str | None = None
+    urls: Mapping[str, str] = field(default_factory=dict)
     routes: tuple[str, ...] = ()
     files: Mapping[str, Path] = field(default_factory=dict)
     exports: Mapping[str, str] = field(default_factory=dict)
@@ -47,9 +47,10 @@ def world_of(
     records: int,
     seed: int = 0,
     dirty: float = 0.0,
+    only: tuple[str, ...] = (),
 ) -> World:
     """Return the world that a mapping describes. Settings that nobody gave are invented."""
-    plan = compile_plan(mapping, placeholder_settings(mapping, given_settings))
+    plan = compile_plan(mapping, placeholder_settings(mapping, given_settings), only=only)
     return World(plan=plan, records=records, seed=seed, dirty=dirty, hints=hints_of(mapping))
 
 
@@ -61,62 +62,84 @@ def mocked(
     records: int = 100,
     seed: int = 0,
     dirty: float = 0.0,
+    only: tuple[str, ...] = (),
 ) -> Iterator[Plan]:
     """Give a plan that reads invented records, `records` of every stream; needs no setting.
 
-    `dirty` is the share of broken records, in percent. An HTTP source is
-    served on 127.0.0.1, files stand in a temporary folder, until the end.
+    `dirty` is the share of broken records, in percent; `only` names the sources to read from,
+    all by default. HTTP sources are served on 127.0.0.1, files stand in a temporary folder,
+    until the end.
     """
-    world = world_of(mapping, given_settings, records=records, seed=seed, dirty=dirty)
-    if isinstance(world.plan.source, Http):
-        with serve(world) as server:
-            yield based_on(world.plan, server.url)
-        return
-    with TemporaryDirectory(prefix="crmmap-mock-") as folder:
-        yield _reading(world.plan, write_files(world, Path(folder)))
+    world = world_of(mapping, given_settings, records=records, seed=seed, dirty=dirty, only=only)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="crmmap-mock-")))
+        yield _staged(world, stack, folder=folder, port=0).plan
 
 
 @contextmanager
-def served(
-    mapping: MappingSpec, given_settings: Mapping[str, str], world: World, *, port: int = 0
+def pretended(
+    mapping: MappingSpec,
+    given_settings: Mapping[str, str],
+    world: World,
+    *,
+    folder: Path,
+    port: int = 0,
 ) -> Iterator[Pretence]:
-    """Serve an HTTP source until the end, and say how to read from it.
+    """Pretend every source until the end, and say how to read from them.
 
-    Raises OSError if the port is taken.
+    Files are written into the folder, where they stay. Raises OSError if the port is taken, or
+    the folder can't be written.
     """
-    assert isinstance(mapping.source, Http)  # noqa: S101  (its caller saw to it)
-    with serve(world, port=port) as server:
-        pointed = _pointed(mapping, given_settings, mapping.source.base_url, (server.url,))
-        values = {**_invented(mapping, given_settings), **(pointed or {})}
+    with ExitStack() as stack:
+        stage = _staged(world, stack, folder=folder, port=port)
+        values, reached = _invented(mapping, given_settings), True
+        for text, targets in (*_addresses(mapping, stage), *_paths(mapping, stage)):
+            pointed = _pointed(mapping, {**given_settings, **values}, text, targets)
+            reached = reached and pointed is not None
+            values.update(pointed or {})
         exports, settings = _split(mapping, values)
-        yield Pretence(
-            plan=based_on(world.plan, server.url), url=server.url, routes=server.routes,
-            exports=exports, settings=settings, reached=pointed is not None,
-        )  # fmt: skip
+        yield replace(stage, exports=exports, settings=settings, reached=reached)
 
 
-def written(
-    mapping: MappingSpec, given_settings: Mapping[str, str], world: World, *, folder: Path
-) -> Pretence:
-    """Write a file source's files into a folder, and say how to read them. Raises OSError."""
-    assert isinstance(mapping.source, Files)  # noqa: S101  (its caller saw to it)
-    files = write_files(world, folder)
-    values, reached = _invented(mapping, given_settings), True
-    for name, path in files.items():
-        text = mapping.streams[name].file or ""
-        pointed = _pointed(mapping, {**given_settings, **values}, text, (path, path.parent))
-        reached = reached and pointed is not None
-        values.update(pointed or {})
-    exports, settings = _split(mapping, values)
-    return Pretence(
-        plan=_reading(world.plan, files), files=files,
-        exports=exports, settings=settings, reached=reached,
-    )  # fmt: skip
+def _staged(world: World, stack: ExitStack, *, folder: Path, port: int) -> Pretence:
+    """Serve and write what the world's plan reads; the stack ends it."""
+    plan = world.plan
+    urls: dict[str, str] = {}
+    routes: list[str] = []
+    files: dict[str, Path] = {}
+    for name, source in plan.sources.items():
+        if isinstance(source, Http):
+            server = stack.enter_context(serve(world, name, port=port if not urls else 0))
+            plan, urls[name] = based_on(plan, name, server.url), server.url
+            routes += server.routes
+        elif isinstance(source, Files):
+            written = write_files(world, name, folder)
+            plan, files = _reading(plan, written), {**files, **written}
+    return Pretence(plan=plan, urls=urls, routes=tuple(routes), files=files)
 
 
 def _reading(plan: Plan, files: Mapping[str, Path]) -> Plan:
-    steps = tuple(replace(step, file=str(files[step.name])) for step in plan.steps)
+    steps = tuple(
+        replace(step, file=str(files[step.name])) if step.name in files else step
+        for step in plan.steps
+    )
     return replace(plan, steps=steps)
+
+
+Places = Iterator[tuple[str, tuple[str | Path, ...]]]
+"""The templates that name where records are read from, with the places to lead them to."""
+
+
+def _addresses(mapping: MappingSpec, stage: Pretence) -> Places:
+    for name, url in stage.urls.items():
+        source = mapping.every_source[name]
+        if isinstance(source, Http):
+            yield source.base_url, (url,)
+
+
+def _paths(mapping: MappingSpec, stage: Pretence) -> Places:
+    for name, path in stage.files.items():
+        yield mapping.streams[name].file or "", (path, path.parent)
 
 
 # --- which settings lead a real run here --------------------------------------------------------

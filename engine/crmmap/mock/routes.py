@@ -99,13 +99,14 @@ class Route:
         return self.envelope.around(lines, answer.document)
 
 
-def routes_of(world: World) -> tuple[Route, ...]:
-    """Return the endpoints of every stream: of each of its partitions, and of its changes."""
+def routes_of(world: World, source: str) -> tuple[Route, ...]:
+    """Return the endpoints of every stream of a source: of its partitions, and of its changes."""
     streams = streams_of(world)
-    plan = based_on(world.plan, "http://127.0.0.1")
+    plan = based_on(world.plan, source, "http://127.0.0.1")
     return tuple(
         route
         for step in plan.steps
+        if step.source_name == source
         for asked, known in _ways(step)
         for route in _of_step(plan, asked, streams, known)
     )
@@ -183,10 +184,13 @@ def _texts(request: Request) -> Iterator[str]:
             yield from (str(each), *str(each).split(","))
 
 
-def based_on(plan: Plan, url: str) -> Plan:
-    """Return the plan with its requests going to the URL, and nowhere else."""
-    source = plan.source
-    assert isinstance(source, Http)  # noqa: S101  (its caller saw to it)
-    auth = source.auth
-    moved = auth.moved(url) if isinstance(auth, OAuth2 | Steps) else auth
-    return replace(plan, source=replace(source, base_url=url, origins=(), auth=moved))
+def based_on(plan: Plan, source: str, url: str) -> Plan:
+    """Return the plan with the requests of one source going to the URL, and nowhere else."""
+    found = plan.sources[source]
+    assert isinstance(found, Http)  # noqa: S101  (its caller saw to it)
+    auth = found.auth.moved(url) if isinstance(found.auth, OAuth2 | Steps) else found.auth
+    moved = replace(found, base_url=url, origins=(), auth=auth)
+    steps = (
+        replace(step, source=moved) if step.source_name == source else step for step in plan.steps
+    )
+    return replace(plan, steps=tuple(steps))

@@ -29,10 +29,11 @@ Reply = tuple[HTTPStatus, bytes, Mapping[str, str]]
 class Server:
     """Answers until it is closed. Make it with `serve`."""
 
-    def __init__(self, world: World, port: int) -> None:
-        assert isinstance(world.plan.source, Http)  # noqa: S101  (its caller saw to it)
-        self._auth = world.plan.source.auth
-        self._answers = Answers(world)
+    def __init__(self, world: World, source: str, port: int) -> None:
+        found = world.plan.sources[source]
+        assert isinstance(found, Http)  # noqa: S101  (its caller saw to it)
+        self._auth = found.auth
+        self._answers = Answers(world, source)
         self._counted = threading.Lock()
         self.requests = 0
         """How many requests came, refused ones too."""
@@ -85,12 +86,12 @@ class Server:
         return HTTPStatus.OK, compressed, {**headers, "Content-Encoding": "gzip"}
 
 
-def serve(world: World, *, port: int = 0) -> Server:
-    """Serve the streams of an HTTP source on 127.0.0.1; port 0 takes a free one.
+def serve(world: World, source: str = "source", *, port: int = 0) -> Server:
+    """Serve the streams of an HTTP source, by its name, on 127.0.0.1; port 0 takes a free one.
 
     The caller closes it, or uses it in a `with`. Raises OSError if the port is taken.
     """
-    return Server(world, port)
+    return Server(world, source, port)
 
 
 def _takes_gzip(request: Request) -> bool:

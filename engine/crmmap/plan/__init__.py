@@ -1,7 +1,7 @@
 """What will happen: a mapping compiled into a plan of ordered steps, before the first request."""
 
 from crmmap.plan.compile import compile_plan
-from crmmap.plan.settings import placeholder_settings, require_files, resolve_settings
+from crmmap.plan.settings import placeholder_settings, require_something, resolve_settings
 from crmmap.plan.steps import (
     Column,
     FieldPlan,
@@ -28,6 +28,6 @@ __all__ = [
     "Target",
     "compile_plan",
     "placeholder_settings",
-    "require_files",
+    "require_something",
     "resolve_settings",
 ]

@@ -10,8 +10,9 @@ from hashlib import scrypt, sha256
 import polars as pl
 
 from crmmap.kinds.checks import Check, rule_name
-from crmmap.kinds.source import Files
+from crmmap.kinds.source import Files, Source
 from crmmap.kinds.types import Type
+from crmmap.plan.absences import absences
 from crmmap.plan.order import parents_of
 from crmmap.plan.partitions import parts_of
 from crmmap.plan.rendering import Settings, render_declared, render_text, shown
@@ -41,8 +42,10 @@ from crmmap.spec.model import Mapping as MappingSpec
 from crmmap.values import GIVEN, Secret
 
 
-def compile_plan(mapping: MappingSpec, settings: Settings) -> Plan:
+def compile_plan(mapping: MappingSpec, settings: Settings, *, only: tuple[str, ...] = ()) -> Plan:
     """Compile a mapping that was read without problems. `settings` has a value for each setting.
+
+    `only` are the sources to read from; all by default.
 
     Touches nothing outside: no file, no network, no database. Raises
     SettingError where a template over the settings can't be rendered.
@@ -57,6 +60,10 @@ def compile_plan(mapping: MappingSpec, settings: Settings) -> Plan:
         types=types,
         targets={name: _target(mapping, name, types) for name in mapping.streams},
         account=_account(settings),
+        sources={
+            name: render_declared(source, settings) for name, source in mapping.every_source.items()
+        },
+        absent=absences(mapping, settings, only),
     )
     steps = tuple(
         _step(whole, name, parents) for name, parents in parents_of(mapping.streams).items()
@@ -64,7 +71,6 @@ def compile_plan(mapping: MappingSpec, settings: Settings) -> Plan:
     return Plan(
         mapping=mapping.name,
         title=mapping.title or mapping.name,
-        source=render_declared(mapping.source, settings),
         steps=steps,
         values=shown(settings),
         secrets=tuple(each for each in settings.values() if isinstance(each, Secret)),
@@ -80,6 +86,8 @@ class _Whole:
     types: Mapping[str, Mapping[str, Type]]
     targets: Mapping[str, Target]
     account: str
+    sources: Mapping[str, Source]
+    absent: Mapping[str, str]
 
 
 def _target(mapping: MappingSpec, name: str, types: Mapping[str, Mapping[str, Type]]) -> Target:
@@ -98,7 +106,7 @@ def _target(mapping: MappingSpec, name: str, types: Mapping[str, Mapping[str, Ty
             for field, each in stream.fields.items()
         ),
         version=keep.latest if isinstance(keep, Latest) else None,
-        indexed=_searched(mapping, name),
+        indexed=_searched(mapping, stream.instead_of or name),
         comment=stream.table.comment or stream.comment,
     )
 
@@ -128,7 +136,9 @@ def _searched(mapping: MappingSpec, name: str) -> tuple[str, ...]:
 
 def _step(whole: _Whole, name: str, parents: tuple[str, ...]) -> Step:
     mapping, stream, types = whole.mapping, whole.mapping.streams[name], whole.types[name]
-    files = isinstance(mapping.source, Files)
+    source_name = mapping.source_name(stream)
+    source = whole.sources[source_name]
+    files = isinstance(source, Files)
     expressions = {} if files else _expressions(stream)
     return Step(
         name=name,
@@ -151,6 +161,9 @@ def _step(whole: _Whole, name: str, parents: tuple[str, ...]) -> Step:
         parents=parents,
         batch=mapping.defaults.batch,
         fingerprint=_fingerprint(whole, stream),
+        source=source,
+        source_name=source_name,
+        absent=whole.absent.get(name, ""),
         request=stream.request,
         records=None if files else compile_expression(stream.records),
         pagination=None if files else stream.pagination,
@@ -267,7 +280,7 @@ def _selected(expressions: Mapping[str, tuple[Jmespath, ...]]) -> dict[str, tupl
 def _fingerprint(whole: _Whole, stream: Stream) -> str:
     """Return a digest of what a position in the stream depends on."""
     mapping, values = whole.mapping, sorted(shown(whole.settings).items())
-    said = repr((mapping.source, stream, mapping.defaults, values, whole.account))
+    said = repr((mapping.source_of(stream), stream, mapping.defaults, values, whole.account))
     return sha256(said.encode()).hexdigest()[:32]
 
 

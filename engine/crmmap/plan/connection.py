@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from crmmap.errors import SettingError
 from crmmap.kinds.source import Http
 from crmmap.kinds.tokens import InMemory
+from crmmap.plan.absences import absences
 from crmmap.plan.rendering import Settings, render_declared
 from crmmap.spec.addresses import unsafe
 from crmmap.spec.model import Mapping as MappingSpec
@@ -27,17 +28,21 @@ def demand_askable(mapping: MappingSpec, settings: Settings) -> None:
 
     It lists all that are wrong at once, and none of their values.
     """
-    source = mapping.source
-    if not isinstance(source, Http):
-        return
-    rendered = render_declared(source, settings)
-    faults = dict.fromkeys((*_addresses(mapping, source, rendered),
-                            *_headers(mapping, source, rendered)))  # fmt: skip
+    absent = absences(mapping, settings, ())
+    faults: dict[str, None] = {}
+    for name, source in mapping.every_source.items():
+        streams = [each for each, it in mapping.streams.items() if mapping.source_name(it) == name]
+        # Of a source that is not there, nothing is asked.
+        if isinstance(source, Http) and not all(each in absent for each in streams):
+            path = ".".join(mapping.source_path(name))
+            rendered = render_declared(source, settings)
+            faults |= dict.fromkeys((*_addresses(mapping, source, rendered, path),
+                                     *_headers(mapping, source, rendered, path)))  # fmt: skip
     if faults:
         raise SettingError("\n".join(faults))
 
 
-def _addresses(mapping: MappingSpec, source: Http, rendered: Http) -> Iterator[str]:
+def _addresses(mapping: MappingSpec, source: Http, rendered: Http, path: str) -> Iterator[str]:
     texts = {"base_url": source.base_url}
     texts.update({f"origins.{at}": each for at, each in enumerate(source.origins)})
     for (place, text), address in zip(
@@ -45,15 +50,15 @@ def _addresses(mapping: MappingSpec, source: Http, rendered: Http) -> Iterator[s
     ):
         message = unsafe(address) if address else "is empty. Write https://HOST"
         if message is not None:
-            yield f"{_named(mapping, text, f'source.{place}')}: {message}"
+            yield f"{_named(mapping, text, f'{path}.{place}')}: {message}"
 
 
-def _headers(mapping: MappingSpec, source: Http, rendered: Http) -> Iterator[str]:
+def _headers(mapping: MappingSpec, source: Http, rendered: Http, path: str) -> Iterator[str]:
     """Yield what no header can carry, of those that every request is sent with."""
     for (name, text), (_, value) in zip(_sent(source), _sent(rendered), strict=True):
         message = _uncarried(_revealed(value))
         if message is not None:
-            where = _named(mapping, _revealed(text), "source")
+            where = _named(mapping, _revealed(text), path)
             yield f"{where}: {message} (it is sent in the header {name!r})"
 
 

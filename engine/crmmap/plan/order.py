@@ -17,17 +17,18 @@ def parents_of(streams: Mapping[str, Stream]) -> Parents:
     close a circle: then the rows wait instead. Lint has refused other circles.
     """
     place = {name: index for index, name in enumerate(streams)}
-    hard = {name: _looked_up(name, each, waiting=False) for name, each in streams.items()}
+    hard = {name: _looked_up(streams, name, waiting=False) for name in streams}
     parents = {name: list(found) for name, found in hard.items()}
-    for name, each in streams.items():
-        for soft in _looked_up(name, each, waiting=True):
+    for name in streams:
+        for soft in _looked_up(streams, name, waiting=True):
             if soft not in parents[name] and not _reaches(parents, soft, name):
                 parents[name].append(soft)
     ordered = {name: sorted(found, key=place.__getitem__) for name, found in parents.items()}
     return {name: tuple(ordered[name]) for name in TopologicalSorter(ordered).static_order()}
 
 
-def _looked_up(name: str, stream: Stream, *, waiting: bool) -> tuple[str, ...]:
+def _looked_up(streams: Mapping[str, Stream], name: str, *, waiting: bool) -> tuple[str, ...]:
+    stream = streams[name]
     found = [
         each.lookup.stream
         for each in stream.fields.values()
@@ -35,7 +36,13 @@ def _looked_up(name: str, stream: Stream, *, waiting: bool) -> tuple[str, ...]:
     ]
     if stream.for_each is not None and stream.for_each.stream and not waiting:
         found.append(stream.for_each.stream)
-    return tuple(dict.fromkeys(parent for parent in found if parent != name))
+    itself = (name, stream.instead_of)
+    # Whichever of those that fill the parent's table is read, it must have ended.
+    every = (
+        other for parent in found if parent not in itself
+        for other, each in streams.items() if parent in (other, each.instead_of)
+    )  # fmt: skip
+    return tuple(dict.fromkeys(other for other in every if other not in itself))
 
 
 def _reaches(parents: Mapping[str, list[str]], start: str, end: str) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from crmmap.errors import SettingError
 from crmmap.kinds.source import Files
+from crmmap.plan.absences import settings_named
 from crmmap.plan.connection import demand_askable
 from crmmap.plan.steps import Plan
 from crmmap.spec.model import Mapping as MappingSpec
@@ -50,15 +51,26 @@ def resolve_settings(
     return values
 
 
-def require_files(mapping: MappingSpec, plan: Plan) -> None:
-    """Raise SettingError if the source is files and no stream has one to read."""
-    if not isinstance(plan.source, Files) or any(step.file for step in plan.steps):
+def require_something(mapping: MappingSpec, plan: Plan) -> None:
+    """Raise SettingError if no stream has anything to read: no file, or no source that is there."""
+    if any(
+        not step.absent and (step.file or not isinstance(step.source, Files)) for step in plan.steps
+    ):
         return
     files = [Template.parse(stream.file or "") for stream in mapping.streams.values()]
     named = dict.fromkeys(name for file in files for name in sorted(file.settings))
+    for source in mapping.every_source.values():
+        named |= dict.fromkeys(
+            name for name in settings_named(source) if not mapping.settings[name].default
+        )
     lines = "\n".join(f"  {_describe(name, mapping.settings[name])}" for name in named)
+    what = (
+        "no file to read. Name at least one"
+        if mapping.source
+        else "nothing to read. Set up a source"
+    )
     message = (
-        f"{mapping.name} has no file to read. Name at least one:\n{lines}\n"
+        f"{mapping.name} has {what}:\n{lines}\n"
         "Or try it without: add --mock to read invented records."
     )
     raise SettingError(message)

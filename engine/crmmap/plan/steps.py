@@ -150,9 +150,13 @@ class Step:
     parents: tuple[str, ...]
     batch: int
     fingerprint: str
+    source: Source
+    source_name: str
     request: RequestSpec | None = None
     records: Jmespath | None = None
     pagination: Pagination | None = None
+    absent: str = ""
+    """Why the stream is not read at all; empty where it is."""
     given: Mapping[str, Template] = field(default_factory=dict)
     """The fields that have a `value`, which the reader puts into every record."""
     parts: Parts = Parts()
@@ -178,10 +182,14 @@ class Plan:
 
     mapping: str
     title: str
-    source: Source
     steps: tuple[Step, ...]
     values: Mapping[str, str]
     secrets: tuple[Secret, ...]
+
+    @property
+    def sources(self) -> Mapping[str, Source]:
+        """The sources that the streams are read from, by name."""
+        return {step.source_name: step.source for step in self.steps}
 
     def step(self, name: str) -> Step:
         return next(step for step in self.steps if step.name == name)

@@ -14,7 +14,7 @@ from crmmap.extract.request import first_request
 from crmmap.kinds.auth import AUTH
 from crmmap.kinds.formats import FORMATS
 from crmmap.kinds.pagination import PAGINATION
-from crmmap.kinds.source import SOURCES, Files
+from crmmap.kinds.source import SOURCES, Files, Source
 from crmmap.kinds.types import TYPES
 from crmmap.plan import FieldPlan, LookupPlan, Plan, Step
 from crmmap.report.parts import Grid, Heading, Line, Part
@@ -38,13 +38,12 @@ def plan_document(plan: Plan) -> Document:
     return {
         "mapping": plan.mapping,
         "title": plan.title,
-        "source": _source(plan),
+        "sources": {name: _source(source) for name, source in plan.sources.items()},
         "streams": [_stream(plan, step) for step in plan.steps],
     }
 
 
-def _source(plan: Plan) -> Document:
-    source = plan.source
+def _source(source: Source) -> Document:
     if isinstance(source, Files):
         return {"kind": _word(source, SOURCES), "format": _described(source.format, FORMATS)}
     return {
@@ -58,6 +57,8 @@ def _source(plan: Plan) -> Document:
 def _stream(plan: Plan, step: Step) -> Document:
     return {
         "stream": step.name,
+        "source": step.source_name,
+        "skipped": step.absent or None,
         "after": list(step.parents),
         **_reading(plan, step),
         "table": step.target.table,
@@ -70,7 +71,7 @@ def _stream(plan: Plan, step: Step) -> Document:
 
 
 def _reading(plan: Plan, step: Step) -> Document:
-    if isinstance(plan.source, Files):
+    if isinstance(step.source, Files):
         return {"file": step.file}
     request = first_request(plan, step, sample(step))
     return {
@@ -153,7 +154,9 @@ def plan_parts(document: Document) -> Iterator[Part]:
     title = document["title"]
     named = f" ({title})" if title != document["mapping"] else ""
     yield Line(f"{document['mapping']}{named}", "title")
-    yield Line(_source_line(document["source"]))
+    sources = document["sources"]
+    for name, source in sources.items():
+        yield Line(f"{f'{name}: ' if len(sources) > 1 else ''}{_source_line(source)}")
     yield Line(f"{plural(len(streams), 'stream')}, {_order(streams)}")
     for place, stream in enumerate(streams, start=1):
         yield Line()
@@ -175,6 +178,10 @@ def _order(streams: list[Document]) -> str:
 
 def _stream_parts(place: int, stream: Document) -> Iterator[Part]:
     yield Line(f"{place}. {stream['stream']} → {stream['table']}", "title")
+    if stream["skipped"]:
+        yield Line(f"   skipped   {stream['skipped']}")
+    if stream["source"] != "source":
+        yield Line(f"   source    {stream['source']}")
     if stream["after"]:
         yield Line(f"   after     {listed(stream['after'])}, which it looks up")
     yield from (Line(f"   {line}") for line in _reading_lines(stream))

@@ -27,7 +27,7 @@ def lint(built: Built, spoilt: Collection[Path]) -> list[Fault]:
     """Return what does not fit. Of what stands at or below a `spoilt` path, nothing is said."""
     mapping = built.mapping
     faults = chain(
-        _source(mapping),
+        _source(mapping, spoilt),
         _names(mapping),
         _tables(mapping),
         *(_stream(mapping, name, stream) for name, stream in mapping.streams.items()),
@@ -40,15 +40,19 @@ def lint(built: Built, spoilt: Collection[Path]) -> list[Fault]:
     return [fault for fault in faults if not silenced(fault, spoilt)]
 
 
-def _source(mapping: MappingSpec) -> Iterator[Fault]:
-    source = mapping.source
-    path: Path = ("source", "format")
-    if isinstance(source, Http) and isinstance(source.format, Csv):
-        message = "csv is read from files only. Allowed for http: json"
-        yield Fault(path=path, rule="source.format", message=message)
-    if isinstance(source, Files) and isinstance(source.format, Json):
-        message = "json is read over http only. Allowed for files: csv"
-        yield Fault(path=path, rule="source.format", message=message)
+def _source(mapping: MappingSpec, spoilt: Collection[Path]) -> Iterator[Fault]:
+    doubted = any(path[:1] in (("source",), ("sources",)) for path in spoilt)
+    if not doubted and (mapping.source is None) == (not mapping.sources):
+        message = "needs `source: {kind: …}`, or several by name in `sources`: one of the two words"
+        yield Fault(path=("sources",) if mapping.sources else (), rule="source", message=message)
+    for name, source in mapping.every_source.items():
+        path: Path = (*mapping.source_path(name), "format")
+        if isinstance(source, Http) and isinstance(source.format, Csv):
+            message = "csv is read from files only. Allowed for http: json"
+            yield Fault(path=path, rule="source.format", message=message)
+        if isinstance(source, Files) and isinstance(source.format, Json):
+            message = "json is read over http only. Allowed for files: csv"
+            yield Fault(path=path, rule="source.format", message=message)
     if not mapping.streams:
         message = "holds no stream. Write at least one: `contacts: {table: …, fields: …}`"
         yield Fault(path=("streams",), rule="streams.empty", message=message)
@@ -78,7 +82,7 @@ def _tables(mapping: MappingSpec) -> Iterator[Fault]:
         if not table:
             continue
         owner = owners.setdefault(table.casefold(), name)
-        if owner != name:
+        if _stands_for(mapping, owner) != _stands_for(mapping, name):
             message = f"is the table that the stream '{owner}' fills too. Each needs its own"
             yield Fault(path=path, rule="table.shared", message=message)
         if table.casefold().startswith(RESERVED):
@@ -88,10 +92,19 @@ def _tables(mapping: MappingSpec) -> Iterator[Fault]:
 
 def _stream(mapping: MappingSpec, name: str, stream: Stream) -> Iterator[Fault]:
     path: Path = ("streams", name)
-    if isinstance(mapping.source, Http):
+    source = mapping.source_of(stream)
+    if isinstance(source, Http):
         yield from _of_http(stream, path)
-    elif isinstance(mapping.source, Files):
+    elif isinstance(source, Files):
         yield from _of_files(stream, path)
+    elif stream.source is not None and stream.source not in mapping.every_source:
+        message = (
+            f"names {shown('source', stream.source)}, which the mapping does not have"
+            f"{guess(stream.source, mapping.every_source)}. It has: {quoted(mapping.every_source)}"
+        )
+        yield Fault(path=(*path, "source"), rule="source.unknown", message=message)
+    if stream.instead_of is not None:
+        yield from _instead(mapping, name, stream, (*path, "instead_of"))
     if not stream.fields:
         message = "holds no field. A stream needs those of its key at least"
         yield Fault(path=(*path, "fields"), rule="fields.empty", message=message)
@@ -102,6 +115,39 @@ def _stream(mapping: MappingSpec, name: str, stream: Stream) -> Iterator[Fault]:
             yield Fault(path=(*path, "fields", field), rule="field.reserved", message=message)
     yield from _keys(stream, path)
     yield from _named_fields(stream, path)
+
+
+def _stands_for(mapping: MappingSpec, name: str) -> str:
+    """Return the stream whose table a stream fills: its own, or that of another."""
+    return mapping.streams[name].instead_of or name
+
+
+def _instead(mapping: MappingSpec, name: str, stream: Stream, path: Path) -> Iterator[Fault]:
+    """Yield why a stream can't stand for another: both must make the same rows."""
+    other = mapping.streams.get(stream.instead_of or "")
+    if other is None or stream.instead_of == name or other.instead_of is not None:
+        message = (
+            f"must name another stream, one that is read instead of none: not {stream.instead_of!r}"
+        )
+        yield Fault(path=path, rule="instead_of.stream", message=message)
+    elif mapping.source_name(other) == mapping.source_name(stream):
+        message = (
+            "names a stream of the same source: it would never be read. Give it another source"
+        )
+        yield Fault(path=path, rule="instead_of.source", message=message)
+    elif stream.table.name != other.table.name or stream.table.key != other.table.key:
+        message = "needs the same table and the same key as the stream it names"
+        yield Fault(path=path, rule="instead_of.table", message=message)
+    else:
+        for field, each in stream.fields.items():
+            if field in other.fields and other.fields[field].type == each.type:
+                continue
+            message = (
+                f"'{stream.instead_of}' has no field '{field}' of this type, "
+                "and both streams fill one table"
+            )
+            place: Path = ("streams", name, "fields", field)
+            yield Fault(path=place, rule="instead_of.field", message=message, on_key=True)
 
 
 def _of_http(stream: Stream, path: Path) -> Iterator[Fault]:

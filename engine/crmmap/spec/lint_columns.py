@@ -22,18 +22,17 @@ def faults(mapping: Mapping, spoilt: Collection[Path]) -> Iterator[Fault]:
     doubted = frozenset(path[:length] for path in spoilt for length in range(len(path) + 1))
     for name, stream in mapping.streams.items():
         path: Path = ("streams", name)
-        if isinstance(mapping.source, Http):
+        if isinstance(mapping.source_of(stream), Http):
             yield from _jmespath(stream.records, (*path, "records"))
         for field, each in stream.fields.items():
-            yield from _field(mapping, each, (*path, "fields", field), doubted)
+            http = isinstance(mapping.source_of(stream), Http)
+            yield from _field(each, (*path, "fields", field), doubted, http=http)
         yield from _where(stream, path, doubted)
     yield from _default_rule(mapping)
 
 
-def _field(
-    mapping: Mapping, field: Field, path: Path, doubted: Collection[Path]
-) -> Iterator[Fault]:
-    if isinstance(mapping.source, Http):
+def _field(field: Field, path: Path, doubted: Collection[Path], *, http: bool) -> Iterator[Fault]:
+    if http:
         several = len(field.from_) > 1
         for at, text in enumerate(field.from_):
             yield from _jmespath(text, (*path, "from", *((at,) if several else ())))

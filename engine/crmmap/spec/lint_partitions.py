@@ -109,7 +109,12 @@ def _incremental(stream: Stream, path: Path) -> Iterator[Fault]:
 def allowed_names(path: Path, mapping: MappingSpec) -> dict[str, str]:
     """Return what a template at this place may name → how it is written."""
     allowed = {"settings": "settings.NAME"}
-    if path[:2] == ("source", "auth") and len(path) == 4 and path[2] in ("headers", "params"):
+    within = path[2:] if path[:1] == ("sources",) else path[1:]
+    if (
+        path[:1] in (("source",), ("sources",))
+        and within[:1] == ("auth",)
+        and (len(within) == 3 and within[1] in ("headers", "params"))
+    ):
         return {"taken": "taken.NAME"}
     if len(path) < 3 or path[0] != "streams":
         return allowed

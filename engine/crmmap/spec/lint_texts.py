@@ -37,10 +37,12 @@ def faults(mapping: Mapping, uses: Iterable[Use]) -> Iterator[Fault]:
     for use in uses:
         yield from _names(use, mapping)
         yield from _secrets(use, mapping)
-    if isinstance(mapping.source, Http):
-        yield from _address(mapping.source.base_url, ("source", "base_url"), mapping)
-        for at, origin in enumerate(mapping.source.origins):
-            yield from _address(origin, ("source", "origins", at), mapping)
+    for name, source in mapping.every_source.items():
+        path = mapping.source_path(name)
+        if isinstance(source, Http):
+            yield from _address(source.base_url, (*path, "base_url"), mapping)
+            for at, origin in enumerate(source.origins):
+                yield from _address(origin, (*path, "origins", at), mapping)
 
 
 def _settings(mapping: Mapping) -> Iterator[Fault]:

@@ -199,6 +199,14 @@ class Stream:
     table: Annotated[Table, "The table that it fills."]
     fields: Annotated[MappingOf[Name, Annotated[Field, Shorthand("from_")]], "Its columns."]
     request: Annotated[RequestSpec | None, "Of an HTTP source: the request."] = None
+    source: Annotated[
+        str | None, "Of several sources: the one that it is read from; the first by default."
+    ] = None
+    instead_of: Annotated[
+        str | None,
+        "Another stream that fills the same table: this one is read instead of it where this "
+        "one's source is there.",
+    ] = None
     file: Annotated[
         SettingText | None,
         "Of a file source: the path. Where it renders to nothing, the stream is skipped.",
@@ -236,14 +244,36 @@ class Defaults:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mapping:
-    """One CRM, whole: its settings, its source and its streams."""
+    """One CRM, whole: its settings, its source or sources, and its streams."""
 
     crmmap: Annotated[Literal[1], "The version of this language."]
     name: Annotated[Name, "Short name; the ledger knows the mapping by it."]
-    source: Annotated[Source, Kind("source", SOURCES), "Where records come from."]
     streams: Annotated[MappingOf[Name, Stream], "The kinds of record, by name."]
+    source: Annotated[Source | None, Kind("source", SOURCES), "Where records come from."] = None
+    sources: Annotated[
+        MappingOf[Name, Annotated[Source, Kind("source", SOURCES)]],
+        "Instead of `source`, several by name. One of which a setting has no value is not there: "
+        "its streams are skipped.",
+    ] = field(default_factory=dict)
     title: Annotated[str, "Name for people."] = ""
     settings: Annotated[MappingOf[Name, Setting], "What the user supplies."] = field(
         default_factory=dict
     )
     defaults: Annotated[Defaults, "What holds for every stream and field."] = Defaults()
+
+    @property
+    def every_source(self) -> MappingOf[str, Source]:
+        """The sources by name: the only one is called `source`."""
+        return self.sources if self.source is None else {"source": self.source}
+
+    def source_name(self, stream: Stream) -> str:
+        """Return the name of a stream's source; empty where there is none."""
+        return stream.source or next(iter(self.every_source), "")
+
+    def source_of(self, stream: Stream) -> Source | None:
+        """Return a stream's source; None where the mapping has none of that name."""
+        return self.every_source.get(self.source_name(stream))
+
+    def source_path(self, name: str) -> tuple[str, ...]:
+        """Return where a source stands."""
+        return ("source",) if self.source is not None else ("sources", name)

@@ -97,9 +97,12 @@ def _unknown(broken: _Broken) -> Iterator[Fault]:
         if key not in allowed:
             # A long or odd key may be a value that slipped to the left of its ':'.
             shown = f"'{key}' is" if WORD.match(key) else "this is"
-            message = f"{shown} not a word that can stand here{guess(key, allowed)}"
+            near = guess(key, allowed)
+            # A word that is nearly right needs no list of the others, which may be long.
+            text = (
+                f"{shown} not a word that can stand here{near or f'. Allowed: {quoted(allowed)}'}"
+            )
             inner = (*broken.path, key)
-            text = f"{message}. Allowed: {quoted(allowed)}"
             yield Fault(path=inner, rule="unknown", message=text, on_key=True)
 
 

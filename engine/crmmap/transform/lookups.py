@@ -87,7 +87,7 @@ def _found(
     will do, so long as it is always the same one.
     """
     found = stored[lookup.field]
-    if lookup.stream == step.name:
+    if lookup.parent.table == step.target.table:
         found = pl.concat([found, _pairs(rows, lookup)])
     return found.sort(BY, PARENT).unique(BY, keep="first", maintain_order=True)
 

@@ -1,0 +1,69 @@
+"""Which streams are not read, and why: their source is not there, or another stands for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
+
+from crmmap.kinds.source import Source
+from crmmap.plan.rendering import Settings
+from crmmap.spec.model import Mapping as MappingSpec
+from crmmap.template import Template, TemplateError
+from crmmap.values import Secret
+
+
+def absences(mapping: MappingSpec, settings: Settings, only: tuple[str, ...]) -> dict[str, str]:
+    """Return the streams that are not read → why, in words. `only` names the sources asked for."""
+    missing = {
+        name: _missing(mapping, name, source, settings, only)
+        for name, source in mapping.every_source.items()
+    }
+    found: dict[str, str] = {}
+    for name, stream in mapping.streams.items():
+        if reason := missing[mapping.source_name(stream)]:
+            found[name] = reason
+    for name, stream in mapping.streams.items():
+        if stream.instead_of is not None and name not in found:
+            found.setdefault(stream.instead_of, f"{name} is read instead")
+    return found
+
+
+def _missing(
+    mapping: MappingSpec, name: str, source: Source, settings: Settings, only: tuple[str, ...]
+) -> str:
+    if only and name not in only:
+        return f"its source {name} was not asked for"
+    if mapping.source is not None:
+        return ""
+    unset = sorted(each for each in set(settings_named(source)) if _empty(settings.get(each)))
+    if not unset:
+        return ""
+    given = ", ".join(mapping.settings[each].env or f"--set {each}=VALUE" for each in unset)
+    return f"its source {name} is not set up: {given}"
+
+
+def _empty(value: str | Secret | None) -> bool:
+    text = value.reveal() if isinstance(value, Secret) else value
+    return not text
+
+
+def settings_named(value: object) -> Iterator[str]:
+    """Yield the settings that the templates in a declared value name."""
+    if isinstance(value, Secret):
+        yield from settings_named(value.reveal())
+    elif isinstance(value, str):
+        try:
+            yield from Template.parse(value).settings
+        except TemplateError:
+            return
+    elif isinstance(value, Template):
+        yield from value.settings
+    elif isinstance(value, Mapping):
+        for each in value.values():
+            yield from settings_named(each)
+    elif isinstance(value, tuple):
+        for each in value:
+            yield from settings_named(each)
+    elif is_dataclass(value) and not isinstance(value, type):
+        for part in fields(value):
+            yield from settings_named(getattr(value, part.name))
