@@ -3,7 +3,7 @@
 A file of `tests/reasons/` is named for its reason, and holds:
 
     reason      the reason, in words
-    mapping     a mapping's text; its `base_url` is `{{ settings.url }}`, where the answers come from
+    mapping     a mapping's text; its `base_url` is `{{ settings.url }}`, where answers come from
     settings    the values of its other settings
     answers     what the source answers: each to one request that fits it, in this order
     rows        table → its rows after the run; columns left out are null

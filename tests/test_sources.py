@@ -115,13 +115,36 @@ def test_a_mapping_of_which_nothing_is_set_up_says_what_to_set(folder: Path) -> 
     assert all(f"HARBOUR_{name}" in ran.err for name in ("URL", "KEY", "TOWNS", "SHIPS"))
 
 
-def test_every_source_is_pretended(folder: Path) -> None:
-    for words, rows in (((), 20), (("--source", "export"), 20)):
+def test_the_first_of_several_that_stand_for_one_is_read(folder: Path, api: FaultServer) -> None:
+    text = TWO_WAYS.replace(
+        "  ships:\n    source: export",
+        """  towns_by_hand:
+    source: lists
+    instead_of: towns
+    file: "{{ settings.ships }}"
+    table: {name: towns, key: id}
+    fields: {id: Id, name: Town}
+  ships:
+    source: export""",
+    ).replace("  export: {kind: files}", "  export: {kind: files}\n  lists: {kind: files}")
+    write(folder, harbour_yaml=text)
+    env = {"HARBOUR_URL": api.url, "HARBOUR_KEY": "k"}
+    ran = crmmap(folder, "run", "harbour.yaml", *FILES, "--quiet", "--json", env=env)
+    streams = {each["stream"]: each["message"] for each in ran.json["streams"]}
+    assert streams["towns"] == streams["towns_by_hand"] == "towns_online is read instead"
+    ran = crmmap(folder, "run", "harbour.yaml", *FILES[2:], "--quiet", "--json", env=env)
+    assert ran.json["streams"][0]["message"] == "no file is named for it"
+
+
+def test_of_several_ways_the_one_that_stands_for_no_other_is_pretended(folder: Path) -> None:
+    for words, rows in (((), 20), (("--source", "export"), 20), (("--source", "api"), 20)):
         ran = crmmap(
             folder, "run", "harbour.yaml", "--mock", "--records", "20", "--dirty", "0",
             "--store", "sqlite:///crmmap.db", "--quiet", "--json", *words,
         )  # fmt: skip
         assert ran.code == 0, ran.err
         assert len(towns(folder)) == rows
+        status = {each["stream"]: each["status"] for each in ran.json["streams"]}
+        assert (status["towns_online"] == "done") == (words == ("--source", "api"))
     plan = crmmap(folder, "plan", "harbour.yaml")
     assert "skipped   towns_online is read instead" in plan.out

@@ -38,6 +38,10 @@ store_option = click.option(
     help="Database to load into.  [default: CRMMAP_STORE in the environment, "
     "else sqlite:///crmmap.db, or sqlite:///crmmap-mock.db of a run with --mock]",
 )  # fmt: skip
+source_option = click.option(
+    "--source", "sources", metavar="NAME", multiple=True,
+    help="Only this source, of a mapping that has several. May be repeated.",
+)  # fmt: skip
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output.")
 
 
@@ -69,8 +73,7 @@ def commands() -> None:
 @several_mappings
 @click.option("--stream", "-s", "streams", metavar="NAME", multiple=True,
               help="Run only this stream. May be repeated.")  # fmt: skip
-@click.option("--source", "sources", metavar="NAME", multiple=True,
-              help="Read from this source of several only. May be repeated.")  # fmt: skip
+@source_option
 @click.option("--full", is_flag=True,
               help="Start over, even if an interrupted run could be resumed.")  # fmt: skip
 @click.option("--limit", type=click.IntRange(min=1), metavar="N",
@@ -138,6 +141,7 @@ def plan(surroundings: Surroundings, /, **options: Any) -> ExitCode:
               help="Port on 127.0.0.1.  [default: a free one]")  # fmt: skip
 @click.option("--folder", type=click.Path(file_okay=False), metavar="PATH",
               help="Of a file source: where the files go.  [default: MAPPING-mock]")  # fmt: skip
+@source_option
 @_mock_options
 @settings_option
 @click.pass_obj

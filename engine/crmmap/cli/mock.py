@@ -10,7 +10,13 @@ from pathlib import Path
 
 import click
 
-from crmmap.cli.mappings import Found, given_settings, read_all, refuse_unknown_settings
+from crmmap.cli.mappings import (
+    Found,
+    given_settings,
+    read_all,
+    refuse_unknown_settings,
+    refuse_unknown_sources,
+)
 from crmmap.cli.stopping import stopping
 from crmmap.cli.surroundings import Surroundings
 from crmmap.errors import ExitCode
@@ -49,6 +55,7 @@ class MockOrder:
     records: int | None = None
     seed: int | None = None
     dirty: float | None = None
+    sources: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
 
 
@@ -57,10 +64,11 @@ def pretend(order: MockOrder, surroundings: Surroundings) -> ExitCode:
     found = read_all([order.mapping])[0]
     given = given_settings(order.settings)
     refuse_unknown_settings([found.mapping], given)
+    refuse_unknown_sources([found.mapping], order.sources)
     invention = Invention.asked(order.records, order.seed, order.dirty)
     world = world_of(
         found.mapping, given,
-        records=invention.records, seed=invention.seed, dirty=invention.dirty,
+        records=invention.records, seed=invention.seed, dirty=invention.dirty, only=order.sources,
     )  # fmt: skip
     folder = Path(order.folder or f"{found.mapping.name}-mock")
     try:

@@ -49,9 +49,22 @@ def world_of(
     dirty: float = 0.0,
     only: tuple[str, ...] = (),
 ) -> World:
-    """Return the world that a mapping describes. Settings that nobody gave are invented."""
-    plan = compile_plan(mapping, placeholder_settings(mapping, given_settings), only=only)
+    """Return the world that a mapping describes. Settings that nobody gave are invented.
+
+    `only` names its sources: by default those whose streams stand for no other.
+    """
+    settings = placeholder_settings(mapping, given_settings)
+    plan = compile_plan(mapping, settings, only=only or _usual(mapping))
     return World(plan=plan, records=records, seed=seed, dirty=dirty, hints=hints_of(mapping))
+
+
+def _usual(mapping: MappingSpec) -> tuple[str, ...]:
+    """Return the sources that are pretended unless others are asked for.
+
+    All are there in a pretended world, and those that only stand for another would replace it.
+    """
+    named = [each for each in mapping.streams.values() if each.instead_of is None]
+    return tuple(dict.fromkeys(mapping.source_name(each) for each in named))
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 
 from crmmap.kinds.source import Source
-from crmmap.plan.rendering import Settings
+from crmmap.plan.rendering import Settings, render_text
 from crmmap.spec.model import Mapping as MappingSpec
 from crmmap.template import Template, TemplateError
 from crmmap.values import Secret
@@ -22,9 +22,17 @@ def absences(mapping: MappingSpec, settings: Settings, only: tuple[str, ...]) ->
     for name, stream in mapping.streams.items():
         if reason := missing[mapping.source_name(stream)]:
             found[name] = reason
+        elif stream.file is not None and not render_text(stream.file, settings):
+            found[name] = "no file is named for it"
     for name, stream in mapping.streams.items():
         if stream.instead_of is not None and name not in found:
-            found.setdefault(stream.instead_of, f"{name} is read instead")
+            # The first of several that are there: the others, and the one they name, are not read.
+            beside = (
+                each for each, it in mapping.streams.items() if it.instead_of == stream.instead_of
+            )
+            for other in (stream.instead_of, *beside):
+                if other != name:
+                    found.setdefault(other, f"{name} is read instead")
     return found
 
 
