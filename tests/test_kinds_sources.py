@@ -20,6 +20,7 @@ from crmmap.extract.csv_quick import quickest
 from crmmap.extract.decode import decode_json
 from crmmap.extract.files import CHUNK, CsvFile, Wanted, read_pages
 from crmmap.kinds.auth import AUTH
+from crmmap.kinds.caps import Cap
 from crmmap.kinds.conversations import LoginStep
 from crmmap.kinds.formats import Csv
 from crmmap.kinds.incremental import INCREMENTAL
@@ -146,8 +147,17 @@ def paginated(word, attributes):
     expressions = dict.fromkeys(names, compile_expression) | {"size": int, "first": int}
     attributes = {"from_" if name == "from" else name: each for name, each in attributes.items()}
     return PAGINATION[word](
-        **{name: expressions.get(name, str)(value) for name, value in attributes.items()}
+        **{
+            name: capped(value) if name == "cap" else expressions.get(name, str)(value)
+            for name, value in attributes.items()
+        }
     )
+
+
+def capped(attributes):
+    made = {"from": compile_expression, "write": Template.parse}
+    given = {name: made.get(name, lambda each: each)(each) for name, each in attributes.items()}
+    return Cap(**{"from_" if name == "from" else name: each for name, each in given.items()})
 
 
 def page_of(parts):
@@ -194,6 +204,17 @@ WALKED = [
     pytest.param("page", {"param": "page"}, id="page-until-empty"),
     pytest.param("keyset", {"from_": "id", "param": "after"}, id="keyset"),
 ]
+CAPPED = {"records": 70, "from": "id", "param": "beyond"}
+SHARED = {"records": 70, "from": "at", "body": "q.at", "unique": False, "write": "a{{ value }}"}
+WALKED += [
+    pytest.param("token", {"token": "next", "param": "p", "cap": CAPPED}, id="token-capped"),
+    pytest.param("token", {"token": "next", "body": "p", "cap": SHARED}, id="token-capped-shared"),
+    pytest.param("page", {"param": "page", "more": "more", "cap": CAPPED}, id="page-capped"),
+    pytest.param("offset", {"param": "skip", "cap": CAPPED}, id="offset-capped"),
+    pytest.param(
+        "offset", {"param": "skip", "total": "n", "cap": CAPPED}, id="offset-capped-total"
+    ),
+]
 OWN = [(), (("limit", "5"), ("status", "a&b=,<c>")), (("from", "1700000000"),)]
 
 
@@ -207,7 +228,7 @@ def test_walking_the_answers_visits_every_record_once(word, attributes, total, s
     kind = paginated(word, attributes)
     if any(name == attributes.get("param") for name, _ in own):
         own = ()  # the token's parameter is the source's to fill
-    body = {"q": 1, "paging": [{}]} if "body" in attributes else None
+    body = {"q": {"n": 1}, "paging": [{}]} if "body" in attributes else None
     first = Request(url=RESPONSE.url, params=own, headers=(("X-One", "1"),), body=body)
     request, visited, pages = first, [], 0
     while request is not None:
@@ -216,17 +237,43 @@ def test_walking_the_answers_visits_every_record_once(word, attributes, total, s
         assert set(own) <= set(request.params), "a later page asks for something else"
         assert request.url == first.url
         assert set(first.headers) <= set(request.headers)
-        assert body is None or request.body["q"] == 1
-        answer = kind.answer(request, total, size, lambda _, text: int(text) + 1)
+        assert body is None or request.body["q"]["n"] == 1
+        answer = kind.answer(request, total, size, found)
+        assert answer.status == 200
         visited += range(answer.start, answer.stop)
         request = kind.next(request, told(answer))
+    cap = attributes.get("cap", {"records": 0})
+    if cap.get("unique") is False:
+        assert [*dict.fromkeys(visited)] == [*range(total)]
+        return
     assert visited == [*range(total)]
     # Where nothing says which page is the last, an empty one does.
-    until_empty = word == "keyset" or (
-        word in ("page", "offset") and not {"more", "pages", "total"} & {*attributes}
+    until_empty = (
+        word == "keyset"
+        or cap["records"]
+        or (word in ("page", "offset") and not {"more", "pages", "total"} & {*attributes})
     )
     if not until_empty:
         assert pages == (1 if word == "none" else max(1, -(-total // size)))
+
+
+def found(expression, text, *, written=None, after=True):
+    """Find what `told` writes: a record's number, or that of the three that share a time."""
+    write = written or str
+    if expression.text == "id":
+        return int(text) + 1
+    at = next(at for at in range(0, 300, 3) if write(str(at // 3)) == text)
+    return at + 3 if after else at
+
+
+def test_a_source_gives_no_more_to_one_query_than_its_cap():
+    kind = paginated("offset", {"param": "skip", "cap": CAPPED})
+    at = {
+        at: kind.answer(asked({"params": {"skip": str(at)}}), 200, 50, found) for at in (0, 50, 70)
+    }
+    assert (at[0].stop, at[50].stop, at[70].status) == (50, 70, 400)
+    beyond = asked({"params": {"skip": "50", "beyond": "9"}})
+    assert kind.answer(beyond, 200, 50, found).start == 60
 
 
 def told(answer):
@@ -240,7 +287,8 @@ def told(answer):
         if value is not None:
             place[last] = value
     headers = {name.lower(): value for name, value in answer.headers.items()}
-    records = [{"id": str(number)} for number in range(answer.start, answer.stop)]
+    numbers = range(answer.start, answer.stop)
+    records = [{"id": str(number), "at": str(number // 3)} for number in numbers]
     return Page(number=1, records=records, document=document, headers=headers)
 
 

@@ -94,7 +94,8 @@ class Request:
 
     `params` keep their order and may repeat. `body` is a JSON document, built
     leaf by leaf, or None; `form` a body as HTML forms send it instead. `safe` says
-    that sending it twice does no harm (GET always; POST where the mapping says so).
+    that sending it twice does no harm (GET always; POST where the mapping says so). `passed`
+    is not sent: how many records came before, of a source that counts them for each query.
     """
 
     method: str = "GET"
@@ -104,6 +105,7 @@ class Request:
     body: object = None
     form: tuple[tuple[str, str | Secret], ...] = ()
     safe: bool = True
+    passed: int = 0
 
     def with_param(self, name: str, value: str) -> Request:
         """Return this request with the query parameter set, whatever it was before."""

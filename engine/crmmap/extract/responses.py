@@ -192,6 +192,7 @@ def _position(
     ]
     kept |= {"headers": headers} if headers else {}
     kept |= {"body": following.body} if following.body != first.body else {}
+    kept |= {"passed": following.passed} if following.passed else {}
     return json.dumps(kept)
 
 
@@ -201,7 +202,8 @@ def _resumed(first: Request, position: str | None) -> tuple[Request, int, int]:
         return first, 1, 0
     kept = json.loads(position)
     params = tuple((str(name), str(value)) for name, value in kept["params"])
-    request = replace(first, url=kept["url"] or first.url, params=params)
+    url, passed = kept["url"] or first.url, int(kept.get("passed", 0))
+    request = replace(first, url=url, params=params, passed=passed)
     for name, value in kept.get("headers", ()):
         request = request.with_header(name, value)
     if "body" in kept:

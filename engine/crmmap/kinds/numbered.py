@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 from crmmap.declare import Limits
+from crmmap.kinds.caps import CAP, query_of
 from crmmap.kinds.paging import Answer, Find
 from crmmap.kinds.places import (
     BODY,
@@ -41,6 +42,7 @@ class PageNumber:
     pages: Annotated[Expression | None, "JMESPath to the number of pages."] = None
     more: Annotated[Expression | None, "JMESPath to whether there is another page."] = None
     total: TOTAL = None
+    cap: CAP = None
 
     def __post_init__(self) -> None:
         demand_one_place(self)
@@ -53,18 +55,21 @@ class PageNumber:
         elif self.pages is not None:
             pages = number(str(scalar(self.pages, page.document, "number of pages") or 0))
             last = at - self.first + 1 >= pages
-        return None if last else put(self, request, at + 1)
+        following = None if last else put(self, request, at + 1)
+        if self.cap is None:
+            return following
+        return self.cap.within(request, page, following, put(self, request, self.first))
 
     def answer(self, request: Request, total: int, size: int, find: Find) -> Answer:
         size = self.size or size
+        query = query_of(self.cap, request, total, find)
         at = max(0, number(taken(self, request) or str(self.first)) - self.first)
-        start = min(at * size, total)
-        stop = min(start + size, total)
+        found = query.answer(at * size, size)
         document = {
-            **said(self.pages, -(-total // size)), **said(self.more, stop < total),
-            **said(self.total, total),
+            **said(self.pages, -(-query.there // size)), **said(self.more, query.more(found)),
+            **said(self.total, query.there),
         }  # fmt: skip
-        return Answer(start=start, stop=stop, document=document)
+        return replace(found, document=document)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +85,7 @@ class Offset:
     body: BODY = None
     size: SIZE = None
     total: TOTAL = None
+    cap: CAP = None
 
     def __post_init__(self) -> None:
         demand_one_place(self)
@@ -90,12 +96,15 @@ class Offset:
         if self.total is not None and page.fetched:
             declared = scalar(self.total, page.document, "number of records")
             last = last if declared is None else passed >= number(str(declared))
-        return None if last else put(self, request, passed)
+        following = None if last else put(self, request, passed)
+        if self.cap is None:
+            return following
+        return self.cap.within(request, page, following, put(self, request, 0))
 
     def answer(self, request: Request, total: int, size: int, find: Find) -> Answer:
-        start = min(number(taken(self, request)), total)
-        stop = min(start + (self.size or size), total)
-        return Answer(start=start, stop=stop, document=said(self.total, total))
+        query = query_of(self.cap, request, total, find)
+        found = query.answer(number(taken(self, request)), self.size or size)
+        return replace(found, document=said(self.total, query.there))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated
 from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
 
+from crmmap.kinds.caps import CAP, query_of
 from crmmap.kinds.numbered import Keyset, Offset, PageNumber
 from crmmap.kinds.paging import Answer, Find
 from crmmap.kinds.places import (
@@ -21,6 +22,7 @@ from crmmap.kinds.places import (
     said,
     scalar,
     taken,
+    without,
 )
 from crmmap.values import Expression, Page, Request
 
@@ -60,6 +62,7 @@ class Token:
     header: HEADER = None
     body: BODY = None
     total: TOTAL = None
+    cap: CAP = None
 
     def __post_init__(self) -> None:
         if (self.token is None) == (self.token_header is None):
@@ -72,18 +75,19 @@ class Token:
             token = scalar(self.token, page.document, "next-page token")
         else:
             token = page.headers.get((self.token_header or "").lower())
-        return None if token in (None, "") else put(self, request, token)
+        following = None if token in (None, "") else put(self, request, token)
+        if self.cap is None:
+            return following
+        return self.cap.within(request, page, following, without(self, request))
 
     def answer(self, request: Request, total: int, size: int, find: Find) -> Answer:
-        start = min(number(taken(self, request)), total)
-        stop = min(start + size, total)
-        token = str(stop) if stop < total else None
-        document = {self.token.text: token} if self.token is not None else {}
+        query = query_of(self.cap, request, total, find)
+        found = query.answer(number(taken(self, request)), size)
+        token = str(query.passed(found)) if query.more(found) else None
+        document = {} if self.token is None else said(self.token, token)
         headers = {self.token_header: token} if self.token_header and token else {}
-        return Answer(
-            start=start, stop=stop, document={**document, **said(self.total, total)},
-            headers=headers,
-        )  # fmt: skip
+        document |= said(self.total, query.there)
+        return replace(found, document=document, headers=headers)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,10 +29,24 @@ class Answer:
     stop: int
     document: Mapping[str, object] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
+    status: int = 200
 
 
-Find = Callable[[Expression, str], int]
-"""Gives the index of the record after the one in which the expression finds the text; else 0."""
+class Find(Protocol):
+    """Gives the index of the first record after those in which the expression finds the text.
+
+    Without `after`, of the first of those themselves. 0 if there is none. `written` says how
+    what is found is written in the text.
+    """
+
+    def __call__(
+        self,
+        expression: Expression,
+        text: str,
+        *,
+        written: Callable[[str], str] | None = None,
+        after: bool = True,
+    ) -> int: ...
 
 
 class Pagination(Protocol):

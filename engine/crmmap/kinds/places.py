@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Protocol
 
 from crmmap.declare import Limits
@@ -49,6 +51,28 @@ def put(place: Place, request: Request, value: str | int) -> Request:
     if place.header is not None:
         return request.with_header(place.header, str(value))
     return request.with_body(place.body or "", value)
+
+
+def without(place: Place, request: Request) -> Request:
+    """Return the request with nothing in the place."""
+    params, headers = request.params, request.headers
+    if place.param is not None:
+        return replace(request, params=tuple(each for each in params if each[0] != place.param))
+    if place.header is not None:
+        name = place.header.lower()
+        return replace(request, headers=tuple(h for h in headers if h[0].lower() != name))
+    return replace(request, body=_cut_out(request.body, (place.body or "").split(".")))
+
+
+def _cut_out(document: object, way: Sequence[str]) -> object:
+    first, rest = way[0], way[1:]
+    if isinstance(document, dict) and first in document:
+        others = {name: each for name, each in document.items() if name != first}
+        return {**others, first: _cut_out(document[first], rest)} if rest else others
+    if isinstance(document, list) and rest and first.isdecimal() and int(first) < len(document):
+        at = int(first)
+        return [*document[:at], _cut_out(document[at], rest), *document[at + 1 :]]
+    return document
 
 
 def taken(place: Place, request: Request) -> str:

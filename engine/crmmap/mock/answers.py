@@ -7,6 +7,7 @@ import json
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from http import HTTPStatus
 from threading import Lock
 from urllib.parse import unquote, urlsplit
 
@@ -46,9 +47,14 @@ class Answers:
 
     def page(
         self, routes: Sequence[Route], request: Request
-    ) -> tuple[bytes, bytes, Mapping[str, str]]:
-        """Return a page's body, the same compressed, and the headers that belong to it."""
+    ) -> tuple[bytes, bytes, Mapping[str, str]] | None:
+        """Return a page's body, the same compressed, and the headers that belong to it.
+
+        None where the request asks for what the source would refuse.
+        """
         answers = [route.answer(request) for route in routes]
+        if any(answer.status != HTTPStatus.OK for answer in answers):
+            return None
         headers = {name: each for answer in answers for name, each in answer.headers.items()}
         key = repr([(route.stream.step.name, route.indexes(request), answer.start, answer.stop,
                      answer.document)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import product
@@ -14,6 +14,7 @@ import polars as pl
 from crmmap.extract.decode import read_json
 from crmmap.extract.partitions import sample
 from crmmap.extract.request import first_request
+from crmmap.kinds.caps import Cap
 from crmmap.kinds.conversations import OAuth2, Steps
 from crmmap.kinds.paging import Answer, Pagination
 from crmmap.kinds.source import Http
@@ -76,7 +77,10 @@ class Route:
 
     def indexes(self, request: Request) -> Sequence[int]:
         """Return the records that the request may be given, by their indexes in the stream."""
-        every = range(self.share, self.stream.world.records, self.shares)
+        every: Sequence[int] = range(self.share, self.stream.world.records, self.shares)
+        cap: Cap | None = getattr(self.pagination, "cap", None)
+        if cap is not None:
+            every = _sorted_by(self.stream, cap.from_.text, every)
         if self.parent is None:
             return every
         known = _indexes_by_key(self.parent)
@@ -87,9 +91,19 @@ class Route:
         """Return what the stream's pagination answers."""
         indexes = self.indexes(request)
 
-        def find(expression: Expression, text: str) -> int:
-            at = _indexes_by(self.stream, expression.text).get(text)
-            return indexes.index(at) + 1 if at is not None and at in indexes else 0
+        def find(
+            expression: Expression,
+            text: str,
+            *,
+            written: Callable[[str], str] | None = None,
+            after: bool = True,
+        ) -> int:
+            if written is None and after:
+                at = _indexes_by(self.stream, expression.text).get(text)
+                return indexes.index(at) + 1 if at is not None and at in indexes else 0
+            there, write = _texts_at(self.stream, expression.text), written or str
+            found = [at for at, index in enumerate(indexes) if write(there[index]) == text]
+            return 0 if not found else found[-1] + 1 if after else found[0]
 
         return self.pagination.answer(request, len(indexes), self.size(request), find)
 
@@ -149,11 +163,32 @@ def _of_step(
 
 
 @cache
+def _texts_at(stream: Stream, text: str) -> Sequence[str]:
+    """Return what an expression finds in each record of a stream."""
+    expression = compile_expression(text)
+    return [str(expression.find(read_json(line))) for line in stream.lines(0, stream.world.records)]
+
+
+@cache
 def _indexes_by(stream: Stream, text: str) -> Mapping[str, int]:
     """Return the records of a stream by what an expression finds in them."""
-    expression = compile_expression(text)
-    lines = stream.lines(0, stream.world.records)
-    return {str(expression.find(read_json(line))): at for at, line in enumerate(lines)}
+    return {found: at for at, found in enumerate(_texts_at(stream, text))}
+
+
+@cache
+def _ranks(stream: Stream, text: str) -> Mapping[int, int]:
+    """Return the place of each of a stream's records in the order of what an expression finds."""
+    texts = _texts_at(stream, text)
+    by_number = all(each.isdecimal() for each in texts)
+    order = sorted(
+        range(len(texts)), key=lambda at: (int(texts[at]) if by_number else 0, texts[at], at)
+    )
+    return {at: rank for rank, at in enumerate(order)}
+
+
+def _sorted_by(stream: Stream, text: str, indexes: Sequence[int]) -> Sequence[int]:
+    ranks = _ranks(stream, text)
+    return sorted(indexes, key=lambda at: ranks[at])
 
 
 @cache

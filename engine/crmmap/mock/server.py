@@ -80,7 +80,11 @@ class Server:
         if missing := lacking(self._auth, request):
             what = f"missing or wrong: {', '.join(missing)}"
             return _refusal(HTTPStatus.UNAUTHORIZED, what)
-        plain, compressed, headers = self._answers.page(routes, request)
+        page = self._answers.page(routes, request)
+        if page is None:
+            what = "the page lies beyond what one query may have"
+            return _refusal(HTTPStatus.BAD_REQUEST, what)
+        plain, compressed, headers = page
         if len(plain) < WORTH_COMPRESSING or not _takes_gzip(request):
             return HTTPStatus.OK, plain, headers
         return HTTPStatus.OK, compressed, {**headers, "Content-Encoding": "gzip"}

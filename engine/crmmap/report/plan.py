@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, is_dataclass
 from typing import Any
 from urllib.parse import unquote
 
@@ -141,6 +141,9 @@ def _said(name: str, value: object) -> str:
 def _shown(value: object) -> str:
     if isinstance(value, tuple):
         return "[" + ", ".join(_shown(each) for each in value) + "]"
+    if is_dataclass(value) and not hasattr(value, "text"):
+        told = [each.name for each in fields(value) if getattr(value, each.name) != each.default]
+        return "(" + ", ".join(_said(word(name), getattr(value, name)) for name in told) + ")"
     text = str(getattr(value, "text", value))
     return text if PLAIN.fullmatch(text) else f"'{text}'"
 

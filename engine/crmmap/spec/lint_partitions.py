@@ -116,6 +116,8 @@ def allowed_names(path: Path, mapping: MappingSpec) -> dict[str, str]:
         and (len(within) == 3 and within[1] in ("headers", "params"))
     ):
         return {"taken": "taken.NAME"}
+    if path[-2:] == ("cap", "write"):
+        return {"value": "value"}
     if len(path) < 3 or path[0] != "streams":
         return allowed
     stream = mapping.streams.get(str(path[1]))
