@@ -30,7 +30,8 @@ FLOORS = [
     {"plan"},
     {"extract", "transform", "load"},
     {"loop", "report", "mock"},
-    {"cli"},
+    {"prove"},
+    {"cli", "testing"},
     {"__main__", "__init__"},
 ]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
@@ -43,6 +44,7 @@ WORLD = {
     "jinja2": {"template"},
     "psycopg": {"load"},
     "http.server": {"mock"},
+    "hypothesis": {"prove", "testing"},
     "subprocess": set(),
     "pickle": set(),
     "shelve": set(),

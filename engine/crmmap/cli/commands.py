@@ -136,6 +136,34 @@ def plan(surroundings: Surroundings, /, **options: Any) -> ExitCode:
 
 
 @commands.command(epilog=MAPPING)
+@several_mappings
+@click.option("--stream", "-s", "streams", metavar="NAME", multiple=True,
+              help="Test only this stream. May be repeated.")  # fmt: skip
+@click.option("--only", type=click.Choice(["cases", "laws"]),
+              help="Only the case files, or only the laws.")  # fmt: skip
+@click.option("--update", is_flag=True,
+              help="Write what the cases give now into their files.")  # fmt: skip
+@click.option("--strict", is_flag=True, help="A mapping without a case file fails.")
+@click.option("--examples", type=click.IntRange(min=1), default=25, metavar="N",
+              show_default=True, help="Examples that each law is tried with.")  # fmt: skip
+@click.option("--time", type=click.FloatRange(min=0), default=20.0, metavar="SECONDS",
+              show_default=True, help="For the laws of one mapping; 0 for no bound.")  # fmt: skip
+@click.option("--seed", type=int, metavar="N",
+              help="Other examples for every number; without it, the same every time.")  # fmt: skip
+@as_json
+@click.option("--quiet", "-q", is_flag=True, help="No progress on standard error.")
+@click.pass_obj
+def test(surroundings: Surroundings, /, **options: Any) -> ExitCode:
+    """Prove each MAPPING: by the cases beside it, and by laws that invented records try to break.
+
+    Needs no setting, no network and no store. Exit code 1 where anything speaks against one.
+    """
+    from crmmap.cli.test import ProofOrder, prove_mappings
+
+    return prove_mappings(ProofOrder(**options), surroundings)
+
+
+@commands.command(epilog=MAPPING)
 @one_mapping
 @click.option("--port", type=click.IntRange(0, 65535), default=0, metavar="N",
               help="Port on 127.0.0.1.  [default: a free one]")  # fmt: skip

@@ -45,7 +45,7 @@ def read_responses(
     while True:
         _refuse_circle(request, seen, number)
         try:
-            page = _page(step, number, *client.read(request, decode_json))
+            page = page_of(step, number, *client.read(request, decode_json))
         except SourceError as error:
             if position is None or type(error) is not SourceError:
                 raise
@@ -73,7 +73,8 @@ def read_responses(
         request = following
 
 
-def _page(step: Step, number: int, response: Response, document: Document) -> Page:
+def page_of(step: Step, number: int, response: Response, document: Document) -> Page:
+    """Return an answer as a page. Raises SourceError where `records` does not suit it."""
     records: list[object] = []
     places: list[int] = []
     refused: list[Refusal] = []
