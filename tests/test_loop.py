@@ -271,3 +271,45 @@ def test_notes_are_written_once_for_a_record_that_waits(tmp_path: Path) -> None:
     report = load(plan(text), url, people=[{"id": "1", "mail": "x", "boss": "2"}, {"id": "2"}])
     assert report.counts.noted == 1
     assert len(rows(url, "crmmap_notes", "key")) == 1
+
+
+@pytest.mark.parametrize("batch", [1, 2, 100])
+def test_a_reference_to_the_own_stream_may_make_a_stub(tmp_path: Path, batch: int) -> None:
+    """A row that names one still to come, one that never comes, itself, and one before it."""
+    text = stream(
+        "people", "name: name", "boss: {from: boss, lookup: {stream: people, missing: stub}}"
+    )
+    people = [
+        {"id": "1", "name": "Ann", "boss": "2"},
+        {"id": "2", "name": "Bea", "boss": "9"},
+        {"id": "3", "name": "Cem", "boss": "3"},
+        {"id": "4", "name": "Dag", "boss": "1"},
+    ]
+    report = load(plan(text, batch), sqlite(tmp_path), people=people)
+    assert report.exit_code == ExitCode.OK
+    found = rows(sqlite(tmp_path), "people", "id", "name", "boss")
+    assert found == [
+        ("1", "Ann", "2"), ("2", "Bea", "9"), ("3", "Cem", "3"), ("4", "Dag", "1"),
+        ("9", None, None),
+    ]  # fmt: skip
+    again = load(plan(text, batch), sqlite(tmp_path), people=people)
+    counts = again.streams[0].counts
+    assert (counts.unchanged, counts.stubbed) == (4, 0)
+
+
+def test_streams_that_look_each_other_up_may_make_stubs(tmp_path: Path) -> None:
+    text = stream(
+        "offices", "head: {from: head, lookup: {stream: people, missing: stub}}"
+    ) + stream("people", "office: {from: office, lookup: {stream: offices, missing: stub}}")
+    report = load(
+        plan(text, 1), sqlite(tmp_path),
+        offices=[{"id": "o1", "head": "p1"}, {"id": "o2", "head": "p9"}],
+        people=[{"id": "p1", "office": "o1"}, {"id": "p2", "office": "o8"}],
+    )  # fmt: skip
+    assert report.exit_code == ExitCode.OK
+    assert rows(sqlite(tmp_path), "offices", "id", "head") == [
+        ("o1", "p1"), ("o2", "p9"), ("o8", None)
+    ]  # fmt: skip
+    assert rows(sqlite(tmp_path), "people", "id", "office") == [
+        ("p1", "o1"), ("p2", "o8"), ("p9", None)
+    ]  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from graphlib import TopologicalSorter
 
-from crmmap.spec.model import Stream
+from crmmap.spec.model import PATIENT, Stream
 
 Parents = dict[str, tuple[str, ...]]
 
@@ -13,8 +13,8 @@ Parents = dict[str, tuple[str, ...]]
 def parents_of(streams: Mapping[str, Stream]) -> Parents:
     """Return the streams that must end before each one starts, in the order to run them in.
 
-    A stream that waits for a parent's rows runs after it too, unless that would
-    close a circle: then the rows wait instead. Lint has refused other circles.
+    A stream whose rows can wait for a parent's, or make stubs of them, runs after it too, unless
+    that would close a circle: then they do. Lint has refused other circles.
     """
     place = {name: index for index, name in enumerate(streams)}
     hard = {name: _looked_up(streams, name, waiting=False) for name in streams}
@@ -32,7 +32,7 @@ def _looked_up(streams: Mapping[str, Stream], name: str, *, waiting: bool) -> tu
     found = [
         each.lookup.stream
         for each in stream.fields.values()
-        if each.lookup is not None and (each.lookup.missing == "wait") == waiting
+        if each.lookup is not None and (each.lookup.missing in PATIENT) == waiting
     ]
     if stream.for_each is not None and stream.for_each.stream and not waiting:
         found.append(stream.for_each.stream)

@@ -7,7 +7,7 @@ from graphlib import CycleError, TopologicalSorter
 
 from crmmap.kinds.types import TYPES
 from crmmap.spec.faults import Fault, guess, quoted, shown
-from crmmap.spec.model import Field, Lookup, Stream
+from crmmap.spec.model import PATIENT, Field, Lookup, Stream
 from crmmap.values import Path
 
 MOST_CYCLES = 20
@@ -19,7 +19,8 @@ Edges = dict[str, dict[str, Path]]
 def faults(streams: Mapping[str, Stream], spoilt: Collection[Path]) -> Iterator[Fault]:
     """Yield the faults of every lookup, and every cycle of streams that wait for each other.
 
-    Nobody knows whether a lookup waits whose `missing` is `spoilt`: it is in no cycle.
+    A lookup that makes stubs is in none. Nobody knows whether one waits whose `missing` is
+    `spoilt`: it is in no cycle.
     """
     edges: Edges = {name: {} for name in streams}
     for name, stream in streams.items():
@@ -31,7 +32,7 @@ def faults(streams: Mapping[str, Stream], spoilt: Collection[Path]) -> Iterator[
                 continue
             path: Path = ("streams", name, "fields", field, "lookup")
             yield from _lookup(each, streams, path)
-            waits = each.lookup.missing == "wait" or (*path, "missing") in spoilt
+            waits = each.lookup.missing in PATIENT or (*path, "missing") in spoilt
             if not waits and each.lookup.stream in streams:
                 edges[name].setdefault(each.lookup.stream, ("fields", field, "lookup"))
     yield from _cycles(edges)
@@ -104,7 +105,7 @@ def _cycles(edges: Edges) -> Iterator[Fault]:
         place = edges[child].pop(parent)
         message = (
             f"makes streams wait for each other: {' -> '.join(ring)}. "
-            "Give one of these lookups `missing: wait`"
+            "Give one of these lookups `missing: stub` or `missing: wait`"
         )
         path = ("streams", child, *place)
         yield Fault(path=path, rule="lookup.cycle", message=message, spoils=False)

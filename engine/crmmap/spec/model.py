@@ -25,6 +25,8 @@ Name = Annotated[str, Limits(pattern=NAME)]
 
 OnError = Literal["reject", "null_and_note", "keep_text"]
 Missing = Literal["null", "reject", "stub", "wait"]
+PATIENT: frozenset[Missing] = frozenset({"stub", "wait"})
+"""What a lookup does that need not come after its parent: so circles of lookups can be run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
