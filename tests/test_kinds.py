@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from crmmap import kinds
+from crmmap.kinds.actions import ACTIONS
 from crmmap.kinds.auth import AUTH
 from crmmap.kinds.checks import CHECKS, rule_name
 from crmmap.kinds.clean import CLEAN
@@ -29,7 +30,7 @@ GROWTHS = dict.fromkeys(get_args(get_type_hints(Retry)["backoff"]), Retry)
 FAMILIES = {
     "types": TYPES, "clean": CLEAN, "checks": CHECKS, "auth": AUTH, "pagination": PAGINATION,
     "formats": FORMATS, "source": SOURCES, "retry": GROWTHS,
-    "incremental": INCREMENTAL,
+    "incremental": INCREMENTAL, "actions": ACTIONS,
 }  # fmt: skip
 
 

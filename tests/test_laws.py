@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from crmmap.events import RunReport
+from crmmap.events import NO_TROUBLES, RunReport, Troubles
 from crmmap.extract.readers import HttpReader
 from crmmap.load import Store
 from crmmap.loop import Options, run
@@ -91,6 +91,9 @@ class Listed:
 
     def share(self, step: Step, page: Page) -> float | None:
         return None
+
+    def troubles(self, step: Step) -> Troubles:
+        return NO_TROUBLES
 
     def parse(self, step: Step, raws: list[str]) -> Page:
         return HttpReader.parse(self, step, raws)  # type: ignore[arg-type]

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from crmmap.errors import ExitCode, SourceError
-from crmmap.events import Event, RunReport
+from crmmap.events import NO_TROUBLES, Event, RunReport, Troubles
 from crmmap.extract.readers import HttpReader
 from crmmap.load import Store
 from crmmap.loop import Options, run
@@ -52,6 +52,9 @@ class Sources:
 
     def share(self, step: Step, page: Page) -> float | None:
         return None
+
+    def troubles(self, step: Step) -> Troubles:
+        return NO_TROUBLES
 
     def parse(self, step: Step, raws: list[str]) -> Page:
         return HttpReader.parse(self, step, raws)  # type: ignore[arg-type]

@@ -206,6 +206,27 @@ def test_remarks_and_waiting_records_are_told() -> None:
     assert run_document(report)["remarks"] == [remark]
 
 
+def test_skips_are_never_silent_and_retries_are_counted() -> None:
+    met = replace(DONE, retries=3, waited=62.4, skips={"answered 403 Forbidden (rule 1)": 2})
+    text = told(replace(REPORT, streams=(met,)))
+
+    assert "contacts: skipped 2 times, for the source has nothing there:\n" in text
+    assert "\n  2 × answered 403 Forbidden (rule 1)\n" in text
+    assert "\n3 requests sent again, 1 min 02 s waited\n" in text
+    (document,) = run_document(replace(REPORT, streams=(met,)))["streams"]
+    assert (document["retries"], document["waited"]) == (3, 62.4)
+    assert document["skips"] == {"answered 403 Forbidden (rule 1)": 2}
+
+
+def test_of_several_streams_each_ones_retries_are_told() -> None:
+    deals = replace(DONE, stream="deals", retries=1)
+    text = told(replace(REPORT, streams=(replace(DONE, retries=2), deals)))
+
+    assert "\n3 requests sent again\n  contacts: 2 requests sent again\n" in text
+    assert "sent again" not in told(REPORT)
+    assert "skipped" not in told(REPORT)
+
+
 def test_a_broken_account_is_shouted() -> None:
     text = told(replace(REPORT, streams=(replace(DONE, counts=Counts(fetched=3, inserted=1)),)))
 

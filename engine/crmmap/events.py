@@ -33,13 +33,31 @@ Observe = Callable[[Event], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Troubles:
+    """What a stream's requests met with on the way.
+
+    `retries` counts requests that were sent again, `waited` the seconds of all waits.
+    `skips` counts, by the rule and the answer, where the mapping took an answer to mean that
+    there are no records, or no more.
+    """
+
+    retries: int = 0
+    waited: float = 0.0
+    skips: Mapping[str, int] = field(default_factory=dict)
+
+
+NO_TROUBLES = Troubles()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StreamReport:
     """How one stream went.
 
     `reasons` counts refusals by `field: rule`; `notes` counts emptied cells the
     same way; `exit_code` is that of the error, if one stopped it. `resumed` says
     that reading went on where an interrupted run had stopped. `waiting` is how many
-    records wait in the store for a parent. `error` is what stopped the stream.
+    records wait in the store for a parent. `retries`, `waited` (seconds) and `skips` are as in
+    `Troubles`. `error` is what stopped the stream.
     """
 
     stream: str
@@ -55,6 +73,9 @@ class StreamReport:
     reasons: Mapping[str, int] = field(default_factory=dict)
     notes: Mapping[str, int] = field(default_factory=dict)
     waiting: int = 0
+    retries: int = 0
+    waited: float = 0.0
+    skips: Mapping[str, int] = field(default_factory=dict)
     error: BaseException | None = field(default=None, repr=False, compare=False)
 
     @property

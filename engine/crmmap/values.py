@@ -158,6 +158,10 @@ class Response:
     body: bytes
     url: str
     """The address asked, without its query: fit for a message."""
+    request: Request | None = field(default=None, compare=False, repr=False)
+    """What was asked at last, where a rule had it changed."""
+    refused: tuple[object, ...] = ()
+    """What the answer says, by a rule, of inputs that did not succeed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
 """The conversation with an HTTP source: origins checked, requests signed, failures retried.
 
 read / send          attempts and waits, until there is an answer or no hope
-  └ attempt          redirects, status, decoding
+  └ attempt          redirects; decoding; what the rules and the status say of the answer
       └ converse     the authentication kind's requests, each …
           └ exchange … prepared, checked and sent
 """
@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from typing import TypeVar
 
 from crmmap.errors import Interrupted, SourceError, SourceUnreachable
+from crmmap.extract.asker import Asker
 from crmmap.extract.body import BadBody, BadEncoding
 from crmmap.extract.failure import Failure, network_failure, phrase
 from crmmap.extract.origin import Origins, address, origin_of, printable
@@ -21,6 +23,7 @@ from crmmap.extract.patience import Patience, Wait
 from crmmap.extract.prepare import prepare
 from crmmap.extract.redirect import REDIRECT, REDIRECTS, redirected
 from crmmap.extract.retry_after import retry_after
+from crmmap.extract.ruling import RENEWED, carry_out, fine, ruling_of
 from crmmap.extract.tokens import KeptTokens
 from crmmap.extract.transport import NETWORK_ERRORS, DeadlinePassed, Transport
 from crmmap.extract.vault import Vault
@@ -82,23 +85,28 @@ class Client:
         return self.read(request, check or (lambda _: None))[0]
 
     def read(
-        self, request: Request, decode: Callable[[Response], Decoded]
+        self, request: Request, decode: Callable[[Response], Decoded], asker: Asker | None = None
     ) -> tuple[Response, Decoded]:
         """Like `send`, and return also what `decode` makes of the answer.
 
-        An answer for which `decode` raises BadBody is asked for again.
+        An answer for which `decode` raises BadBody is asked for again. `asker` is the stream
+        whose rules judge the answer first. The response's `request` is the one that was
+        answered at last. Raises Skipped where a rule says that there is nothing to read.
         """
+        asker = asker or Asker()
         patience = Patience(self._source.retry, safe=request.safe)
         plain = False
         while True:
             self._go_on()
             try:
-                return self._attempt(request, decode, plain=plain)
+                return self._attempt(request, decode, asker, plain=plain)
             except Failure as failure:
                 self._go_on()
                 wait = patience.after(failure, now=self._clock())
                 plain = plain or failure.plain
-            self._wait(wait)
+                request = failure.instead or request
+            asker.account.retried()
+            self._wait(wait, asker)
 
     def close(self) -> None:
         """Close the connections; a request that another thread still waits for is cut."""
@@ -110,9 +118,10 @@ class Client:
             message = "stopped while talking to the source; the run can be resumed"
             raise Interrupted(message) from None
 
-    def _wait(self, wait: Wait) -> None:
+    def _wait(self, wait: Wait, asker: Asker) -> None:
         if wait.seconds > 0:
-            self._observe(wait)
+            asker.account.waited(wait.seconds)
+            self._observe(replace(wait, stream=asker.stream))
             self._pause(wait.seconds)
 
     def _pause(self, seconds: float) -> None:
@@ -123,17 +132,47 @@ class Client:
             seconds -= GLANCE
 
     def _attempt(
-        self, request: Request, decode: Callable[[Response], Decoded], *, plain: bool
+        self, request: Request, decode: Callable[[Response], Decoded], asker: Asker, *, plain: bool
     ) -> tuple[Response, Decoded]:
+        asked, token = request, self._tokens.token
         response = self._converse(request, plain=plain)
         for _ in range(REDIRECTS):
             if response.status not in REDIRECT:
                 break
             request = redirected(request, response, where=self._where(request))
             response = self._converse(request, plain=plain)
-        self._judge(request, response)
+        response = replace(response, request=asked)
         try:
-            return response, decode(response)
+            return self._received(request, response, decode, asker)
+        except Failure as failure:
+            if failure.remedy == RENEWED:
+                # Without one before, the first was gained for this request.
+                self._tokens.spoil(token or self._tokens.token)
+            raise
+
+    def _received(
+        self, request: Request, response: Response, decode: Callable[[Response], Decoded],
+        asker: Asker,
+    ) -> tuple[Response, Decoded]:  # fmt: skip
+        """Return the answer decoded, if it is what was asked for by the rules and its status."""
+        decoded: tuple[Decoded, ...] = ()
+        trouble: BadBody | None = None
+        try:
+            decoded = (decode(response),) if fine(response) else ()
+        except BadBody as error:
+            trouble = error
+        asked = response.request or request
+        now = self._clock()
+        ruling = ruling_of(self._source, asker, asked, response, decoded, now)
+        if ruling is None:
+            self._judge(request, response)
+        else:
+            accepted = carry_out(ruling, refusal=self._refusal(request, response))
+            response = replace(response, refused=accepted.refused)
+        try:
+            if trouble is not None:
+                raise trouble
+            return response, decoded[0] if decoded else decode(response)
         except BadBody as error:
             raise self._bad_body(str(error), error, status=response.status) from None
 
@@ -145,6 +184,8 @@ class Client:
             signed = next(conversation)
             while True:
                 response = self._exchange(signed, plain=plain)
+                if not _same(signed, request) and self._passing(response):
+                    raise self._unready(signed, response)
                 try:
                     signed = conversation.send(response)
                 except StopIteration:
@@ -172,13 +213,16 @@ class Client:
             raise Failure(SourceError(f"{where}: {reason}"), reason=reason) from None
         except NETWORK_ERRORS as error:
             raise network_failure(error, where=where, origin=origin_of(request.url)) from None
-        if response.status in self._source.retry.statuses:
-            raise self._unready(request, response)
         return response
+
+    def _passing(self, response: Response) -> bool:
+        return response.status in self._source.retry.statuses
 
     def _judge(self, request: Request, response: Response) -> None:
         """Raise unless the status says that the answer is what was asked for."""
-        if 200 <= response.status < 300:
+        if self._passing(response):
+            raise self._unready(request, response)
+        if fine(response):
             return
         message = self._refusal(request, response)
         if response.status in (401, 403):
@@ -216,7 +260,15 @@ class Client:
         if not error.again:
             return BadBody(clean, again=False)
         plain = isinstance(error, BadEncoding)
-        return Failure(SourceError(clean), reason="an unusable answer", status=status, plain=plain)
+        return Failure(
+            SourceError(clean), reason="an unusable answer", status=status,
+            remedy="plain" if plain else None, plain=plain,
+        )  # fmt: skip
 
     def _where(self, request: Request) -> str:
         return f"{request.method} {self._redactor.clean(address(request.url))}"
+
+
+def _same(one: Request, other: Request) -> bool:
+    """Say whether a request is the other, signed: not one of a conversation that gains a token."""
+    return (one.method, one.url) == (other.method, other.url)

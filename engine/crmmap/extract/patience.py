@@ -19,7 +19,7 @@ class Wait:
 
     `status` is the answer's, None if there was no answer. `turn` is the number of the
     attempt that follows; None after a wait that the source asked for, which is not counted.
-    `turns` is how many there are at most.
+    `turns` is how many there are at most. `stream` is whose request it is, if that is known.
     """
 
     seconds: float
@@ -28,6 +28,7 @@ class Wait:
     status: int | None = None
     turn: int | None = None
     turns: int = 0
+    stream: str = ""
 
     def __str__(self) -> str:
         pause = f"waiting {self.seconds:.{0 if self.seconds >= 1 else 1}f} s"
@@ -50,12 +51,12 @@ class Patience:
         self._safe = safe
         self._sent = 0
         self._asked = 0
-        self._plain = False
+        self._tried: set[str] = set()
 
     def after(self, failure: Failure, *, now: datetime) -> Wait:
         """Return the wait before the next attempt. Raises the failure's error if there is none."""
         self._sent += 1
-        if not self._safe:
+        if not self._safe and not failure.ruled:
             raise failure.error from None
         before = self._turn
         seconds = self._seconds(failure, now)
@@ -69,8 +70,8 @@ class Patience:
         )
 
     def _seconds(self, failure: Failure, now: datetime) -> float:
-        if failure.plain:
-            return self._at_once(failure)
+        if failure.remedy is not None:
+            return self._at_once(failure, failure.remedy)
         if failure.asked is not None:
             return self._granted(failure.asked, failure, now)
         seconds = next(self._waits, None)
@@ -79,10 +80,10 @@ class Patience:
         self._turn += 1
         return seconds
 
-    def _at_once(self, failure: Failure) -> float:
-        if self._plain:
+    def _at_once(self, failure: Failure, remedy: str) -> float:
+        if remedy in self._tried:
             raise failure.error from None
-        self._plain = True
+        self._tried.add(remedy)
         return 0.0
 
     def _granted(self, seconds: float, failure: Failure, now: datetime) -> float:

@@ -6,14 +6,15 @@ import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
 import polars as pl
 
-from crmmap.events import Event, Observe
+from crmmap.events import NO_TROUBLES, Event, Observe, Troubles
+from crmmap.extract.asker import Account, Asker
 from crmmap.extract.client import Client
 from crmmap.extract.decode import read_json
 from crmmap.extract.files import CsvFile, Wanted, file_total, progress_of, read_pages
@@ -43,6 +44,10 @@ class Reader(Protocol):
 
     def share(self, step: Step, page: Page) -> float | None:
         """Return the part of the source read once `page` is done, if that can be known."""
+        ...
+
+    def troubles(self, step: Step) -> Troubles:
+        """Return what the stream's requests met with so far."""
         ...
 
     def parse(self, step: Step, raws: list[str]) -> Page:
@@ -83,7 +88,7 @@ def open_reader(
 
 def _told(observe: Observe) -> Callable[[Wait], None]:
     def tell(wait: Wait) -> None:
-        observe(Event(kind="wait", stream="", message=str(wait)))
+        observe(Event(kind="wait", stream=wait.stream, message=str(wait)))
 
     return tell
 
@@ -103,6 +108,9 @@ class Readers:
     def share(self, step: Step, page: Page) -> float | None:
         return self._of(step).share(step, page)
 
+    def troubles(self, step: Step) -> Troubles:
+        return self._of(step).troubles(step)
+
     def parse(self, step: Step, raws: list[str]) -> Page:
         return self._of(step).parse(step, raws)
 
@@ -120,12 +128,19 @@ class HttpReader:
 
     plan: Plan
     client: Client
+    accounts: dict[str, Account] = field(default_factory=dict)
 
     def pages(self, step: Step, start: Start) -> Iterator[Page]:
         return read_parts(self.plan, step, start, self._part)
 
     def _part(self, step: Step, context: Context, position: str | None) -> Iterator[Page]:
-        return read_responses(self.plan, step, self.client, position, context)
+        account = self.accounts.setdefault(step.name, Account())
+        asker = Asker(stream=step.name, rules=step.responses, account=account)
+        return read_responses(self.plan, step, self.client, position, context, asker)
+
+    def troubles(self, step: Step) -> Troubles:
+        account = self.accounts.get(step.name)
+        return account.troubles() if account is not None else NO_TROUBLES
 
     def absent(self, step: Step) -> str | None:
         return None
@@ -158,6 +173,9 @@ class FileReader:
         if page.position is None:
             return 1.0
         return progress_of(page.position) / max(1, file_total(Path(step.file or "")))
+
+    def troubles(self, step: Step) -> Troubles:
+        return NO_TROUBLES
 
     def parse(self, step: Step, raws: list[str]) -> Page:
         records = [json.loads(raw) for raw in raws]

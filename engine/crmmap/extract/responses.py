@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from hashlib import sha256
 
 from crmmap.errors import SourceError
+from crmmap.extract.asker import Asker
 from crmmap.extract.client import Client
 from crmmap.extract.decode import decode_json
+from crmmap.extract.halving import following, halves_of
 from crmmap.extract.request import BARE, Context, first_request
+from crmmap.extract.ruling import Skipped
+from crmmap.kinds.actions import Halve
 from crmmap.kinds.places import number as as_number
+from crmmap.kinds.source import Http
 from crmmap.plan import Plan, Step
 from crmmap.select.document import Document, Unsuited, ambiguous
 from crmmap.select.jmespath import find_records
@@ -23,19 +28,27 @@ NOT_AN_OBJECT = Reason(field=None, rule="json.record", message="the record is no
 UNSUITED = Reason(
     field=None, rule="json.unsuited", message="`records` does not suit the types in the record"
 )
+NOT_SUCCEEDED = Reason(
+    field=None, rule="response.rejects", message="the source says that it has failed"
+)
 DUPLICATE_KEY = Reason(
     field=None, rule="json.duplicate_key", message="an object in the record has the same key twice"
 )
 
 
 def read_responses(
-    plan: Plan, step: Step, client: Client, position: str | None, context: Context = BARE
-) -> Iterator[Page]:
+    plan: Plan, step: Step, client: Client, position: str | None, context: Context = BARE,
+    asker: Asker | None = None,
+) -> Iterator[Page]:  # fmt: skip
     """Yield the pages of a stream, or of one partition, from `position` if one is given.
 
-    Raises SourceError where a page is not what the mapping says, where pages go
-    in a circle, or where there is no end to them.
+    `asker` is whose rules judge the answers, and in whose account they are counted. Raises
+    SourceError where a page is not what the mapping says, where pages go in a circle, or
+    where there is no end to them.
     """
+    asker = asker or Asker(stream=step.name, rules=step.responses)
+    assert isinstance(step.source, Http)  # noqa: S101  (its caller saw to it)
+    halves = halves_of(asker.rules, step.source.responses)
     first = first_request(plan, step, context)
     request, number, fetched = _resumed(first, position)
     secrets = {secret.reveal() for secret in plan.secrets}
@@ -45,9 +58,14 @@ def read_responses(
     while True:
         _refuse_circle(request, seen, number)
         try:
-            page = page_of(step, number, *client.read(request, decode_json))
+            response, document = client.read(request, decode_json, asker)
+            page = page_of(step, number, response, document)
         except SourceError as error:
-            if position is None or type(error) is not SourceError:
+            if position is None and isinstance(error, Skipped):
+                asker.account.skipped(error.why)
+                yield Page(number=number, records=[])
+                return
+            if position is None or type(error) not in (SourceError, Skipped):
                 raise
             # A token kept from an interrupted run may have expired: read from the start.
             position, (request, number, fetched) = None, _resumed(first, None)
@@ -56,12 +74,12 @@ def read_responses(
         position = None
         empty = 0 if page.fetched else empty + 1
         _refuse_same(page, before)
-        following = _following(step, request, page)
+        after = _following(step, response.request or request, first, page, halves)
         number, fetched, before = number + 1, fetched + page.fetched, page.records
-        kept = _position(following, number, first, secrets, fetched)
+        kept = _position(after, number, first, secrets, fetched)
         # What the next request was made from is not kept alive with the records.
         yield replace(page, position=kept, document=None, headers={})
-        if following is None:
+        if after is None:
             _demand_total(step, page, fetched)
             return
         if empty >= MAX_EMPTY:
@@ -70,7 +88,7 @@ def read_responses(
                 f"{empty} empty pages in a row and no end. Check the pagination"
             )
             raise SourceError(message)
-        request = following
+        request = after
 
 
 def page_of(step: Step, number: int, response: Response, document: Document) -> Page:
@@ -85,6 +103,11 @@ def page_of(step: Step, number: int, response: Response, document: Document) -> 
             places.append(at)
         else:
             refused.append(Refusal(at=at, raw=as_json(_original(record)), reasons=(reason,)))
+    count = len(records) + len(refused)
+    refused += [
+        Refusal(at=at, raw=as_json(each), reasons=(NOT_SUCCEEDED,))
+        for at, each in enumerate(response.refused, start=count)
+    ]
     return Page(
         number=number,
         records=records,
@@ -127,10 +150,12 @@ def _unfit(record: object, document: Document) -> Reason | None:
     return DUPLICATE_KEY if document.has_ambiguous and ambiguous(record) else None
 
 
-def _following(step: Step, request: Request, page: Page) -> Request | None:
+def _following(
+    step: Step, request: Request, first: Request, page: Page, halves: Sequence[Halve]
+) -> Request | None:
     assert step.pagination is not None  # noqa: S101  (a step of an HTTP source has it)
     try:
-        return step.pagination.next(request, page)
+        return following(step.pagination, request, first, page, halves)
     except ValueError as error:
         message = f"page {page.number}: {error}"
         raise SourceError(message) from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Generator
+from dataclasses import replace
 from datetime import datetime
 from hashlib import sha256
 
@@ -45,6 +46,17 @@ class KeptTokens:
             # Another process may have exchanged the refresh token: what is kept is the newest.
             with self._vault.alone():
                 return (yield from self._gain(gain, self._kept() or token))
+
+    @property
+    def token(self) -> Token | None:
+        """The token that is kept now."""
+        return self._token
+
+    def spoil(self, token: Token | None) -> None:
+        """Have a new token gained before the next request, unless that was done since."""
+        with self._lock:
+            if token is not None and self._token is token:
+                self._token = replace(token, expires=0.0)
 
     def _gain(self, gain: Gain, old: Token | None) -> Generator[Request, Response, Token]:
         token = yield from gain(old)

@@ -9,6 +9,7 @@ from typing import Annotated
 from crmmap.declare import Kind, Limits, SettingText
 from crmmap.kinds.auth import AUTH, Auth, NoAuth
 from crmmap.kinds.formats import FORMATS, Csv, Json
+from crmmap.kinds.responses import ResponseRule
 from crmmap.kinds.retry import Retry
 
 DAY = 86_400.0
@@ -38,6 +39,9 @@ class Http:
     )
     format: Annotated[Json | Csv, Kind("format", FORMATS), "How answers are written."] = Json()
     retry: Annotated[Retry, "When to send a request again."] = Retry()
+    responses: Annotated[
+        tuple[ResponseRule, ...], "Rules for answers that mean something of their own."
+    ] = ()
     timeout: Annotated[Timeouts, "Bounds on one request."] = Timeouts()
     origins: Annotated[
         tuple[SettingText, ...], "Other origins (`https://host`) that may be sent requests."

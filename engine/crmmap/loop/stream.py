@@ -80,9 +80,14 @@ async def run_stream(work: Work, step: Step) -> None:
     if report is None:
         progress.began = monotonic()
         work.tell(Event(kind="begin", stream=step.name))
-        report = await _outcome(work, progress)
+        report = _with_troubles(work, step, await _outcome(work, progress))
     work.tell(Event(kind="end", stream=step.name, counts=report.counts, message=report.message))
     work.reports[step.name].set_result(report)
+
+
+def _with_troubles(work: Work, step: Step, report: StreamReport) -> StreamReport:
+    met = work.reader.troubles(step)
+    return replace(report, retries=met.retries, waited=met.waited, skips=met.skips)
 
 
 async def _why_not(work: Work, progress: Progress) -> StreamReport | None:

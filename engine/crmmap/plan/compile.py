@@ -167,6 +167,7 @@ def _step(whole: _Whole, name: str, parents: tuple[str, ...]) -> Step:
         request=stream.request,
         records=None if files else compile_expression(stream.records),
         pagination=None if files else stream.pagination,
+        responses=stream.responses,
         selected=_selected(expressions),
         file=None if stream.file is None else render_text(stream.file, whole.settings),
         headers=tuple(map(_sources, stream.fields, stream.fields.values())) if files else (),

@@ -10,6 +10,7 @@ import polars as pl
 
 from crmmap.kinds.incremental import Incremental
 from crmmap.kinds.paging import Pagination
+from crmmap.kinds.responses import ResponseRule
 from crmmap.kinds.source import Source
 from crmmap.kinds.types import Type
 from crmmap.select.jmespath import Jmespath
@@ -157,6 +158,7 @@ class Step:
     pagination: Pagination | None = None
     absent: str = ""
     """Why the stream is not read at all; empty where it is."""
+    responses: tuple[ResponseRule, ...] = ()
     given: Mapping[str, Template] = field(default_factory=dict)
     """The fields that have a `value`, which the reader puts into every record."""
     parts: Parts = Parts()

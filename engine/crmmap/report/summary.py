@@ -15,6 +15,8 @@ from crmmap.values import OUTCOMES, Counts
 ALWAYS = ("fetched", "inserted", "updated", "unchanged", "rejected")
 """Counts that the table shows even where all are zero."""
 MOST_REASONS = 6
+WORTH_TELLING = 0.05
+"""Seconds of waiting from which a summary speaks of it."""
 RATE = "records/s"
 TONES: Mapping[str, Tone] = {
     "done": "good",
@@ -75,6 +77,8 @@ def _section(report: RunReport, again: str) -> Iterator[Part]:
     yield _accounting(report.counts)
     yield from _troubles(report)
     yield from _all_rejected(report)
+    yield from _skips(report)
+    yield from _retries(report)
     yield from _reasons(report)
     yield from _outlook(report, again)
 
@@ -164,6 +168,48 @@ def _all_rejected(report: RunReport) -> Iterator[Part]:
             "The reasons below say what the mapping asks of them"
         )
         yield Line(text, "bad")
+
+
+def _skips(report: RunReport) -> Iterator[Part]:
+    """Yield what was taken for "no records here": a source that hides records looks the same."""
+    skips = [each for each in report.streams if each.skips]
+    if skips:
+        yield Line()
+    for stream in skips:
+        count = sum(stream.skips.values())
+        yield Line(
+            f"{stream.stream}: skipped {_times(count)}, for the source has nothing there:",
+            "warning",
+        )
+        for why, times in Counter(stream.skips).most_common(MOST_REASONS):
+            yield Line(f"  {number(times)} × {why}")
+        if len(stream.skips) > MOST_REASONS:
+            rarer = plural(len(stream.skips) - MOST_REASONS, "rarer reason")
+            yield Line(f"  and {rarer}", "quiet")
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{number(count)} times"
+
+
+def _retries(report: RunReport) -> Iterator[Part]:
+    """Yield how often requests were sent again, and how long streams had to wait."""
+    met = [each for each in report.streams if each.retries or each.waited >= WORTH_TELLING]
+    if not met:
+        return
+    yield Line()
+    total = sum(each.retries for each in met)
+    waited = sum(each.waited for each in met)
+    yield Line(_sent_again(total, waited))
+    if len(report.streams) > 1:
+        yield from (
+            Line(f"  {each.stream}: {_sent_again(each.retries, each.waited)}") for each in met
+        )
+
+
+def _sent_again(count: int, waited: float) -> str:
+    pause = f", {duration(waited)} waited" if waited >= WORTH_TELLING else ""
+    return f"{plural(count, 'request')} sent again{pause}"
 
 
 def _reasons(report: RunReport) -> Iterator[Part]:

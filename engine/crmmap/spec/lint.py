@@ -12,7 +12,14 @@ from itertools import chain
 from crmmap.kinds.formats import Csv, Json
 from crmmap.kinds.pagination import Single
 from crmmap.kinds.source import Files, Http
-from crmmap.spec import lint_columns, lint_lookups, lint_partitions, lint_patterns, lint_texts
+from crmmap.spec import (
+    lint_columns,
+    lint_lookups,
+    lint_partitions,
+    lint_patterns,
+    lint_responses,
+    lint_texts,
+)
 from crmmap.spec.build import Built
 from crmmap.spec.faults import Fault, guess, quoted, shown, silenced
 from crmmap.spec.model import Latest, Stream
@@ -33,6 +40,7 @@ def lint(built: Built, spoilt: Collection[Path]) -> list[Fault]:
         *(_stream(mapping, name, stream) for name, stream in mapping.streams.items()),
         lint_lookups.faults(mapping.streams, spoilt),
         lint_partitions.faults(mapping),
+        lint_responses.faults(mapping),
         lint_columns.faults(mapping, spoilt),
         lint_patterns.faults(mapping),
         lint_texts.faults(mapping, built.uses),

@@ -16,6 +16,7 @@ from crmmap.kinds.clean import CLEAN, Clean, EmptyToNull, Trim
 from crmmap.kinds.incremental import INCREMENTAL, Incremental
 from crmmap.kinds.pagination import PAGINATION, Single
 from crmmap.kinds.paging import Pagination
+from crmmap.kinds.responses import ResponseRule
 from crmmap.kinds.source import SOURCES, Source
 from crmmap.kinds.types import TYPES, Text, Type
 from crmmap.template import Template
@@ -219,6 +220,9 @@ class Stream:
     pagination: Annotated[
         Pagination, Kind("pagination", PAGINATION), "How the next page is asked for."
     ] = Single()
+    responses: Annotated[
+        tuple[ResponseRule, ...], "Rules for its answers, before those of the source."
+    ] = ()
     for_each: Annotated[ForEach | None, "What it is read for, partition by partition."] = None
     incremental: Annotated[
         Incremental | None, Kind("incremental", INCREMENTAL),
