@@ -52,6 +52,9 @@ def _mock_options(command: Any) -> Any:
                      help="Share of records with a fault in them.  [default: 1]"),
         click.option("--seed", type=int, metavar="N",
                      help="The same seed invents the same records.  [default: 0]"),
+        click.option("--faults", type=click.FloatRange(0, 1), metavar="RATE",
+                     help="Share of requests that go wrong at first, and of records that come "
+                     "twice; the tables end the same.  [default: 0]"),
         click.option("--records", type=click.IntRange(min=0), metavar="N",
                      help="Invented records per stream.  [default: 100]"),
     ):  # fmt: skip

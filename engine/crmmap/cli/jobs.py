@@ -21,12 +21,18 @@ from crmmap.cli.mappings import (
 from crmmap.cli.stores import shown_url
 from crmmap.cli.surroundings import Surroundings
 from crmmap.errors import SettingError
+from crmmap.kinds.source import Http
 from crmmap.plan import Plan, compile_plan, require_something, resolve_settings
+
+INVENTED = ("records", "seed", "dirty", "faults")
+"""The options that say what a mock invents."""
+
+NO_FAULTS = "--faults changes nothing: only requests to an HTTP source go wrong"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOrder:
-    """What `crmmap run` was asked to do. Of `records`, `seed` and `dirty`, None is not given."""
+    """What `crmmap run` was asked to do. None is not given."""
 
     mappings: tuple[str, ...]
     streams: tuple[str, ...] = ()
@@ -39,6 +45,7 @@ class RunOrder:
     records: int | None = None
     seed: int | None = None
     dirty: float | None = None
+    faults: float | None = None
     settings: tuple[str, ...] = ()
     as_json: bool = False
     quiet: bool = False
@@ -128,8 +135,13 @@ def _under_each_other(messages: Sequence[str]) -> str:
     return "\n".join(told)
 
 
+def faultable(plan: Plan) -> bool:
+    """Say whether any of the plan's sources is asked by requests, which can go wrong."""
+    return any(isinstance(each, Http) for each in plan.sources.values())
+
+
 def _refuse_stray_mock_options(order: RunOrder) -> None:
-    for name in ("records", "seed", "dirty"):
+    for name in INVENTED:
         if getattr(order, name) is not None and not order.mock:
             message = f"--{name} says what a mock invents. Add --mock, or leave it out"
             raise click.UsageError(message)
@@ -145,7 +157,7 @@ def command_again(job: Job, order: RunOrder) -> str:
     words += [word for name in job.sources for word in ("--source", name)]
     words += ["--store", shown_url(order.store)] if order.store else []
     words += ["--mock"] if order.mock else []
-    for name in ("records", "seed", "dirty"):
+    for name in INVENTED:
         value = getattr(order, name)
         words += [f"--{name}", f"{value:g}"] if value is not None else []
     for name, value in job.given.items():

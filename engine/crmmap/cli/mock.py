@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from crmmap.cli.jobs import NO_FAULTS, faultable
 from crmmap.cli.mappings import (
     Found,
     given_settings,
@@ -33,15 +34,19 @@ class Invention:
     records: int = 100
     seed: int = 0
     dirty: float = 1.0
+    faults: float = 0.0
 
     @classmethod
-    def asked(cls, records: int | None, seed: int | None, dirty: float | None) -> Invention:
+    def asked(
+        cls, records: int | None, seed: int | None, dirty: float | None, faults: float | None
+    ) -> Invention:
         """Return it from options of which None was not given."""
         usual = cls()
         return cls(
             records=usual.records if records is None else records,
             seed=usual.seed if seed is None else seed,
             dirty=usual.dirty if dirty is None else dirty,
+            faults=usual.faults if faults is None else faults,
         )
 
 
@@ -55,6 +60,7 @@ class MockOrder:
     records: int | None = None
     seed: int | None = None
     dirty: float | None = None
+    faults: float | None = None
     sources: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
 
@@ -65,11 +71,13 @@ def pretend(order: MockOrder, surroundings: Surroundings) -> ExitCode:
     given = given_settings(order.settings)
     refuse_unknown_settings([found.mapping], given)
     refuse_unknown_sources([found.mapping], order.sources)
-    invention = Invention.asked(order.records, order.seed, order.dirty)
+    invention = Invention.asked(order.records, order.seed, order.dirty, order.faults)
     world = world_of(
-        found.mapping, given,
-        records=invention.records, seed=invention.seed, dirty=invention.dirty, only=order.sources,
+        found.mapping, given, records=invention.records, seed=invention.seed,
+        dirty=invention.dirty, faults=invention.faults, only=order.sources,
     )  # fmt: skip
+    if invention.faults and not faultable(world.plan):
+        surroundings.warn(f"{found.mapping.name}: {NO_FAULTS}")
     folder = Path(order.folder or f"{found.mapping.name}-mock")
     try:
         if any(isinstance(each, Files) for each in found.mapping.every_source.values()):
@@ -113,7 +121,8 @@ def _told(found: Found, pretence: Pretence, world: World) -> Iterator[Part]:
 
 def _invented(world: World) -> str:
     records = plural(world.records, "invented record")
-    return f"{records} per stream, {world.dirty:g} % of them broken, seed {world.seed}"
+    faults = f", {world.faults:.0%} of requests go wrong at first" if world.faults else ""
+    return f"{records} per stream, {world.dirty:g} % of them broken, seed {world.seed}{faults}"
 
 
 def _run_command(found: Found, pretence: Pretence) -> Iterator[Part]:

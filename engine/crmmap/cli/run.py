@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 
 from crmmap.cli.failures import told
-from crmmap.cli.jobs import Job, RunOrder, command_again, jobs_of
+from crmmap.cli.jobs import NO_FAULTS, Job, RunOrder, command_again, faultable, jobs_of
 from crmmap.cli.once import new_options, run_once
 from crmmap.cli.stopping import stopping
 from crmmap.cli.stores import shown_url, store_url, temporary_store
@@ -126,6 +126,8 @@ def _outcome(session: _Session, job: Job) -> Outcome:
 def _report(session: _Session, job: Job) -> RunReport:
     with ExitStack() as stack:
         plan = job.plan or stack.enter_context(_mocked(job, session.order))
+        if session.order.faults and not faultable(plan):
+            session.say(f"{job.name}: {NO_FAULTS}")
         session.surroundings.secrets.extend(plan.secrets)
         return run_once(
             plan, session.url,
@@ -138,10 +140,10 @@ def _mocked(job: Job, order: RunOrder) -> AbstractContextManager[Plan]:
     from crmmap.cli.mock import Invention
     from crmmap.mock import mocked
 
-    invention = Invention.asked(order.records, order.seed, order.dirty)
+    invention = Invention.asked(order.records, order.seed, order.dirty, order.faults)
     return mocked(
-        job.found.mapping, job.given,
-        records=invention.records, seed=invention.seed, dirty=invention.dirty, only=job.sources,
+        job.found.mapping, job.given, records=invention.records, seed=invention.seed,
+        dirty=invention.dirty, faults=invention.faults, only=job.sources,
     )  # fmt: skip
 
 

@@ -162,7 +162,7 @@ def _following(
 
 
 def _refuse_circle(request: Request, seen: set[bytes], number: int) -> None:
-    said = repr((request.method, request.url, request.params, request.body))
+    said = repr((request.method, request.url, request.params, request.headers, request.body))
     digest = sha256(said.encode("utf-8", "backslashreplace")).digest()[:16]
     if digest in seen:
         message = (

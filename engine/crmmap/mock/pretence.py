@@ -19,6 +19,9 @@ from crmmap.spec.model import Mapping as MappingSpec
 from crmmap.template import Template, TemplateError
 from crmmap.values import Secret
 
+SOON = 0.01
+"""Seconds: the first wait's upper bound where a source is pretended to be down."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pretence:
@@ -47,6 +50,7 @@ def world_of(
     records: int,
     seed: int = 0,
     dirty: float = 0.0,
+    faults: float = 0.0,
     only: tuple[str, ...] = (),
 ) -> World:
     """Return the world that a mapping describes. Settings that nobody gave are invented.
@@ -55,7 +59,9 @@ def world_of(
     """
     settings = placeholder_settings(mapping, given_settings)
     plan = compile_plan(mapping, settings, only=only or _usual(mapping))
-    return World(plan=plan, records=records, seed=seed, dirty=dirty, hints=hints_of(mapping))
+    return World(
+        plan=plan, records=records, seed=seed, dirty=dirty, faults=faults, hints=hints_of(mapping)
+    )
 
 
 def _usual(mapping: MappingSpec) -> tuple[str, ...]:
@@ -75,18 +81,23 @@ def mocked(
     records: int = 100,
     seed: int = 0,
     dirty: float = 0.0,
+    faults: float = 0.0,
     only: tuple[str, ...] = (),
 ) -> Iterator[Plan]:
     """Give a plan that reads invented records, `records` of every stream; needs no setting.
 
     `dirty` is the share of broken records, in percent; `only` names the sources to read from,
     all by default. HTTP sources are served on 127.0.0.1, files stand in a temporary folder,
-    until the end.
+    until the end. `faults`, of HTTP sources, is the share of requests that go wrong at first, of
+    0 to 1; then the plan does not wait long before it tries again.
     """
-    world = world_of(mapping, given_settings, records=records, seed=seed, dirty=dirty, only=only)
+    world = world_of(
+        mapping, given_settings, records=records, seed=seed, dirty=dirty, faults=faults, only=only
+    )
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="crmmap-mock-")))
-        yield _staged(world, stack, folder=folder, port=0).plan
+        plan = _staged(world, stack, folder=folder, port=0).plan
+        yield _impatient(plan) if faults else plan
 
 
 @contextmanager
@@ -129,6 +140,20 @@ def _staged(world: World, stack: ExitStack, *, folder: Path, port: int) -> Prete
             written = write_files(world, name, folder)
             plan, files = _reading(plan, written), {**files, **written}
     return Pretence(plan=plan, urls=urls, routes=tuple(routes), files=files)
+
+
+def _impatient(plan: Plan) -> Plan:
+    """Return the plan with short waits: what is pretended to be down is back at once."""
+    hurried = {
+        name: replace(source, retry=replace(
+            source.retry, base=min(source.retry.base, SOON), longest=10 * SOON
+        ))
+        for name, source in plan.sources.items() if isinstance(source, Http)
+    }  # fmt: skip
+    steps = tuple(
+        replace(step, source=hurried.get(step.source_name, step.source)) for step in plan.steps
+    )
+    return replace(plan, steps=steps)
 
 
 def _reading(plan: Plan, files: Mapping[str, Path]) -> Plan:

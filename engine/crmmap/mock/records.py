@@ -26,13 +26,15 @@ class World:
     """What is pretended: a plan's streams, `records` records each.
 
     `dirty` is the share of broken records in percent. `hints` (see `hints_of`)
-    name values that checks allow, which a plan alone does not tell.
+    name values that checks allow, which a plan alone does not tell. `faults` is the share, of
+    0 to 1, of requests that go wrong, and of records that come again.
     """
 
     plan: Plan
     records: int = 100
     seed: int = 0
     dirty: float = 0.0
+    faults: float = 0.0
     hints: Hints = field(default_factory=dict)
 
 

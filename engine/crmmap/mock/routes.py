@@ -16,9 +16,11 @@ from crmmap.extract.partitions import sample
 from crmmap.extract.request import first_request
 from crmmap.kinds.caps import Cap
 from crmmap.kinds.conversations import OAuth2, Steps
+from crmmap.kinds.numbered import Keyset
 from crmmap.kinds.paging import Answer, Pagination
 from crmmap.kinds.source import Http
 from crmmap.mock.envelopes import Envelope, envelope_of
+from crmmap.mock.faults import repeated
 from crmmap.mock.records import Stream, World
 from crmmap.mock.shelf import Shelf
 from crmmap.mock.streams import streams_of
@@ -76,16 +78,32 @@ class Route:
         return SIZE
 
     def indexes(self, request: Request) -> Sequence[int]:
-        """Return the records that the request may be given, by their indexes in the stream."""
+        """Return the records that the request may be given, by their indexes in the stream.
+
+        With faults, some are in the list more than once.
+        """
         every: Sequence[int] = range(self.share, self.stream.world.records, self.shares)
         cap: Cap | None = getattr(self.pagination, "cap", None)
         if cap is not None:
             every = _sorted_by(self.stream, cap.from_.text, every)
-        if self.parent is None:
+        if self.parent is not None:
+            known = _indexes_by_key(self.parent)
+            named = {known[text] for text in _texts(request) if text in known}
+            every = [at for at in every if at in named]
+        return self._listed(every, request) if self.stream.world.faults else every
+
+    def _listed(self, every: Sequence[int], request: Request) -> Sequence[int]:
+        """Return the records as a list that changes has them."""
+        # A page of one record again is a page again, which no client may believe.
+        if 1 in (self.size(request), getattr(self.pagination, "size", None)):
             return every
-        known = _indexes_by_key(self.parent)
-        named = {known[text] for text in _texts(request) if text in known}
-        return [at for at in every if at in named]
+        world, capped = self.stream.world, getattr(self.pagination, "cap", None) is not None
+        sorted_ = capped or isinstance(self.pagination, Keyset)
+        return repeated(
+            tuple(every), rate=world.faults, seed=world.seed, path=self.path,
+            ordered=sorted_ or self.stream.step.incremental is not None,
+            first=(request.params, request.body) == (self.first.params, self.first.body),
+        )  # fmt: skip
 
     def answer(self, request: Request) -> Answer:
         """Return what the stream's pagination answers."""
@@ -100,7 +118,9 @@ class Route:
         ) -> int:
             if written is None and after:
                 at = _indexes_by(self.stream, expression.text).get(text)
-                return indexes.index(at) + 1 if at is not None and at in indexes else 0
+                if at is None or at not in indexes:
+                    return 0
+                return len(indexes) - indexes[::-1].index(at)
             there, write = _texts_at(self.stream, expression.text), written or str
             found = [at for at, index in enumerate(indexes) if write(there[index]) == text]
             return 0 if not found else found[-1] + 1 if after else found[0]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import socket
+import struct
 import sys
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Sequence
 from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,14 +18,18 @@ from urllib.parse import parse_qsl, urlsplit
 
 from crmmap.kinds.source import Http
 from crmmap.mock.answers import Answers, granted, lacking
+from crmmap.mock.faults import Faults, asked_of, unnumbered
 from crmmap.mock.records import World
+from crmmap.mock.reply import Reply, refusal
+from crmmap.mock.routes import Route
 from crmmap.values import Request
 
 HOST = "127.0.0.1"
 LONGEST_BODY = 16 * 1024 * 1024
 WORTH_COMPRESSING = 1024
 
-Reply = tuple[HTTPStatus, bytes, Mapping[str, str]]
+RESET = struct.pack("ii", 1, 0)
+"""SO_LINGER of a connection that is to be broken, not closed."""
 
 
 class Server:
@@ -34,6 +40,7 @@ class Server:
         assert isinstance(found, Http)  # noqa: S101  (its caller saw to it)
         self._auth = found.auth
         self._answers = Answers(world, source)
+        self._faults = Faults(rate=world.faults, seed=world.seed, source=found)
         self._counted = threading.Lock()
         self.requests = 0
         """How many requests came, refused ones too."""
@@ -72,22 +79,28 @@ class Server:
         with self._counted:
             self.requests += 1
         if (token := granted(self._auth, request)) is not None:
-            return HTTPStatus.OK, token, {}
+            safe = all(route.first.safe for route in self._answers.routes)
+            asked = asked_of(request, safe=safe, gains=True)
+            return self._faults.spoilt(asked, Reply(body=token))
         routes = self._answers.chosen(request)
         if not routes:
             known = sorted(set(self.routes))
-            return _refusal(HTTPStatus.NOT_FOUND, "there is no such route", routes=known)
-        if missing := lacking(self._auth, request):
+            return refusal(HTTPStatus.NOT_FOUND, "there is no such route", routes=known)
+        if missing := lacking(self._auth, unnumbered(request)):
             what = f"missing or wrong: {', '.join(missing)}"
-            return _refusal(HTTPStatus.UNAUTHORIZED, what)
+            return refusal(HTTPStatus.UNAUTHORIZED, what)
+        asked = asked_of(request, safe=all(route.first.safe for route in routes), gains=False)
+        return self._faults.spoilt(asked, self._page(routes, request))
+
+    def _page(self, routes: Sequence[Route], request: Request) -> Reply:
         page = self._answers.page(routes, request)
         if page is None:
             what = "the page lies beyond what one query may have"
-            return _refusal(HTTPStatus.BAD_REQUEST, what)
+            return refusal(HTTPStatus.BAD_REQUEST, what)
         plain, compressed, headers = page
         if len(plain) < WORTH_COMPRESSING or not _takes_gzip(request):
-            return HTTPStatus.OK, plain, headers
-        return HTTPStatus.OK, compressed, {**headers, "Content-Encoding": "gzip"}
+            return Reply(body=plain, headers=headers)
+        return Reply(body=compressed, headers={**headers, "Content-Encoding": "gzip"})
 
 
 def serve(world: World, source: str = "source", *, port: int = 0) -> Server:
@@ -101,11 +114,6 @@ def serve(world: World, source: str = "source", *, port: int = 0) -> Server:
 def _takes_gzip(request: Request) -> bool:
     accepted = next((v for n, v in request.headers if n.lower() == "accept-encoding"), "")
     return isinstance(accepted, str) and "gzip" in accepted
-
-
-def _refusal(status: HTTPStatus, message: str, **more: object) -> Reply:
-    said = {"error": status.phrase, "message": message, **more}
-    return status, json.dumps(said).encode(), {}
 
 
 class _Listener(ThreadingHTTPServer):
@@ -164,7 +172,7 @@ class _Exchange(BaseHTTPRequestHandler):
             request = self._request(self.server.answering.url)
         except ValueError as error:
             self.close_connection = True
-            self._send(_refusal(HTTPStatus.BAD_REQUEST, str(error)))
+            self._send(refusal(HTTPStatus.BAD_REQUEST, str(error)))
         else:
             self._send(self.server.answering.reply(request))
 
@@ -197,11 +205,15 @@ class _Exchange(BaseHTTPRequestHandler):
             raise ValueError(message) from None
 
     def _send(self, reply: Reply) -> None:
-        status, body, headers = reply
-        self.send_response(status)
-        for name, value in headers.items():
+        time.sleep(reply.pause)
+        self.send_response(reply.status)
+        for name, value in reply.headers.items():
             self.send_header(name, value)
         self.send_header("Content-Type", "application/json; charset=utf-8")
-        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Length", str(len(reply.body)))
         self.end_headers()
-        self.wfile.write(body)
+        self.wfile.write(reply.body[: reply.cut])
+        if reply.cut is not None:
+            self.wfile.flush()
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            self.close_connection = True
