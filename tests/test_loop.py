@@ -316,3 +316,20 @@ def test_streams_that_look_each_other_up_may_make_stubs(tmp_path: Path) -> None:
     assert rows(sqlite(tmp_path), "people", "id", "office") == [
         ("p1", "o1"), ("p2", "o8"), ("p9", None)
     ]  # fmt: skip
+
+
+def test_a_placeholder_of_a_foreign_key_means_that_there_is_no_parent(tmp_path: Path) -> None:
+    usual = 'defaults: {lookup: {missing: stub, none: ["0", "-1"]}}\nstreams:\n'
+    text = stream("offices") + stream(
+        "people",
+        "office: {from: office, lookup: offices}",
+        "other: {from: office, lookup: {stream: offices, missing: null, none: []}}",
+    )
+    spec = mapping(HEAD.replace("streams:\n", usual) + text)
+    the_plan = compile_plan(spec, placeholder_settings(spec, {}))
+    people = [{"id": "1", "office": "0"}, {"id": "2", "office": "-1"}, {"id": "3", "office": "o"}]
+    load(the_plan, sqlite(tmp_path), offices=[], people=people)
+    assert rows(sqlite(tmp_path), "offices", "id") == [("o",)]
+    assert rows(sqlite(tmp_path), "people", "id", "office") == [
+        ("1", None), ("2", None), ("3", "o")
+    ]  # fmt: skip

@@ -116,7 +116,7 @@ def test_every_shape_is_built():
     assert amount.type == Decimal(precision=14, scale=2)
     assert amount.clean == (Trim(), NullIf(value=("n/a",)), Replace(find="x", with_="y"))
     assert amount.check == (Min(value=0.5),)
-    assert people.fields["boss"].lookup == Lookup(stream="bosses")
+    assert people.fields["boss"].lookup == Lookup(stream="bosses", missing="null", none=())
 
 
 def test_a_secret_is_wrapped_from_the_start():
@@ -242,7 +242,7 @@ def test_null_is_a_word_where_it_may_be_chosen(written):
 """
     )
     lookup = read(text).streams["offices"].fields["head"].lookup
-    assert lookup == Lookup(stream="people", missing="null")
+    assert lookup == Lookup(stream="people", missing="null", none=())
 
 
 def test_a_port_may_come_from_a_setting():

@@ -10,6 +10,7 @@ from hashlib import scrypt, sha256
 import polars as pl
 
 from crmmap.kinds.checks import Check, rule_name
+from crmmap.kinds.clean import NullIf
 from crmmap.kinds.source import Files, Source
 from crmmap.kinds.types import Type
 from crmmap.plan.absences import absences
@@ -238,7 +239,10 @@ def _selector(
 
 def _field(name: str, field: Field, type_: Type, defaults: Defaults, *, key: bool) -> FieldPlan:
     text = pl.col(name)
-    clean = reduce(lambda each, step: step.apply(each), (*defaults.clean, *field.clean), text)
+    steps = (*defaults.clean, *field.clean)
+    if field.lookup is not None and field.lookup.none:
+        steps = (*steps, NullIf(value=field.lookup.none))
+    clean = reduce(lambda each, step: step.apply(each), steps, text)
     required = field.required or key
     return FieldPlan(
         name=name,
@@ -264,7 +268,7 @@ def _lookups(stream: Stream, targets: Mapping[str, Target]) -> tuple[LookupPlan,
             stream=each.lookup.stream,
             parent=targets[each.lookup.stream],
             by=each.lookup.by or targets[each.lookup.stream].key[0],
-            missing=each.lookup.missing,
+            missing=each.lookup.missing or "null",
             required=each.required or field in stream.table.key,
         )
         for field, each in stream.fields.items()

@@ -70,8 +70,28 @@ def build_mapping(document: object, spoilt: Collection[Path]) -> Built:
     """Build the mapping from plain values. `spoilt` are the paths that the schema refused."""
     builder = _Builder(spoilt=spoilt)
     made = builder.make(ObjectShape(made=model.Mapping), document, ())
-    mapping = cast("model.Mapping", made)
+    mapping = _settled(cast("model.Mapping", made))
     return Built(mapping=mapping, uses=tuple(builder.uses), faults=tuple(builder.faults))
+
+
+def _settled(mapping: model.Mapping) -> model.Mapping:
+    """Return the mapping with what `defaults` say of lookups written into each of them."""
+    usual = mapping.defaults.lookup if mapping.defaults is not None else model.Lookups()
+    streams = {
+        name: replace(
+            stream, fields={name: _looked_up(each, usual) for name, each in stream.fields.items()}
+        )
+        for name, stream in mapping.streams.items()
+    }
+    return replace(mapping, streams=streams)
+
+
+def _looked_up(field: model.Field, usual: model.Lookups) -> model.Field:
+    if field is None or field.lookup is None:  # None: it could not be made, and is reported
+        return field
+    missing = field.lookup.missing or usual.missing
+    none = usual.none if field.lookup.none is None else field.lookup.none
+    return replace(field, lookup=replace(field.lookup, missing=missing, none=none))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -84,11 +84,25 @@ class Lookup:
         str | None, "The parent's field to compare with; its key by default. It must be unique."
     ] = None
     missing: Annotated[
-        Missing,
+        Missing | None,
         "Where no parent is found: `null` the field; `reject` the record; `stub`: insert a parent "
         "that has only its key, filled in when it arrives; `wait`: hold the row back and try "
-        "again at the end of the run, and of later runs.",
-    ] = "null"
+        "again at the end of the run, and of later runs. As in `defaults` by default.",
+    ] = None
+    none: Annotated[
+        tuple[str, ...] | None, OneOrMany(),
+        "Texts that mean that there is no parent, like 0. As in `defaults` by default.",
+    ] = None  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lookups:
+    """What holds for every lookup that says nothing else."""
+
+    missing: Annotated[Missing, "What happens where no parent is found."] = "null"
+    none: Annotated[
+        tuple[str, ...], OneOrMany(), "Texts that mean that there is no parent, like 0 and -1."
+    ] = ()  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,6 +260,7 @@ class Defaults:
         tuple[Clean, ...], Words("clean", CLEAN, as_list=True), "Steps for every field."
     ] = (Trim(), EmptyToNull())
     on_error: Annotated[OnError, "What happens to a value that can't be stored."] = "reject"
+    lookup: Annotated[Lookups, "How foreign keys are looked up."] = Lookups()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
