@@ -19,7 +19,7 @@ FAMILIES = {
     "format": "Formats", "type": "Types",
 }  # fmt: skip
 PARTS = ["Setting", "Stream", "RequestSpec", "Table", "Field", "Lookup", "Dedupe", "Latest",
-         "Defaults", "Retry", "Timeouts"]  # fmt: skip
+         "FieldsFrom", "Naming", "Defaults", "Retry", "Timeouts"]  # fmt: skip
 
 
 def reference(schema: Schema) -> str:

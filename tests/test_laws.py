@@ -18,7 +18,7 @@ from crmmap.events import NO_TROUBLES, RunReport, Troubles
 from crmmap.extract.readers import HttpReader
 from crmmap.load import Store
 from crmmap.loop import Options, run
-from crmmap.plan import Plan, Step, compile_plan, placeholder_settings
+from crmmap.plan import FoundField, Plan, Step, compile_plan, placeholder_settings
 from crmmap.values import Page, Start
 from invented import mapping, sqlite, table
 
@@ -85,6 +85,9 @@ class Listed:
                 end = start + self.size
                 following = None if start == starts[-1] else str(end)
                 yield Page(number=number, records=self.records[start:end], position=following)
+
+    def fields(self, step: Step) -> tuple[FoundField, ...]:
+        return ()
 
     def absent(self, step: Step) -> str | None:
         return None

@@ -16,7 +16,7 @@ from crmmap.events import NO_TROUBLES, Event, RunReport, Troubles
 from crmmap.extract.readers import HttpReader
 from crmmap.load import Store
 from crmmap.loop import Options, run
-from crmmap.plan import Plan, Step, compile_plan, placeholder_settings
+from crmmap.plan import FoundField, Plan, Step, compile_plan, placeholder_settings
 from crmmap.values import Page, Start
 from invented import mapping, sqlite, table
 
@@ -46,6 +46,9 @@ class Sources:
                     raise each
             following = None if start == last else str(start + self.size)
             yield Page(number=number, records=list(chunk), position=following)
+
+    def fields(self, step: Step) -> tuple[FoundField, ...]:
+        return ()
 
     def absent(self, step: Step) -> str | None:
         return None if step.name in self.records else "nothing to read"

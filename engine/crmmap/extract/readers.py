@@ -18,6 +18,7 @@ from crmmap.extract.asker import Account, Asker
 from crmmap.extract.client import Client
 from crmmap.extract.decode import read_json
 from crmmap.extract.files import CsvFile, Wanted, file_total, progress_of, read_pages
+from crmmap.extract.found import find_fields
 from crmmap.extract.partitions import read_parts, with_given
 from crmmap.extract.patience import Wait
 from crmmap.extract.request import Context, given_values
@@ -25,7 +26,7 @@ from crmmap.extract.responses import read_responses
 from crmmap.extract.vault import Vault
 from crmmap.kinds.formats import Csv
 from crmmap.kinds.source import Files
-from crmmap.plan import Plan, Step
+from crmmap.plan import FoundField, Plan, Step
 from crmmap.values import Page, Start
 
 Clock = Callable[[], datetime]
@@ -40,6 +41,10 @@ class Reader(Protocol):
 
     def absent(self, step: Step) -> str | None:
         """Return why the stream has nothing to read from, in words; None if it has."""
+        ...
+
+    def fields(self, step: Step) -> tuple[FoundField, ...]:
+        """Return the fields that the source lists, of a stream that asks for them."""
         ...
 
     def share(self, step: Step, page: Page) -> float | None:
@@ -105,6 +110,9 @@ class Readers:
     def absent(self, step: Step) -> str | None:
         return step.absent or self._of(step).absent(step)
 
+    def fields(self, step: Step) -> tuple[FoundField, ...]:
+        return self._of(step).fields(step)
+
     def share(self, step: Step, page: Page) -> float | None:
         return self._of(step).share(step, page)
 
@@ -145,6 +153,9 @@ class HttpReader:
     def absent(self, step: Step) -> str | None:
         return None
 
+    def fields(self, step: Step) -> tuple[FoundField, ...]:
+        return find_fields(self.plan, step, self.client)
+
     def share(self, step: Step, page: Page) -> float | None:
         return None
 
@@ -168,6 +179,9 @@ class FileReader:
 
     def absent(self, step: Step) -> str | None:
         return None if step.file else "no file is named for it"
+
+    def fields(self, step: Step) -> tuple[FoundField, ...]:
+        return ()
 
     def share(self, step: Step, page: Page) -> float | None:
         if page.position is None:

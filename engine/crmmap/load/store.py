@@ -44,6 +44,8 @@ class Store:
     pause: Callable[[float], None] = sleep
     """Waits so many seconds between two attempts."""
     _writer: threading.Lock = field(default_factory=threading.Lock)
+    made: set[str] = field(default_factory=set)
+    """The tables that were not there before."""
 
     @classmethod
     def open(cls, url: str, *, application: str, pause: Callable[[float], None] = sleep) -> Store:
@@ -102,6 +104,7 @@ class Store:
         books.check_version(session)
         found = changes(session.connection, self.dialect, [*ledger.TABLES, *tables])
         self._run(session, found)
+        self.made.update(found.made)
         return found.remarks
 
     def _run(self, session: Session, found: Changes) -> None:

@@ -34,17 +34,19 @@ LONGEST_NAME = 63
 class Changes:
     """What separates the live tables from the wanted ones.
 
-    `statements` can be run at once, and `remarks` tell what they add to live tables;
-    `faults` are for the user, each with what to do.
+    `statements` can be run at once, and `remarks` tell what they add to live tables; `made`
+    are the tables that they make. `faults` are for the user, each with what to do.
     """
 
     statements: tuple[str, ...] = ()
+    made: tuple[str, ...] = ()
     faults: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
 
     def __add__(self, other: Changes) -> Changes:
         return Changes(
             statements=self.statements + other.statements,
+            made=self.made + other.made,
             faults=self.faults + other.faults,
             remarks=self.remarks + other.remarks,
         )
@@ -122,7 +124,7 @@ def _change(inspector: Inspector, dialect: Dialect, table: sa.Table) -> Changes:
         )
         return Changes(faults=(fault,))
     if not inspector.has_table(table.name):
-        return Changes(statements=_created(table, dialect, inspector.dialect))
+        return Changes(statements=_created(table, dialect, inspector.dialect), made=(table.name,))
     return _compared(inspector, dialect, table)
 
 

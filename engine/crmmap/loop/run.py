@@ -10,7 +10,6 @@ import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from hashlib import sha256
 from time import monotonic
@@ -52,7 +51,7 @@ async def _run(work: Work) -> RunReport:
     loop = asyncio.get_running_loop()
     # A stream may hold a thread for its fetch, one for its next batch and one for its commit.
     loop.set_default_executor(ThreadPoolExecutor(3 * len(work.steps) + 2))
-    remarks = await in_thread(_begin, work)
+    work.remarks += await in_thread(_begin, work)
     status = "failed"
     heart = asyncio.create_task(_beat(work))
     try:
@@ -60,7 +59,7 @@ async def _run(work: Work) -> RunReport:
         if work.lost is not None:
             raise work.lost
         streams = await in_thread(settle_waiting, work, ended)
-        report = replace(_report(work, streams, monotonic() - began), remarks=remarks)
+        report = _report(work, streams, monotonic() - began)
         status = report.status
         return report
     finally:
@@ -129,4 +128,5 @@ def _report(work: Work, streams: tuple[StreamReport, ...], seconds: float) -> Ru
         started_at=work.options.started_at,
         seconds=seconds,
         streams=streams,
+        remarks=tuple(work.remarks),
     )

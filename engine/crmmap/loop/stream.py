@@ -20,7 +20,7 @@ from crmmap.load import Mark, Tally
 from crmmap.loop.commit import load
 from crmmap.loop.cursors import Cursors, cursors_of, keeps_cursors, parents_of
 from crmmap.loop.work import Work, by_field, by_rule
-from crmmap.plan import Step
+from crmmap.plan import Step, grown, unknown_types
 from crmmap.transform import apply
 from crmmap.values import NOTHING, Batch, Counts, Page, Start
 
@@ -135,7 +135,7 @@ async def _outcome(work: Work, progress: Progress) -> StreamReport:
 
 
 async def _load_all(work: Work, progress: Progress) -> None:
-    step = progress.step
+    progress.step = step = await _grown(work, progress.step)
     begin = partial(
         work.store.begin_stream,
         mapping=work.plan.mapping,
@@ -161,6 +161,19 @@ async def _load_all(work: Work, progress: Progress) -> None:
             work.tell(
                 Event(kind="batch", stream=step.name, counts=progress.counts, pages=progress.pages)
             )
+
+
+async def _grown(work: Work, step: Step) -> Step:
+    """Return the step with the fields that the source lists, and its table with their columns."""
+    if step.finding is None:
+        return step
+    found = await in_thread(work.reader.fields, step)
+    step = work.grown[step.name] = await in_thread(grown, step, found)
+    added = await in_thread(work.store.prepare, [step.target])
+    # A table that this run has made itself got them with its first columns, to all but us.
+    work.remarks += () if step.target.table in work.store.made else added
+    work.remarks += unknown_types(step, found)
+    return step
 
 
 def _with_cursor(work: Work, step: Step, batch: Batch, cursors: Cursors) -> Batch:

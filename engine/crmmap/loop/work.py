@@ -45,13 +45,20 @@ class Work:
     stop: threading.Event
     observe: Observe
     reports: dict[str, asyncio.Future[StreamReport]] = field(default_factory=dict)
+    grown: dict[str, Step] = field(default_factory=dict)
+    """Steps whose fields the source lists, compiled anew with those that it listed."""
+    remarks: list[str] = field(default_factory=list)
     lost: StoreLocked | None = None
     """Why the run no longer holds its lock, if it has lost it."""
 
     @property
     def steps(self) -> tuple[Step, ...]:
         chosen = self.options.streams
-        return tuple(step for step in self.plan.steps if not chosen or step.name in chosen)
+        return tuple(
+            self.grown.get(step.name, step)
+            for step in self.plan.steps
+            if not chosen or step.name in chosen
+        )
 
     def tell(self, event: Event) -> None:
         """Tell the observer. One that fails must not cost the run."""

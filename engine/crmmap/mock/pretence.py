@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 
 from crmmap.kinds.source import Files, Http
 from crmmap.mock.files import write_files
+from crmmap.mock.found import with_invented
 from crmmap.mock.pools import hints_of
 from crmmap.mock.records import World
 from crmmap.mock.routes import based_on
@@ -58,7 +59,7 @@ def world_of(
     `only` names its sources: by default those whose streams stand for no other.
     """
     settings = placeholder_settings(mapping, given_settings)
-    plan = compile_plan(mapping, settings, only=only or _usual(mapping))
+    plan = with_invented(compile_plan(mapping, settings, only=only or _usual(mapping)))
     return World(
         plan=plan, records=records, seed=seed, dirty=dirty, faults=faults, hints=hints_of(mapping)
     )

@@ -21,10 +21,11 @@ from crmmap.kinds.paging import Answer, Pagination
 from crmmap.kinds.source import Http
 from crmmap.mock.envelopes import Envelope, envelope_of
 from crmmap.mock.faults import repeated
+from crmmap.mock.found import Listed, listed
 from crmmap.mock.records import Stream, World
 from crmmap.mock.shelf import Shelf
 from crmmap.mock.streams import streams_of
-from crmmap.plan import Plan, Step
+from crmmap.plan import Finding, Plan, Step
 from crmmap.select.jmespath import compile_expression
 from crmmap.values import Expression, Page, Request
 
@@ -43,7 +44,7 @@ class Route:
     a stream that is read for a parent, those that belong to the parents the request names.
     """
 
-    stream: Stream
+    stream: Stream | Listed
     first: Request
     path: str
     envelope: Envelope
@@ -137,12 +138,29 @@ def routes_of(world: World, source: str) -> tuple[Route, ...]:
     """Return the endpoints of every stream of a source: of its partitions, and of its changes."""
     streams = streams_of(world)
     plan = based_on(world.plan, source, "http://127.0.0.1")
-    return tuple(
+    every = [
         route
         for step in plan.steps
         if step.source_name == source
         for asked, known in _ways(step)
         for route in _of_step(plan, asked, streams, known)
+    ]
+    lists = [
+        _of_list(world, plan, step, step.finding)
+        for step in plan.steps
+        if step.source_name == source and step.finding
+    ]
+    return (*every, *lists)
+
+
+def _of_list(world: World, plan: Plan, step: Step, finding: Finding) -> Route:
+    first = first_request(plan, replace(step, request=finding.spec.request, incremental=None))
+    return Route(
+        stream=listed(world, step, finding),
+        first=first,
+        path=unquote(urlsplit(first.url).path),
+        envelope=envelope_of(finding.records),
+        pagination=finding.spec.pagination,
     )
 
 
@@ -183,20 +201,20 @@ def _of_step(
 
 
 @cache
-def _texts_at(stream: Stream, text: str) -> Sequence[str]:
+def _texts_at(stream: Stream | Listed, text: str) -> Sequence[str]:
     """Return what an expression finds in each record of a stream."""
     expression = compile_expression(text)
     return [str(expression.find(read_json(line))) for line in stream.lines(0, stream.world.records)]
 
 
 @cache
-def _indexes_by(stream: Stream, text: str) -> Mapping[str, int]:
+def _indexes_by(stream: Stream | Listed, text: str) -> Mapping[str, int]:
     """Return the records of a stream by what an expression finds in them."""
     return {found: at for at, found in enumerate(_texts_at(stream, text))}
 
 
 @cache
-def _ranks(stream: Stream, text: str) -> Mapping[int, int]:
+def _ranks(stream: Stream | Listed, text: str) -> Mapping[int, int]:
     """Return the place of each of a stream's records in the order of what an expression finds."""
     texts = _texts_at(stream, text)
     by_number = all(each.isdecimal() for each in texts)
@@ -206,7 +224,7 @@ def _ranks(stream: Stream, text: str) -> Mapping[int, int]:
     return {at: rank for rank, at in enumerate(order)}
 
 
-def _sorted_by(stream: Stream, text: str, indexes: Sequence[int]) -> Sequence[int]:
+def _sorted_by(stream: Stream | Listed, text: str, indexes: Sequence[int]) -> Sequence[int]:
     ranks = _ranks(stream, text)
     return sorted(indexes, key=lambda at: ranks[at])
 

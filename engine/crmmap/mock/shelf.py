@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 
+from crmmap.mock.found import Listed
 from crmmap.mock.records import Stream
 
 BLOCK, SHELVED = 1000, 16
@@ -17,12 +18,12 @@ class Shelf:
     def __init__(self) -> None:
         self._block = lru_cache(maxsize=SHELVED)(_block)
 
-    def lines(self, stream: Stream, indexes: Sequence[int]) -> list[str]:
+    def lines(self, stream: Stream | Listed, indexes: Sequence[int]) -> list[str]:
         """Return the stream's lines at the indexes."""
         if isinstance(indexes, range) and indexes.step == 1 and len(indexes) > BLOCK:
             return stream.lines(indexes.start, indexes.stop)
         return [self._block(stream, at // BLOCK)[at % BLOCK] for at in indexes]
 
 
-def _block(stream: Stream, number: int) -> list[str]:
+def _block(stream: Stream | Listed, number: int) -> list[str]:
     return stream.lines(number * BLOCK, min((number + 1) * BLOCK, stream.world.records))

@@ -1,11 +1,14 @@
 """What will happen: a mapping compiled into a plan of ordered steps, before the first request."""
 
 from crmmap.plan.compile import compile_plan
+from crmmap.plan.found import grown, is_wanted, unknown_types
 from crmmap.plan.settings import placeholder_settings, require_something, resolve_settings
 from crmmap.plan.steps import (
     Column,
     FieldPlan,
     Filter,
+    Finding,
+    FoundField,
     LookupPlan,
     Parts,
     Plan,
@@ -19,6 +22,8 @@ __all__ = [
     "Column",
     "FieldPlan",
     "Filter",
+    "Finding",
+    "FoundField",
     "LookupPlan",
     "Parts",
     "Plan",
@@ -27,7 +32,10 @@ __all__ = [
     "Step",
     "Target",
     "compile_plan",
+    "grown",
+    "is_wanted",
     "placeholder_settings",
     "require_something",
     "resolve_settings",
+    "unknown_types",
 ]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from hashlib import scrypt, sha256
+from types import MappingProxyType
 
 import polars as pl
 
@@ -14,6 +15,7 @@ from crmmap.kinds.clean import NullIf
 from crmmap.kinds.source import Files, Source
 from crmmap.kinds.types import Type
 from crmmap.plan.absences import absences
+from crmmap.plan.found import Found, with_found
 from crmmap.plan.order import parents_of
 from crmmap.plan.partitions import parts_of
 from crmmap.plan.rendering import Settings, render_declared, render_text, shown
@@ -22,6 +24,8 @@ from crmmap.plan.steps import (
     Column,
     FieldPlan,
     Filter,
+    Finding,
+    FoundField,
     LookupPlan,
     Plan,
     Rule,
@@ -42,15 +46,25 @@ from crmmap.spec.model import Defaults, Field, Latest, Stream
 from crmmap.spec.model import Mapping as MappingSpec
 from crmmap.values import GIVEN, Secret
 
+NOTHING_FOUND: Found = MappingProxyType({})
 
-def compile_plan(mapping: MappingSpec, settings: Settings, *, only: tuple[str, ...] = ()) -> Plan:
+
+def compile_plan(
+    mapping: MappingSpec,
+    settings: Settings,
+    found: Found = NOTHING_FOUND,
+    *,
+    only: tuple[str, ...] = (),
+) -> Plan:
     """Compile a mapping that was read without problems. `settings` has a value for each setting.
 
-    `only` are the sources to read from; all by default.
+    `found` are the fields that the source lists, of streams that have `fields_from`; `only` are
+    the sources to read from, all by default.
 
-    Touches nothing outside: no file, no network, no database. Raises
-    SettingError where a template over the settings can't be rendered.
+    Touches nothing outside: no file, no network, no database. Raises SettingError where a template
+    over the settings can't be rendered, and SourceError where the fields found can't be columns.
     """
+    declared, mapping = mapping, with_found(mapping, found)
     types = {
         name: {field: render_declared(each.type, settings) for field, each in stream.fields.items()}
         for name, stream in mapping.streams.items()
@@ -65,6 +79,7 @@ def compile_plan(mapping: MappingSpec, settings: Settings, *, only: tuple[str, .
             name: render_declared(source, settings) for name, source in mapping.every_source.items()
         },
         absent=absences(mapping, settings, only),
+        declared=declared,
     )
     steps = tuple(
         _step(whole, name, parents) for name, parents in parents_of(mapping.streams).items()
@@ -89,6 +104,8 @@ class _Whole:
     account: str
     sources: Mapping[str, Source]
     absent: Mapping[str, str]
+    declared: MappingSpec
+    """The mapping without the fields that were found."""
 
 
 def _target(mapping: MappingSpec, name: str, types: Mapping[str, Mapping[str, Type]]) -> Target:
@@ -184,7 +201,19 @@ def _step(whole: _Whole, name: str, parents: tuple[str, ...]) -> Step:
         incremental=render_declared(stream.incremental, whole.settings),
         changes=_changes(stream),
         cursor_of=_cursor_of(whole, stream),
+        finding=_finding(whole, name, stream),
     )
+
+
+def _finding(whole: _Whole, name: str, stream: Stream) -> Finding | None:
+    spec = stream.fields_from
+    if spec is None:
+        return None
+
+    def compiled(found: Sequence[FoundField]) -> Step:
+        return compile_plan(whole.declared, whole.settings, {name: found}).step(name)
+
+    return Finding(spec=spec, records=compile_expression(spec.records), compiled=compiled)
 
 
 def _expressions(stream: Stream) -> dict[str, tuple[Jmespath, ...]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -14,7 +14,7 @@ from crmmap.kinds.responses import ResponseRule
 from crmmap.kinds.source import Source
 from crmmap.kinds.types import Type
 from crmmap.select.jmespath import Jmespath
-from crmmap.spec.model import Missing, OnError, RequestSpec
+from crmmap.spec.model import FieldsFrom, Missing, OnError, RequestSpec
 from crmmap.template import Template
 from crmmap.values import Page, RawFrame, Secret
 
@@ -139,6 +139,26 @@ class Changing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FoundField:
+    """A field that the source lists: its name there, and its word for what it is."""
+
+    name: str
+    type: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """How the fields are found that a stream has beside its declared ones.
+
+    `compiled` makes the step anew with those that were found; it raises SourceError.
+    """
+
+    spec: FieldsFrom
+    records: Jmespath
+    compiled: Callable[[Sequence[FoundField]], Step] = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """One stream, compiled. `parents` are the streams that must have ended before it starts."""
 
@@ -168,6 +188,7 @@ class Step:
     """Digest of what a cursor depends on: one that was kept for another is worth nothing."""
     selected: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """What `selected(NAME)` gives in templates: the entries of NAME that the fields read."""
+    finding: Finding | None = None
     file: str | None = None
     headers: tuple[tuple[str, ...], ...] = ()
     """Of a file: each field's alternative headers."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass, replace
 from typing import Any
 from urllib.parse import unquote
 
@@ -65,6 +65,7 @@ def _stream(plan: Plan, step: Step) -> Document:
         "key": list(step.target.key),
         "latest": step.target.version,
         "batch": step.batch,
+        "fields_from": _finding(plan, step),
         "where": {each.field: [rule.name for rule in each.rules] for each in step.filters},
         "fields": [_field(step, each) for each in step.fields],
     }
@@ -83,6 +84,19 @@ def _reading(plan: Plan, step: Step) -> Document:
         },
         "records": step.records.text if step.records else None,
         "pagination": _described(step.pagination, PAGINATION),
+    }
+
+
+def _finding(plan: Plan, step: Step) -> Document | None:
+    if step.finding is None:
+        return None
+    spec = step.finding.spec
+    request = first_request(plan, replace(step, request=spec.request, incremental=None))
+    return {
+        "request": {"method": request.method, "url": unquote(request.url)},
+        "from": spec.from_,
+        "types": {name: _described(each, TYPES) for name, each in spec.types.items()},
+        "most": spec.most,
     }
 
 
@@ -191,6 +205,8 @@ def _stream_parts(place: int, stream: Document) -> Iterator[Part]:
     keeps = f"; of one key, the greatest {stream['latest']} stays" if stream["latest"] else ""
     yield Line(f"   key       {', '.join(stream['key'])}{keeps}")
     yield Line(f"   batch     about {number(stream['batch'])} rows to a transaction")
+    if stream["fields_from"] is not None:
+        yield Line(f"   adds      {_adding(stream['fields_from'])}")
     if stream["where"]:
         conditions = (f"{field} ({', '.join(rules)})" for field, rules in stream["where"].items())
         yield Line(f"   only      records that pass {listed(conditions)}")
@@ -210,6 +226,12 @@ def _reading_lines(stream: Document) -> Iterator[str]:
         yield f"            body {_cut(as_json(request['body']))}"
     yield f"records   {stream['records']}"
     yield f"pages     {stream['pagination']}"
+
+
+def _adding(finding: Document) -> str:
+    request = finding["request"]
+    most = plural(finding["most"], "column")
+    return f"at most {most}, once the run has asked {request['method']} {request['url']}"
 
 
 def _cut(text: str, longest: int = LONGEST) -> str:

@@ -14,6 +14,7 @@ from crmmap.kinds.pagination import Single
 from crmmap.kinds.source import Files, Http
 from crmmap.spec import (
     lint_columns,
+    lint_found,
     lint_lookups,
     lint_partitions,
     lint_patterns,
@@ -41,6 +42,7 @@ def lint(built: Built, spoilt: Collection[Path]) -> list[Fault]:
         lint_lookups.faults(mapping.streams, spoilt),
         lint_partitions.faults(mapping),
         lint_responses.faults(mapping),
+        lint_found.faults(mapping.streams),
         lint_columns.faults(mapping, spoilt),
         lint_patterns.faults(mapping),
         lint_texts.faults(mapping, built.uses),

@@ -20,6 +20,7 @@ from crmmap.kinds.responses import ResponseRule
 from crmmap.kinds.source import SOURCES, Source
 from crmmap.kinds.types import TYPES, Text, Type
 from crmmap.template import Template
+from crmmap.values import Expression
 
 NAME = "^[A-Za-z_][A-Za-z0-9_]{0,62}$"
 Name = Annotated[str, Limits(pattern=NAME)]
@@ -210,6 +211,72 @@ class Changes:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Naming:
+    """How the column of a field that the source listed is called: after the field.
+
+    What is no letter, digit or `_` becomes `_`. A name that is too long is cut, and ends in a
+    digest of the whole.
+    """
+
+    case: Annotated[
+        Literal["snake", "keep"], "`snake`: `FirstName` becomes `first_name`. `keep`: as it is."
+    ] = "snake"
+    prefix: Annotated[str, "Stands before each name.", Limits(pattern="^[A-Za-z0-9_]{0,20}$")] = ""
+    longest: Annotated[int, "Characters of a name.", Limits(minimum=20, maximum=63)] = 63
+    clash: Annotated[
+        Literal["refuse", "digest"],
+        "Where two fields would have one column, or one would have that of a declared field: "
+        "`refuse`: the stream fails and says which; `digest`: each found one gets a digest of its "
+        "own name at the end, and so keeps its column whatever else is found later.",
+    ] = "refuse"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldsFrom:
+    """Columns that the source itself lists: the custom properties of an account.
+
+    They are asked for once in a run, before the stream is read, and added to the declared fields:
+    `selected` gives them too. A field that a declared one reads already is not added again. New
+    columns are added to a table that is there; a column whose field is gone stays, and is not
+    written any more; one whose field has another type now fails the stream, which says what to do.
+    """
+
+    request: Annotated[RequestSpec, "The request for the list."]
+    types: Annotated[
+        MappingOf[str, Annotated[Type, Kind("type", TYPES)]],
+        "The source's word for a type → the column's type. A field of a type that is not here is "
+        "kept as text, and the run says so.",
+    ]
+    records: Annotated[
+        str, "JMESPath to the list in the answer; `@` if the answer is the list."
+    ] = "@"
+    pagination: Annotated[
+        Pagination, Kind("pagination", PAGINATION), "How the list's next page is asked for."
+    ] = Single()
+    name: Annotated[Expression, "JMESPath to a field's name in an item of the list."]
+    type: Annotated[Expression, "JMESPath to the word for its type."]
+    from_: Annotated[
+        str,
+        "JMESPath to its value in a record, with `{name}` for its name: `properties.{name}`, or "
+        "`fields[?id=='{name}'].value | [0]`.",
+    ] = "{name}"
+    column: Annotated[Naming, "How its column is called."] = Naming()
+    only: Annotated[
+        tuple[str, ...], OneOrMany(), "Patterns of names, `*` for any text: no others are added."
+    ] = ()
+    except_: Annotated[
+        tuple[str, ...], OneOrMany(), "Patterns of names that are not added."
+    ] = ()  # fmt: skip
+    on_error: Annotated[
+        Literal["reject", "null_and_note"], "What happens to a value that its type refuses."
+    ] = "null_and_note"
+    most: Annotated[
+        int, "Columns to add. If there are more, the stream fails before it is read.",
+        Limits(minimum=1, maximum=1500),
+    ] = 500  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stream:
     """One kind of record: where it is read, what its fields are, which table it fills."""
 
@@ -243,6 +310,9 @@ class Stream:
         "What need not be read again; without it, all is.",
     ] = None  # fmt: skip
     changes: Annotated[Changes | None, "How to ask once a cursor is known."] = None
+    fields_from: Annotated[
+        FieldsFrom | None, "Columns that the source lists, beside those in `fields`."
+    ] = None
     where: Annotated[
         MappingOf[str, Annotated[tuple[Check, ...], Words("check", CHECKS, as_list=False)]],
         "Field → checks. Records that don't pass are left out and counted as filtered.",
