@@ -1,4 +1,4 @@
-"""Sources that give no more than so many records to one query, over real HTTP and pretended."""
+"""Sources that give no more than so many records to one query or window: read whole."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import json
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
@@ -143,3 +145,122 @@ def test_a_source_with_a_cap_is_pretended(tmp_path: Path, way: str) -> None:
         report = load(plan, sqlite(tmp_path))
     assert report.status == "done", report.streams[0].message
     assert report.counts.inserted == 40
+
+
+# --- windows, read in pieces --------------------------------------------------------------------
+
+WINDOWS = """
+crmmap: 1
+name: windows
+source: {{kind: http, base_url: "{url}", retry: {{attempts: 1}}}}
+defaults: {{batch: 1}}
+streams:
+  visits:
+    request:
+      path: /visits
+      params: {{from: "{{{{ window.start | epoch_ms }}}}", to: "{{{{ window.end | epoch_ms }}}}"}}
+    records: items[]
+    pagination: {{kind: offset, param: skip, total: count}}
+    incremental:
+      {{kind: timestamp, field: at, start: "2024-01-01", window: 5000d, most: {most}, total: count}}
+    table: {{name: visits, key: id}}
+    fields: {{id: id, at: {{from: at, type: datetime}}}}
+"""
+
+
+@dataclass
+class Visits:
+    """Gives the visits of a window, and says how many there are; past `CAP` of them, nothing."""
+
+    at: list[datetime]
+    asked: list[tuple[int, int, int]] = field(default_factory=list)
+    stop: tuple[int, threading.Event] | None = None
+
+    def __call__(self, seen: Seen) -> bytes:
+        query = {name: int(value) for name, value in parse_qsl(urlsplit(seen.target).query)}
+        start, end, skip = query["from"], query["to"], query.get("skip", 0)
+        self.asked.append((start, end, skip))
+        if self.stop is not None and len(self.asked) >= self.stop[0]:
+            self.stop[1].set()
+        found = [
+            {"id": number, "at": at.isoformat()}
+            for number, at in enumerate(self.at)
+            if start <= at.timestamp() * 1000 < end
+        ]
+        if skip >= CAP:
+            return answer(b"{}", 400)
+        page = {"items": found[:CAP][skip : skip + 2], "count": str(len(found))}
+        return answer(json.dumps(page).encode())
+
+
+FIRST = datetime(2024, 3, 1, tzinfo=UTC)
+CROWDED = [FIRST + timedelta(seconds=n) for n in range(14)]
+SPREAD = [FIRST + timedelta(days=30 * n) for n in range(10)]
+CLOSE = [FIRST + timedelta(milliseconds=n // 4) for n in range(12)]
+
+
+def ids(store: str) -> list[int]:
+    return sorted(int(str(row[0])) for row in table(store, "visits"))
+
+
+@pytest.mark.parametrize("at", [CROWDED, SPREAD, CLOSE, [*CROWDED, *SPREAD], []])
+def test_a_window_with_too_many_records_is_read_in_pieces(
+    tmp_path: Path, at: list[datetime]
+) -> None:
+    api, store = Visits(at), sqlite(tmp_path)
+    with FaultServer(api) as server:
+        plan = plan_of(WINDOWS.format(url=server.url, most=CAP), {})
+        report = load(plan, store)
+        assert report.status == "done", report.streams[0].message
+        assert ids(store) == [*range(len(at))]
+        assert report.counts.inserted == report.counts.fetched == len(at)
+        assert len(api.asked) < 400
+        load(plan, store)
+    assert ids(store) == [*range(len(at))]
+
+
+@pytest.mark.parametrize("after", [1, 2, 15, 30, 31, 32, 33, 34, 35, 36, 40, 41, 42, 43, 50, 60])
+def test_reading_in_pieces_is_resumed_where_it_stopped(tmp_path: Path, after: int) -> None:
+    at = [*CROWDED, *SPREAD]
+    with FaultServer(straight := Visits(at)) as server:
+        load(plan_of(WINDOWS.format(url=server.url, most=CAP), {}), sqlite(tmp_path))
+    (tmp_path / "store.db").unlink()
+    stop = threading.Event()
+    api, store = Visits(at, stop=(after, stop)), sqlite(tmp_path)
+    with FaultServer(api) as server:
+        plan = plan_of(WINDOWS.format(url=server.url, most=CAP), {})
+        assert load(plan, store, stop=stop).status == "interrupted"
+        api.stop = None
+        report = load(plan, store)
+        assert report.status == "done", report.streams[0].message
+    assert ids(store) == [*range(len(at))]
+    resumed = len(api.asked) - after
+    assert resumed <= len(straight.asked)
+    if after > 40:  # pages were stored by then, though some more were read ahead
+        assert resumed < len(straight.asked) - 20, "it began anew instead of going on"
+
+
+def test_more_records_of_one_moment_than_a_window_may_have_stop_the_stream(tmp_path: Path) -> None:
+    api = Visits([FIRST] * (CAP + 1))
+    with FaultServer(api) as server:
+        report = load(plan_of(WINDOWS.format(url=server.url, most=CAP), {}), sqlite(tmp_path))
+    (stream,) = report.streams
+    assert stream.status == "failed"
+    assert (
+        "it has 7 records between 2024-03-01T00:00:00.000Z and 2024-03-01T00:00:00.001Z. "
+        "It gives 6 of a window at most, and there is no shorter one to ask for"
+    ) in stream.message
+
+
+def test_an_answer_that_does_not_say_how_many_there_are_is_refused(tmp_path: Path) -> None:
+    with FaultServer(lambda _: answer(b'{"items": []}')) as server:
+        report = load(plan_of(WINDOWS.format(url=server.url, most=CAP), {}), sqlite(tmp_path))
+    (stream,) = report.streams
+    assert "has nothing at 'count', and so it is not known" in stream.message
+
+
+def test_windows_of_a_most_are_pretended(tmp_path: Path) -> None:
+    with mock(records=30, text=WINDOWS.format(url="https://api.example", most=10)) as plan:
+        report = load(plan, sqlite(tmp_path))
+    assert report.status == "done", report.streams[0].message
+    assert report.counts.inserted == 10  # no window may have more

@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from itertools import product
+from typing import Any
 
 import polars as pl
 
 from crmmap.errors import SourceError
 from crmmap.extract.request import SAMPLE, Context, given_values
-from crmmap.kinds.durations import seconds
+from crmmap.extract.windows import TooMany, Window, windows
 from crmmap.kinds.incremental import Timestamp
-from crmmap.moments import moment, written
 from crmmap.plan import Plan, Step
 from crmmap.values import GIVEN, Page, Parents, Start
 
@@ -30,13 +29,27 @@ PARENTS = 500
 class Part:
     """One partition. `label` names it for its cursor; `context` is what templates may name.
 
-    `place` is JSON that finds it again: its number among the combinations, and the keys of
-    the parent's rows before it and within it.
+    `place` is JSON that finds it again: its number among the combinations, the keys of the
+    parent's rows before it and within it, and the piece of its window, if it is read in pieces.
     """
 
     label: str
     context: Context
     place: Mapping[str, object]
+    window: Window | None = None
+
+    def within(self, window: Window) -> Part:
+        """Return the partition with a piece of its window."""
+        span = [window.named["start"], window.named["end"]]
+        return replace(
+            self, window=window, context={**self.context, "window": window.named},
+            place={**self.place, "span": span},
+        )  # fmt: skip
+
+    def rest(self) -> Part | None:
+        """Return the partition with the next piece of its window, if it is read in pieces."""
+        following = self.window.rest() if self.window is not None else None
+        return None if following is None else self.within(following)
 
 
 def read_parts(plan: Plan, step: Step, start: Start, read: ReadPart) -> Iterator[Page]:
@@ -51,17 +64,34 @@ def read_parts(plan: Plan, step: Step, start: Start, read: ReadPart) -> Iterator
         # A parent without rows: nothing to ask for, and the stream's end must be written still.
         yield Page(number=1, records=[])
         return
+    part = _found_again(part, whole.get("part"))
     if whole and part.place != whole["part"]:
         inner = None
+    following = next(parts, None)
     while part is not None:
-        following = next(parts, None)
-        for page in _pages(plan, step, part, start, inner, read):
-            # Of a stream that is one partition, a read that had to start over shows as page 1.
-            again = page.number == 1 and inner is not None and not step.parts.split
-            number = 1 if again else number + 1
-            place = _place(part, page.position, following, number)
-            yield replace(page, number=number, position=place, part=part.label)
-        part, inner = following, None
+        try:
+            for page in _pages(plan, step, part, start, inner, read):
+                # Of a stream that is one partition, a read that had to start over shows as page 1.
+                again = page.number == 1 and inner is not None and not step.parts.split
+                number = 1 if again else number + 1
+                place = _place(part, page.position, part.rest() or following, number)
+                yield replace(page, number=number, position=place, part=part.label)
+        except TooMany as found:
+            assert part.window is not None  # noqa: S101  (nothing else has too many)
+            part, inner = part.within(part.window.halved(step, found.declared)), None
+            continue
+        inner, rest = None, part.rest()
+        if rest is None:
+            part, following = following, next(parts, None)
+        else:
+            part = rest
+
+
+def _found_again(part: Part, place: Mapping[str, Any] | None) -> Part:
+    """Return a partition as a position names it: with a piece of its window, maybe."""
+    if place is None or part.window is None or place != {**part.place, "span": place.get("span")}:
+        return part
+    return part.within(part.window.piece(place["span"]))
 
 
 def _place(part: Part, inner: str | None, following: Part | None, number: int) -> str | None:
@@ -112,16 +142,18 @@ def _parts(step: Step, start: Start, place: Mapping[str, object] | None) -> Iter
         if at < first:
             continue
         label = ",".join(over.values())
-        context = {**_cursor(step, start, label), **window}
+        context = _cursor(step, start, label)
+        if window is not None:
+            context["window"] = window.named
         if over:
             context["partition"] = over
         here = place if place is not None and at == first else {}
         yield from _for_parents(step, start.parents, Part(
-            label=label, context=context, place={"at": at},
+            label=label, context=context, place={"at": at}, window=window,
         ), here.get("after"))  # fmt: skip
 
 
-def _combinations(step: Step, start: Start) -> Iterator[tuple[dict[str, str], dict[str, object]]]:
+def _combinations(step: Step, start: Start) -> Iterator[tuple[dict[str, str], Window | None]]:
     names = tuple(step.parts.over)
     for values in product(*step.parts.over.values()):
         over = dict(zip(names, values, strict=True))
@@ -140,18 +172,13 @@ def _cursor(step: Step, start: Start, label: str) -> dict[str, object]:
     return {} if cursor is None else {"cursor": cursor}
 
 
-def _windows(step: Step, start: Start, label: str) -> Iterator[dict[str, object]]:
-    """Yield the windows from the cursor to the moment when the read began; else one of nothing."""
+def _windows(step: Step, start: Start, label: str) -> Iterator[Window | None]:
+    """Yield the windows from the cursor to the moment when the read began; else none, once."""
     how = step.incremental
     if not isinstance(how, Timestamp) or how.window is None:
-        yield {}
+        yield None
         return
-    at = moment(str(_cursor(step, start, label)["cursor"]))
-    end, span = moment(start.began), timedelta(seconds=seconds(how.window))
-    while at < end:
-        until = min(at + span, end)
-        yield {"window": {"start": written(at), "end": written(until)}}
-        at = until
+    yield from windows(how, str(_cursor(step, start, label)["cursor"]), start.began)
 
 
 def _for_parents(step: Step, parents: Parents, part: Part, after: object) -> Iterator[Part]:

@@ -15,6 +15,7 @@ from crmmap.extract.decode import decode_json
 from crmmap.extract.halving import following, halves_of
 from crmmap.extract.request import BARE, Context, first_request
 from crmmap.extract.ruling import Skipped
+from crmmap.extract.windows import refuse_too_many
 from crmmap.kinds.actions import Halve
 from crmmap.kinds.places import number as as_number
 from crmmap.kinds.source import Http
@@ -71,6 +72,8 @@ def read_responses(
             position, (request, number, fetched) = None, _resumed(first, None)
             seen.clear()
             continue
+        if page.number == 1 and "window" in context:
+            refuse_too_many(step, page)
         position = None
         empty = 0 if page.fetched else empty + 1
         _refuse_same(page, before)

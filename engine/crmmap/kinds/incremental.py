@@ -17,6 +17,7 @@ from crmmap.declare import Limits, SettingText
 from crmmap.kinds.durations import DURATION, seconds
 from crmmap.moments import moment, written
 from crmmap.template import Template
+from crmmap.values import Expression
 
 Choice = Literal["greatest", "last"]
 Params = Annotated[
@@ -47,8 +48,17 @@ class Timestamp:
     window: Annotated[
         str | None,
         "Read in windows of so long, one after the other: templates have `window.start` and "
-        "`window.end`. It needs `start`.",
+        "`window.end`, which is the next one's start. It needs `start`.",
         Limits(pattern=DURATION),
+    ] = None
+    most: Annotated[
+        int | None,
+        "Records that the source gives of one window at most. One that has more, by `total`, is "
+        "read in pieces: halves, and halves of those.",
+        Limits(minimum=1),
+    ] = None
+    total: Annotated[
+        Expression | None, "JMESPath to the number of records that a window has, in its answer."
     ] = None
     params: Params = dataclasses.field(default_factory=dict)
 
@@ -58,6 +68,14 @@ class Timestamp:
             raise ValueError(message)
         if self.window is not None and seconds(self.window) < 1:
             message = "`window` must be a second at least"
+            raise ValueError(message)
+        if (self.most is None) != (self.total is None):
+            message = (
+                "`most` and `total` go together: how many may be, and where it says how many are"
+            )
+            raise ValueError(message)
+        if self.most is not None and self.window is None:
+            message = "`most` is of one window: write how long that is, `window: 30d`"
             raise ValueError(message)
 
     @property

@@ -16,8 +16,10 @@ from crmmap.extract.partitions import sample
 from crmmap.extract.request import first_request
 from crmmap.kinds.caps import Cap
 from crmmap.kinds.conversations import OAuth2, Steps
+from crmmap.kinds.incremental import Timestamp
 from crmmap.kinds.numbered import Keyset
 from crmmap.kinds.paging import Answer, Pagination
+from crmmap.kinds.places import said
 from crmmap.kinds.source import Http
 from crmmap.mock.envelopes import Envelope, envelope_of
 from crmmap.mock.faults import repeated
@@ -84,6 +86,10 @@ class Route:
         With faults, some are in the list more than once.
         """
         every: Sequence[int] = range(self.share, self.stream.world.records, self.shares)
+        how = self.stream.step.incremental
+        if isinstance(how, Timestamp) and how.most is not None:
+            # Which records belong to a window is not known here: no more than it may have.
+            every = every[: how.most]
         cap: Cap | None = getattr(self.pagination, "cap", None)
         if cap is not None:
             every = _sorted_by(self.stream, cap.from_.text, every)
@@ -126,7 +132,11 @@ class Route:
             found = [at for at, index in enumerate(indexes) if write(there[index]) == text]
             return 0 if not found else found[-1] + 1 if after else found[0]
 
-        return self.pagination.answer(request, len(indexes), self.size(request), find)
+        answer = self.pagination.answer(request, len(indexes), self.size(request), find)
+        how = self.stream.step.incremental
+        if not isinstance(how, Timestamp):
+            return answer
+        return replace(answer, document={**said(how.total, len(indexes)), **answer.document})
 
     def text(self, request: Request, answer: Answer, shelf: Shelf) -> str:
         """Return the JSON text of an answer's body."""
