@@ -45,6 +45,7 @@ def _pages(schema: Schema) -> Iterator[str]:
             yield f"{parts[name]['description']}\n"
             yield from _words(parts[name])
     yield from _steps("Cleaning", parts["clean"]["items"]["else"]["properties"])
+    yield from _steps("Shapes", parts["shape"]["items"]["else"]["properties"])
     yield from _steps("Checks", parts["checks"]["properties"])
 
 

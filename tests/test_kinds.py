@@ -21,6 +21,7 @@ from crmmap.kinds.formats import FORMATS
 from crmmap.kinds.incremental import INCREMENTAL
 from crmmap.kinds.pagination import PAGINATION
 from crmmap.kinds.retry import Retry
+from crmmap.kinds.shapes import SHAPES
 from crmmap.kinds.source import SOURCES
 from crmmap.kinds.types import TYPES
 
@@ -30,7 +31,7 @@ GROWTHS = dict.fromkeys(get_args(get_type_hints(Retry)["backoff"]), Retry)
 FAMILIES = {
     "types": TYPES, "clean": CLEAN, "checks": CHECKS, "auth": AUTH, "pagination": PAGINATION,
     "formats": FORMATS, "source": SOURCES, "retry": GROWTHS,
-    "incremental": INCREMENTAL, "actions": ACTIONS,
+    "incremental": INCREMENTAL, "actions": ACTIONS, "shapes": SHAPES,
 }  # fmt: skip
 
 

@@ -87,6 +87,14 @@ class Expression(Protocol):
         """
         ...
 
+    def each(self, document: object) -> list[object]:
+        """Return the list that the expression selects, with the nulls in it.
+
+        Raises ValueError, naming no value, where there is none, or where the document's
+        types don't suit the expression.
+        """
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:

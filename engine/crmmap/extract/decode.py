@@ -48,6 +48,22 @@ def read_json(text: str) -> object:
     return _document(text).value
 
 
+def read_whole(text: str) -> object:
+    """Return the value of a JSON text that stands in a record. Raises ValueError.
+
+    An object with the same key twice is none: it could not be told from a sound one later.
+    """
+    try:
+        document = _document(text)
+    except RecursionError:
+        message = "is nested too deep to read"
+        raise ValueError(message) from None
+    if document.has_ambiguous:
+        message = "has an object with the same key twice"
+        raise ValueError(message)
+    return document.value
+
+
 def _text(response: Response) -> str:
     # The declared charset is not asked: RFC 8259 allows Unicode only, and many declare wrongly.
     encoding = json.detect_encoding(response.body)

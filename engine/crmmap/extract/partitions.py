@@ -126,10 +126,10 @@ def with_given(page: Page, given: Mapping[str, str]) -> Page:
     if isinstance(page.records, pl.DataFrame):
         columns = [pl.lit(text).alias(f"{GIVEN}.{name}") for name, text in given.items()]
         return replace(page, records=page.records.with_columns(columns))
-    for record in page.records:
-        if isinstance(record, dict):
-            record[GIVEN] = given
-    return page
+    records = [
+        {**record, GIVEN: given} if isinstance(record, dict) else record for record in page.records
+    ]
+    return replace(page, records=records)
 
 
 # --- which partitions there are ------------------------------------------------------------------

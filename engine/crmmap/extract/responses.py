@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from hashlib import sha256
@@ -13,6 +12,7 @@ from crmmap.extract.asker import Asker
 from crmmap.extract.client import Client
 from crmmap.extract.decode import decode_json
 from crmmap.extract.halving import following, halves_of
+from crmmap.extract.pages import both_pages
 from crmmap.extract.request import BARE, Context, first_request
 from crmmap.extract.ruling import Skipped
 from crmmap.extract.windows import refuse_too_many
@@ -20,21 +20,9 @@ from crmmap.kinds.actions import Halve
 from crmmap.kinds.places import number as as_number
 from crmmap.kinds.source import Http
 from crmmap.plan import Plan, Step
-from crmmap.select.document import Document, Unsuited, ambiguous
-from crmmap.select.jmespath import find_records
-from crmmap.values import Expression, Page, Reason, Records, Refusal, Request, Response, as_json
+from crmmap.values import Expression, Page, Records, Request
 
 MAX_EMPTY = 50
-NOT_AN_OBJECT = Reason(field=None, rule="json.record", message="the record is not an object")
-UNSUITED = Reason(
-    field=None, rule="json.unsuited", message="`records` does not suit the types in the record"
-)
-NOT_SUCCEEDED = Reason(
-    field=None, rule="response.rejects", message="the source says that it has failed"
-)
-DUPLICATE_KEY = Reason(
-    field=None, rule="json.duplicate_key", message="an object in the record has the same key twice"
-)
 
 
 def read_responses(
@@ -60,7 +48,7 @@ def read_responses(
         _refuse_circle(request, seen, number)
         try:
             response, document = client.read(request, decode_json, asker)
-            page = page_of(step, number, response, document)
+            sent, page = both_pages(step, number, response, document)
         except SourceError as error:
             if position is None and isinstance(error, Skipped):
                 asker.account.skipped(error.why)
@@ -75,15 +63,15 @@ def read_responses(
         if page.number == 1 and "window" in context:
             refuse_too_many(step, page)
         position = None
-        empty = 0 if page.fetched else empty + 1
-        _refuse_same(page, before)
-        after = _following(step, response.request or request, first, page, halves)
-        number, fetched, before = number + 1, fetched + page.fetched, page.records
+        empty = 0 if sent.fetched else empty + 1
+        _refuse_same(sent, before)
+        after = _following(step, response.request or request, first, sent, halves)
+        number, fetched, before = number + 1, fetched + sent.fetched, sent.records
         kept = _position(after, number, first, secrets, fetched)
         # What the next request was made from is not kept alive with the records.
         yield replace(page, position=kept, document=None, headers={})
         if after is None:
-            _demand_total(step, page, fetched)
+            _demand_total(step, sent, fetched)
             return
         if empty >= MAX_EMPTY:
             message = (
@@ -92,65 +80,6 @@ def read_responses(
             )
             raise SourceError(message)
         request = after
-
-
-def page_of(step: Step, number: int, response: Response, document: Document) -> Page:
-    """Return an answer as a page. Raises SourceError where `records` does not suit it."""
-    records: list[object] = []
-    places: list[int] = []
-    refused: list[Refusal] = []
-    for at, record in enumerate(_records(step, response, document)):
-        reason = _unfit(record, document)
-        if reason is None:
-            records.append(record)
-            places.append(at)
-        else:
-            refused.append(Refusal(at=at, raw=as_json(_original(record)), reasons=(reason,)))
-    count = len(records) + len(refused)
-    refused += [
-        Refusal(at=at, raw=as_json(each), reasons=(NOT_SUCCEEDED,))
-        for at, each in enumerate(response.refused, start=count)
-    ]
-    return Page(
-        number=number,
-        records=records,
-        refused=tuple(refused),
-        document=document.value,
-        headers=response.headers,
-        lines=places,
-    )
-
-
-def _records(step: Step, response: Response, document: Document) -> list[object]:
-    assert step.records is not None  # noqa: S101  (a step of an HTTP source has it)
-    if response.status == 204:
-        return []
-    try:
-        return find_records(step.records, document.value)
-    except ValueError as error:
-        keys = _names(document.value)
-        message = f"records: {error} in the answer of {response.url}{keys}"
-        raise SourceError(message) from None
-
-
-def _original(record: object) -> object:
-    return record.record if isinstance(record, Unsuited) else record
-
-
-def _names(document: object) -> str:
-    """Name what an answer has instead; only what looks like names, for keys may be data too."""
-    if not isinstance(document, dict):
-        return ""
-    names = [repr(name) for name in document if re.fullmatch(r"[A-Za-z_]\w{0,40}", name)]
-    return f"; the answer has {', '.join(names[:8])}" if names else ""
-
-
-def _unfit(record: object, document: Document) -> Reason | None:
-    if isinstance(record, Unsuited):
-        return UNSUITED
-    if not isinstance(record, dict):
-        return NOT_AN_OBJECT
-    return DUPLICATE_KEY if document.has_ambiguous and ambiguous(record) else None
 
 
 def _following(

@@ -39,7 +39,7 @@ class Envelope:
         if self.named:
             items = [f'"{number}":{item}' for number, item in enumerate(items)]
         opening, closing = "{}" if self.named else "[]"
-        head, tail = _halves(self.path, _placed(tokens) if self.path else ())
+        head, tail = _halves(self.path, placed(tokens) if self.path else ())
         return "".join((head, opening, ",".join(items), closing, tail))
 
 
@@ -89,15 +89,16 @@ def _finds(records: Jmespath, envelope: Envelope) -> bool:
         return False
 
 
-def _placed(tokens: Mapping[str, object]) -> tuple[tuple[Place, object], ...]:
-    placed: list[tuple[Place, object]] = []
+def placed(tokens: Mapping[str, object]) -> tuple[tuple[Place, object], ...]:
+    """Return the places in an answer at which tokens stand, by the expressions that find them."""
+    found: list[tuple[Place, object]] = []
     for text, value in tokens.items():
         if value is not None:
             expression = compile_expression(text)
             place = place_of(expression)
             places = leaves(expression) if place is None else (place,)
-            placed += [(each, value) for each in places if each]
-    return tuple(placed)
+            found += [(each, value) for each in places if each]
+    return tuple(found)
 
 
 def _halves(place: Place, others: Sequence[tuple[Place, object]]) -> tuple[str, str]:

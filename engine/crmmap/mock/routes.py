@@ -25,6 +25,7 @@ from crmmap.mock.envelopes import Envelope, envelope_of
 from crmmap.mock.faults import repeated
 from crmmap.mock.found import Listed, listed
 from crmmap.mock.records import Stream, World
+from crmmap.mock.shapes import body_of, sent_for
 from crmmap.mock.shelf import Shelf
 from crmmap.mock.streams import streams_of
 from crmmap.plan import Finding, Plan, Step
@@ -141,7 +142,7 @@ class Route:
     def text(self, request: Request, answer: Answer, shelf: Shelf) -> str:
         """Return the JSON text of an answer's body."""
         lines = shelf.lines(self.stream, self.indexes(request)[answer.start : answer.stop])
-        return self.envelope.around(lines, answer.document)
+        return body_of(self.stream.step, self.envelope, lines, answer.document)
 
 
 def routes_of(world: World, source: str) -> tuple[Route, ...]:
@@ -214,7 +215,8 @@ def _of_step(
 def _texts_at(stream: Stream | Listed, text: str) -> Sequence[str]:
     """Return what an expression finds in each record of a stream."""
     expression = compile_expression(text)
-    return [str(expression.find(read_json(line))) for line in stream.lines(0, stream.world.records)]
+    records = map(read_json, stream.lines(0, stream.world.records))
+    return [str(expression.find(sent_for(stream.step, record))) for record in records]
 
 
 @cache

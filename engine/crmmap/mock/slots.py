@@ -63,7 +63,9 @@ def slots_of(plan: Plan, step: Step, hints: Hints, seed: int) -> tuple[Slot, ...
     for look in looks:
         for place, value in assumptions(look.expression) if look.expression else ():
             slots[place] = Slot(place=place, pool=Pool(values=(value,)), fixed=True)
-    for place, value in envelope_of(step.records).within if step.records else ():
+    # Of a shaped stream they stand in what the shape takes apart, not in its records.
+    bare = step.records if not step.shape else None
+    for place, value in envelope_of(bare).within if bare else ():
         slots[place] = Slot(place=place, pool=Pool(values=(value,)), fixed=True)
     return tuple(slots[place] for place in outermost(list(slots)))
 

@@ -184,6 +184,7 @@ def _step(whole: _Whole, name: str, parents: tuple[str, ...]) -> Step:
         absent=whole.absent.get(name, ""),
         request=stream.request,
         records=None if files else compile_expression(stream.records),
+        shape=stream.shape,
         pagination=None if files else stream.pagination,
         responses=stream.responses,
         selected=_selected(expressions),

@@ -11,6 +11,7 @@ import polars as pl
 from crmmap.kinds.incremental import Incremental
 from crmmap.kinds.paging import Pagination
 from crmmap.kinds.responses import ResponseRule
+from crmmap.kinds.shaping import Shape
 from crmmap.kinds.source import Source
 from crmmap.kinds.types import Type
 from crmmap.select.jmespath import Jmespath
@@ -175,6 +176,8 @@ class Step:
     source_name: str
     request: RequestSpec | None = None
     records: Jmespath | None = None
+    shape: tuple[Shape, ...] = ()
+    """What makes records of that which `records` finds."""
     pagination: Pagination | None = None
     absent: str = ""
     """Why the stream is not read at all; empty where it is."""

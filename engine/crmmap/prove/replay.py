@@ -16,9 +16,9 @@ import polars as pl
 from crmmap.errors import SourceError
 from crmmap.extract.decode import decode_json
 from crmmap.extract.files import CsvFile, Wanted, read_pages
+from crmmap.extract.pages import page_of
 from crmmap.extract.partitions import with_given
 from crmmap.extract.request import given_values
-from crmmap.extract.responses import page_of
 from crmmap.kinds.formats import Csv
 from crmmap.kinds.source import Files
 from crmmap.plan import Plan, Step, compile_plan, placeholder_settings

@@ -12,8 +12,10 @@ from crmmap.declare import word
 from crmmap.extract.partitions import sample
 from crmmap.extract.request import first_request
 from crmmap.kinds.auth import AUTH
+from crmmap.kinds.clean import CLEAN
 from crmmap.kinds.formats import FORMATS
 from crmmap.kinds.pagination import PAGINATION
+from crmmap.kinds.shapes import SHAPES
 from crmmap.kinds.source import SOURCES, Files, Source
 from crmmap.kinds.types import TYPES
 from crmmap.plan import FieldPlan, LookupPlan, Plan, Step
@@ -83,6 +85,7 @@ def _reading(plan: Plan, step: Step) -> Document:
             "body": request.body,
         },
         "records": step.records.text if step.records else None,
+        "shape": [_described(each, SHAPES) for each in step.shape],
         "pagination": _described(step.pagination, PAGINATION),
     }
 
@@ -155,6 +158,10 @@ def _said(name: str, value: object) -> str:
 def _shown(value: object) -> str:
     if isinstance(value, tuple):
         return "[" + ", ".join(_shown(each) for each in value) + "]"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{name}: {_shown(each)}" for name, each in value.items()) + "}"
+    if type(value) in CLEAN.values():
+        return _described(value, CLEAN)
     if is_dataclass(value) and not hasattr(value, "text"):
         told = [each.name for each in fields(value) if getattr(value, each.name) != each.default]
         return "(" + ", ".join(_said(word(name), getattr(value, name)) for name in told) + ")"
@@ -225,6 +232,8 @@ def _reading_lines(stream: Document) -> Iterator[str]:
     if request["body"] is not None:
         yield f"            body {_cut(as_json(request['body']))}"
     yield f"records   {stream['records']}"
+    for at, each in enumerate(stream["shape"]):
+        yield f"{'' if at else 'shape':<9} {each}"
     yield f"pages     {stream['pagination']}"
 
 

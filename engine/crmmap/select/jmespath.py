@@ -53,6 +53,14 @@ class Jmespath:
             document = document.get(name)
         return document
 
+    def each(self, document: object) -> list[object]:
+        """Return the list that the expression selects, with the nulls in it. Raises ValueError."""
+        found = find_records(self, document)
+        if any(isinstance(item, Unsuited) for item in found):
+            message = f"'{self.text}' does not suit the types in this document"
+            raise ValueError(message)
+        return found
+
 
 def compile_expression(text: str) -> Jmespath:
     """Compile JMESPath. Raises ValueError that says where in the text the fault is."""

@@ -92,3 +92,21 @@ def guess(word: str, allowed: Iterable[str]) -> str:
 def silenced(fault: Fault, spoilt: Collection[Path]) -> bool:
     """Say whether an earlier fault has already spoken of this place, or of what it stands in."""
     return any(fault.path[:length] in spoilt for length in range(len(fault.path) + 1))
+
+
+def miscounted(fault: Fault, spoilt: Collection[Path]) -> bool:
+    """Say whether the place is in a list of steps behind one that could not be read.
+
+    Such a step is left out when the mapping is built, so that the later ones seem to stand
+    one place earlier: what is wrong with them is said once it is mended.
+    """
+    return any(_behind(fault.path, each) for each in spoilt if each[-2:-1] in STEPS)
+
+
+STEPS = (("shape",), ("clean",))
+
+
+def _behind(path: Path, step: Path) -> bool:
+    at, first = len(step) - 1, step[-1]
+    here = path[at] if len(path) > at and path[:at] == step[:at] else None
+    return isinstance(first, int) and isinstance(here, int) and here >= first

@@ -19,10 +19,11 @@ from crmmap.spec import (
     lint_partitions,
     lint_patterns,
     lint_responses,
+    lint_shapes,
     lint_texts,
 )
 from crmmap.spec.build import Built
-from crmmap.spec.faults import Fault, guess, quoted, shown, silenced
+from crmmap.spec.faults import Fault, guess, miscounted, quoted, shown, silenced
 from crmmap.spec.model import Latest, Stream
 from crmmap.spec.model import Mapping as MappingSpec
 from crmmap.values import Path
@@ -47,7 +48,9 @@ def lint(built: Built, spoilt: Collection[Path]) -> list[Fault]:
         lint_patterns.faults(mapping),
         lint_texts.faults(mapping, built.uses),
     )
-    return [fault for fault in faults if not silenced(fault, spoilt)]
+    return [
+        fault for fault in faults if not silenced(fault, spoilt) and not miscounted(fault, spoilt)
+    ]
 
 
 def _source(mapping: MappingSpec, spoilt: Collection[Path]) -> Iterator[Fault]:
@@ -125,6 +128,7 @@ def _stream(mapping: MappingSpec, name: str, stream: Stream) -> Iterator[Fault]:
             yield Fault(path=(*path, "fields", field), rule="field.reserved", message=message)
     yield from _keys(stream, path)
     yield from _named_fields(stream, path)
+    yield from lint_shapes.faults(stream, path)
 
 
 def _stands_for(mapping: MappingSpec, name: str) -> str:
@@ -179,6 +183,7 @@ def _of_files(stream: Stream, path: Path) -> Iterator[Fault]:
     foreign = {
         "request": stream.request is not None,
         "records": stream.records != "@",
+        "shape": bool(stream.shape),
         "pagination": stream.pagination != Single(),
     }
     for word in (word for word, given in foreign.items() if given):

@@ -16,6 +16,8 @@ from polars.exceptions import PolarsError
 
 from crmmap.kinds.checks import Check, Pattern
 from crmmap.kinds.clean import Clean, Replace
+from crmmap.kinds.naming import Collect, Pivot, Rename
+from crmmap.kinds.shaping import Shape
 from crmmap.spec.faults import Fault
 from crmmap.spec.model import Mapping
 from crmmap.values import Path
@@ -74,6 +76,7 @@ def _patterns(mapping: Mapping) -> Found:
     yield from _of_steps(mapping.defaults.clean, ("defaults", "clean"))
     for name, stream in mapping.streams.items():
         path: Path = ("streams", name)
+        yield from _of_shape(stream.shape, (*path, "shape"))
         for field, each in stream.fields.items():
             place: Path = (*path, "fields", field)
             yield from _of_steps(each.clean, (*place, "clean"))
@@ -87,6 +90,16 @@ def _of_steps(steps: tuple[Clean, ...], path: Path) -> Found:
     for at, step in enumerate(steps):
         if isinstance(step, Replace) and step.regex:
             yield step.find, (*path, at, "replace", "find")
+
+
+def _of_shape(steps: tuple[Shape, ...], path: Path) -> Found:
+    for at, step in enumerate(steps):
+        if isinstance(step, Rename):
+            yield step.match, (*path, at, "rename", "match")
+        elif isinstance(step, Collect):
+            yield step.match, (*path, at, "collect", "match")
+        elif isinstance(step, Pivot):
+            yield from _of_steps(step.clean, (*path, at, "pivot", "clean"))
 
 
 def _of_checks(checks: tuple[Check, ...], path: Path) -> Found:

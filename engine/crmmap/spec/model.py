@@ -17,6 +17,8 @@ from crmmap.kinds.incremental import INCREMENTAL, Incremental
 from crmmap.kinds.pagination import PAGINATION, Single
 from crmmap.kinds.paging import Pagination
 from crmmap.kinds.responses import ResponseRule
+from crmmap.kinds.shapes import SHAPES
+from crmmap.kinds.shaping import Shape
 from crmmap.kinds.source import SOURCES, Source
 from crmmap.kinds.types import TYPES, Text, Type
 from crmmap.template import Template
@@ -298,6 +300,11 @@ class Stream:
     records: Annotated[
         str, "JMESPath to the list of records in an answer; `@` if the answer is the list."
     ] = "@"
+    shape: Annotated[
+        tuple[Shape, ...], Words("shape", SHAPES, as_list=True),
+        "Steps that make records of what `records` finds: of the entries of a map, of rows and "
+        "their header, of the items of a nested list, … Then `fetched` counts what they make.",
+    ] = ()  # fmt: skip
     pagination: Annotated[
         Pagination, Kind("pagination", PAGINATION), "How the next page is asked for."
     ] = Single()

@@ -1,0 +1,118 @@
+"""An answer as a page: its records found and shaped, and what is none refused with its reason."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+from crmmap.errors import SourceError
+from crmmap.extract.decode import read_whole
+from crmmap.kinds.shaping import Around, Misfit
+from crmmap.plan import Step
+from crmmap.select.document import Document, Unsuited, ambiguous
+from crmmap.select.shaping import Placed, sent_by, shaped
+from crmmap.values import Page, Reason, Refusal, Response, as_json
+
+NOT_AN_OBJECT = Reason(field=None, rule="json.record", message="the record is not an object")
+UNSUITED = Reason(
+    field=None, rule="json.unsuited", message="`records` does not suit the types in the record"
+)
+NOT_SUCCEEDED = Reason(
+    field=None, rule="response.rejects", message="the source says that it has failed"
+)
+DUPLICATE_KEY = Reason(
+    field=None, rule="json.duplicate_key", message="an object in the record has the same key twice"
+)
+
+
+def page_of(step: Step, number: int, response: Response, document: Document) -> Page:
+    """Return an answer as a page. Raises SourceError where `records` does not suit it."""
+    return both_pages(step, number, response, document)[1]
+
+
+def both_pages(
+    step: Step, number: int, response: Response, document: Document
+) -> tuple[Page, Page]:
+    """Return an answer's page as the source sent it, for the pagination to count, and as shaped.
+
+    Raises SourceError where `records` does not suit the answer.
+    """
+    around = Around(
+        document=document.value, read=read_whole,
+        doubtful=ambiguous if document.has_ambiguous else lambda _: False,
+    )  # fmt: skip
+    sent = _sent(step, response, document, around)
+    if not step.shape:
+        page = _page(number, sent, response, document)
+        return page, page
+    try:
+        page = _page(number, shaped(sent, step.shape, around), response, document)
+    except ValueError as error:
+        message = f"{error} in the answer of {response.url}"
+        raise SourceError(message) from None
+    fit = [each for _, each in sent if not isinstance(each, Misfit | Unsuited)]
+    unfit = [Refusal(at=0, raw="", reasons=())] * (len(sent) - len(fit) + len(response.refused))
+    return replace(page, records=fit, refused=tuple(unfit), lines=None), page
+
+
+def _page(number: int, values: Sequence[Placed], response: Response, document: Document) -> Page:
+    records: list[object] = []
+    places: list[int] = []
+    refused: list[Refusal] = []
+    for at, record in values:
+        reason = _unfit(record, document)
+        if reason is None:
+            records.append(record)
+            places.append(at)
+        else:
+            refused.append(Refusal(at=at, raw=as_json(_original(record)), reasons=(reason,)))
+    count = len(records) + len(refused)
+    refused += [
+        Refusal(at=at, raw=as_json(each), reasons=(NOT_SUCCEEDED,))
+        for at, each in enumerate(response.refused, start=count)
+    ]
+    return Page(
+        number=number,
+        records=records,
+        refused=tuple(refused),
+        document=document.value,
+        headers=response.headers,
+        lines=places,
+    )
+
+
+def _sent(step: Step, response: Response, document: Document, around: Around) -> list[Placed]:
+    assert step.records is not None  # noqa: S101  (a step of an HTTP source has it)
+    if response.status == 204:
+        return []
+    try:
+        return sent_by(step.records, document.value, step.shape, around)
+    except ValueError as error:
+        keys = _names(document.value)
+        message = f"records: {error} in the answer of {response.url}{keys}"
+        raise SourceError(message) from None
+
+
+def _original(record: object) -> object:
+    if isinstance(record, Misfit):
+        return record.value
+    return record.record if isinstance(record, Unsuited) else record
+
+
+def _names(document: object) -> str:
+    """Name what an answer has instead; only what looks like names, for keys may be data too."""
+    if not isinstance(document, dict):
+        return ""
+    names = [repr(name) for name in document if re.fullmatch(r"[A-Za-z_]\w{0,40}", name)]
+    return f"; the answer has {', '.join(names[:8])}" if names else ""
+
+
+def _unfit(record: object, document: Document) -> Reason | None:
+    if isinstance(record, Unsuited):
+        return UNSUITED
+    if isinstance(record, Misfit):
+        return Reason(field=None, rule=record.rule, message=record.message)
+    if not isinstance(record, dict):
+        return NOT_AN_OBJECT
+    return DUPLICATE_KEY if document.has_ambiguous and ambiguous(record) else None

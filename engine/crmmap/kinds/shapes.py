@@ -1,0 +1,220 @@
+"""Steps of a shape that make records of records: one per item of a list, or with other names.
+
+The table at the foot lists every step; those that find the records are in `tables`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Annotated, ClassVar
+
+from crmmap.declare import Limits, OneOrMany
+from crmmap.kinds.naming import Collect, ParseJson, Pivot, Rename
+from crmmap.kinds.shaping import (
+    Around,
+    Make,
+    Misfit,
+    Put,
+    Record,
+    Sent,
+    Shape,
+    Takes,
+    no_object,
+    unsuited,
+    without,
+)
+from crmmap.kinds.tables import Entries, HeaderRow, Union, Wrap, Zip
+from crmmap.values import Expression
+
+NAMED = Limits(min_length=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explode:
+    """One record for each item of a list in the record, which keeps the record's other fields.
+
+    `{id: 7, phones: [a, b]}`, exploded by `{of: phones, as: phone, index: at}`, gives
+    `{id: 7, phone: a, at: 0}` and `{id: 7, phone: b, at: 1}`. A list that `of` names plainly is
+    left out of the new records. Of an object, each entry is an item, if `key` is given. A record
+    whose list is empty or missing gives none, and is not counted; with `keep_empty` it gives one
+    without an item. Lists in lists are exploded by two steps.
+    """
+
+    takes: ClassVar[Takes] = "record"
+
+    of: Annotated[Expression, "JMESPath to the list in the record."]
+    as_: Annotated[str, "The name under which the item stands in the new record.", NAMED]
+    index: Annotated[str | None, "The name under which its place stands, counted from 0."] = None
+    key: Annotated[str | None, "Of an object: the name under which the entry's key stands."] = None
+    keep_empty: Annotated[bool, "A record without items gives one record nevertheless."] = False
+
+    def maker(self, around: Around) -> Make:
+        def make(record: object) -> Iterator[object]:
+            if not isinstance(record, dict):
+                yield no_object(record)
+                return
+            try:
+                items = self._items(record)
+            except ValueError:
+                yield unsuited(record, self.of)
+                return
+            rest = without(record, self.of.text)
+            if not items and self.keep_empty:
+                yield self._made(rest, None, None, None)
+            for at, (key, item) in enumerate(items):
+                yield self._made(rest, item, at, key)
+
+        return make
+
+    def _items(self, record: Record) -> list[tuple[str | None, object]]:
+        found = self.of.find(record)
+        if found is None:
+            return []
+        if isinstance(found, dict) and self.key is not None:
+            return list(found.items())
+        return [(None, item) for item in self.of.each(record)]
+
+    def _made(self, rest: Record, item: object, at: int | None, key: str | None) -> Record:
+        places = {} if self.index is None else {self.index: at}
+        keys = {} if self.key is None else {self.key: key}
+        return {**rest, self.as_: item, **places, **keys}
+
+    def pretend(self, records: Sequence[object], put: Put) -> Sent:
+        return Sent(values=[self._parent(each, put) for each in records])
+
+    def _parent(self, record: object, put: Put) -> object:
+        if not isinstance(record, dict):
+            return record
+        own = (self.as_, self.index, self.key)
+        rest = {name: each for name, each in record.items() if name not in own}
+        item = record.get(self.as_)
+        key = record.get(self.key) if self.key is not None else None
+        if self.key is not None:
+            return put(rest, self.of, {str(key): item})
+        return put(rest, self.of, [item])
+
+
+Identity = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Include:
+    """Put into each record what it refers to, that the source sends beside the records.
+
+    As JSON:API does: `{from: included, by: [type, id], of: relationships.author.data, as:
+    author}` puts the author, found by `type` and `id` in the page's `included`, under `author`.
+    Where the record has an id only, name the one word: `{from: users, by: id, of: author_id, as:
+    author}`. A list of references gives a list. What is not in the page stays as the reference.
+    """
+
+    takes: ClassVar[Takes] = "record"
+
+    from_: Annotated[Expression, "JMESPath to the list, in the whole answer."]
+    by: Annotated[
+        tuple[str, ...], OneOrMany(), Limits(min_items=1), "What identifies an item of it."
+    ]
+    of: Annotated[Expression, "JMESPath to the reference, or to a list of them, in the record."]
+    as_: Annotated[str, "The name under which the item stands in the record.", NAMED]
+
+    def maker(self, around: Around) -> Make:
+        table = self._table(around)
+
+        def make(record: object) -> Iterator[object]:
+            if not isinstance(record, dict):
+                yield no_object(record)
+                return
+            try:
+                found = self.of.find(record)
+                there = (
+                    [self._item(each, table) for each in found]
+                    if isinstance(found, list)
+                    else self._item(found, table)
+                )
+            except ValueError:
+                yield unsuited(record, self.of)
+            except LookupError:
+                message = f"two items with one identity stand at '{self.from_.text}'"
+                yield Misfit(value=record, rule="shape.include", message=message)
+            else:
+                yield {**record, self.as_: there}
+
+        return make
+
+    def _table(self, around: Around) -> Mapping[Identity, list[object]]:
+        table: dict[Identity, list[object]] = {}
+        # A source that has nothing to include may leave the whole list out.
+        items = () if self.from_.find(around.document) is None else self.from_.each(around.document)
+        for item in items:
+            identity = self._identity(item)
+            if identity is not None:
+                several = table.setdefault(identity, [])
+                if item not in several:
+                    several.append(item)
+        return table
+
+    def _identity(self, item: object) -> Identity | None:
+        if not isinstance(item, dict):
+            text = _text(item)
+            return (text,) if text is not None and len(self.by) == 1 else None
+        texts = [_text(item.get(name)) for name in self.by]
+        found = tuple(each for each in texts if each is not None)
+        return found if len(found) == len(self.by) else None
+
+    def _item(self, reference: object, table: Mapping[Identity, list[object]]) -> object:
+        identity = self._identity(reference)
+        several = table.get(identity, []) if identity is not None else []
+        if len(several) > 1:
+            raise LookupError
+        return several[0] if several else reference
+
+    def pretend(self, records: Sequence[object], put: Put) -> Sent:
+        included: dict[Identity, Record] = {}
+        values = [
+            self._referring(each, at, included, put) if isinstance(each, dict) else each
+            for at, each in enumerate(records)
+        ]
+        return Sent(values=values, beside={self.from_.text: list(included.values())})
+
+    def _referring(
+        self, record: Record, at: int, included: dict[Identity, Record], put: Put
+    ) -> object:
+        found = record.get(self.as_)
+        rest = {name: each for name, each in record.items() if name != self.as_}
+        items = found if isinstance(found, list) else [found]
+        references = [
+            self._kept(each, f"{at}-{place}", included) if isinstance(each, dict) else each
+            for place, each in enumerate(items)
+        ]
+        return put(rest, self.of, references if isinstance(found, list) else references[0])
+
+    def _kept(self, item: Record, name: str, included: dict[Identity, Record]) -> object:
+        whole = {**item, **{each: name for each in self.by if _text(item.get(each)) is None}}
+        identity = self._identity(whole)
+        if identity is not None:
+            included.setdefault(identity, whole)
+        reference = {each: whole[each] for each in self.by}
+        return reference if len(self.by) > 1 else whole[self.by[0]]
+
+
+def _text(value: object) -> str | None:
+    """Return an id as one text, however it is written; None of what is no id."""
+    if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
+        return None
+    return format(value, "f") if isinstance(value, Decimal) else str(value)
+
+
+SHAPES: dict[str, type[Shape]] = {
+    "entries": Entries,
+    "header_row": HeaderRow,
+    "zip": Zip,
+    "wrap": Wrap,
+    "union": Union,
+    "explode": Explode,
+    "include": Include,
+    "rename": Rename,
+    "collect": Collect,
+    "pivot": Pivot,
+    "parse_json": ParseJson,
+}
