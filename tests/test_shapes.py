@@ -1,0 +1,231 @@
+"""Streams with a shape, run whole: pages, what the mapping gives, rows that wait, and the mock."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from crmmap.report.parts import Line
+from crmmap.report.plan import plan_document, plan_parts
+from fault_server import FaultServer, Seen, answer
+from invented import load, mock, plan_of, sqlite, table
+
+HEAD = """
+crmmap: 1
+name: shapes
+settings: {url: {env: SHAPES_URL, default: "https://api.shapes.example"}}
+source: {kind: http, base_url: "{{ settings.url }}", retry: {attempts: 1}}
+defaults: {batch: 20}
+streams:
+"""
+EVERY = (
+    HEAD
+    + r"""
+  accounts:
+    request: {path: /accounts}
+    records: list
+    shape: [entries: {key: id}]
+    pagination: {kind: token, token: next, param: after}
+    table: {name: accounts, key: id}
+    fields: {id: id, name: {from: name, required: true}}
+  sheets:
+    request: {path: /sheets, params: {limit: "7"}}
+    records: values
+    shape: [header_row: 1]
+    pagination: {kind: offset, param: offset, size: 7}
+    table: {name: sheets, key: Code}
+    fields: {Code: Code, amount: {from: Amount, type: "decimal(9,2)"}}
+  reports:
+    request: {path: /reports}
+    records: reports[]
+    shape:
+      - zip:
+          names: "[dimensions[].name, metrics[].name][]"
+          rows: rows
+          cells: "[ds[].value, ms[].value][]"
+    pagination: {kind: token, token: next, param: after}
+    table: {name: reports, key: day}
+    fields: {day: day, visits: {from: visits, type: integer}}
+  labels:
+    request: {path: /labels}
+    records: values
+    shape: [wrap: label]
+    pagination: {kind: token, token: next, param: after}
+    table: {name: labels, key: label}
+    fields: {label: label}
+  tickets:
+    request: {path: /tickets}
+    shape: [union: {of: {open: open.items, closed: "closed[]"}, as: state}]
+    pagination: {kind: token, token: next, param: after}
+    table: {name: tickets, key: id}
+    fields: {id: id, state: state, title: title}
+  phones:
+    request: {path: /contacts, params: {limit: "9"}}
+    records: results
+    shape:
+      - explode: {of: groups, as: group}
+      - explode: {of: group.phones, as: phone, index: place}
+    pagination: {kind: keyset, from: id, param: after, size: 9}
+    table: {name: phones, key: [contact, place]}
+    fields:
+      contact: id
+      account: {from: account, lookup: accounts}
+      place: {from: place, type: integer}
+      number: {from: phone.number, type: phone}
+      kind: group.kind
+  posts:
+    request: {path: /posts}
+    records: data
+    shape:
+      - include: {from: included, by: [type, id], of: rel.author.data, as: author}
+      - rename: {match: "^hs_", to: "", in: attributes}
+      - collect: {match: "^cf_", into: custom}
+      - parse_json: {of: extra}
+      - pivot:
+          of: extra
+          name: title
+          value: value
+          as: answers
+          clean: [lower, {replace: {find: "[^a-z]+", with: _, regex: true}}]
+    pagination: {kind: next_url, url: links.next}
+    table: {name: posts, key: id}
+    fields:
+      id: id
+      author: author.attributes.name
+      title: {from: attributes.title, required: true}
+      size: {from: custom.cf_size, type: integer}
+      source: answers.lead_source
+"""
+)
+STREAMS = ["accounts", "sheets", "reports", "labels", "tickets", "phones", "posts"]
+
+
+def test_the_mock_sends_what_every_shape_takes_apart(tmp_path: Path) -> None:
+    with mock(records=50, text=EVERY) as plan:
+        first = load(plan, sqlite(tmp_path))
+        second = load(plan, sqlite(tmp_path))
+    for stream in first.streams:
+        assert (stream.status, stream.reasons) == ("done", {}), (stream.stream, stream.message)
+        assert stream.counts.fetched == stream.counts.inserted == 50, stream.stream
+    for stream in second.streams:
+        assert stream.counts.unchanged == 50, stream.stream
+    filled = {name: table(sqlite(tmp_path), name) for name in STREAMS}
+    for name, rows in filled.items():
+        for column in zip(*rows, strict=True):
+            assert any(each is not None for each in column), name
+
+
+def test_broken_records_are_accounted_for(tmp_path: Path) -> None:
+    # A key that is broken in a page's last record is no way to ask for the next one.
+    text = EVERY.replace("keyset, from: id, param: after", "offset, param: offset")
+    with mock(records=60, dirty=30, text=text) as plan:
+        report = load(plan, sqlite(tmp_path))
+    for stream in report.streams:
+        assert stream.status == "done", (stream.stream, stream.message)
+        assert stream.counts.balanced
+        assert stream.counts.fetched == 60, stream.stream
+        assert stream.counts.rejected, stream.stream
+
+
+def test_a_read_cut_short_goes_on_where_it_was(tmp_path: Path) -> None:
+    with mock(records=50, text=EVERY) as plan:
+        load(plan, sqlite(tmp_path), limit=13)
+        load(plan, sqlite(tmp_path))
+        cut = {name: table(sqlite(tmp_path), name) for name in STREAMS}
+        (tmp_path / "whole").mkdir()
+        load(plan, sqlite(tmp_path / "whole"))
+        whole = {name: table(sqlite(tmp_path / "whole"), name) for name in STREAMS}
+    assert cut == whole
+
+
+@pytest.fixture
+def serve() -> Any:
+    servers: list[FaultServer] = []
+
+    def start(answers: Callable[[str], object]) -> str:
+        def give(seen: Seen) -> bytes:
+            return answer(json.dumps(answers(seen.target)).encode())
+
+        servers.append(FaultServer(give).__enter__())
+        return servers[-1].url
+
+    yield start
+    for each in servers:
+        each.__exit__(None, None, None)
+
+
+ITEMS = (
+    HEAD
+    + """
+  orders:
+    request: {path: /orders}
+    records: orders
+    pagination: {kind: none}
+    table: {name: orders, key: id}
+    fields: {id: id}
+  lines:
+    request: {path: /carts, params: {region: "north"}}
+    records: carts
+    shape: [explode: {of: lines, as: line, index: at}]
+    pagination: {kind: page, param: page, size: 2}
+    table: {name: lines, key: [order, at]}
+    fields:
+      order: {from: order, lookup: {stream: orders, missing: wait}}
+      at: {from: at, type: integer}
+      article: line.article
+      region: {value: north}
+"""
+)
+
+
+def test_pages_are_counted_as_sent_and_rows_wait_as_shaped(
+    tmp_path: Path, serve: Callable[[Callable[[str], object]], str]
+) -> None:
+    orders: list[object] = [{"id": "a"}]
+    carts: list[list[object]] = [
+        [
+            {"order": "a", "lines": [{"article": "x"}, {"article": "y"}]},
+            {"order": "b", "lines": []},
+        ],
+        [{"order": "b", "lines": [{"article": "z"}, None]}],
+    ]
+
+    def give(target: str) -> object:
+        if target.startswith("/orders"):
+            return {"orders": orders}
+        return {"carts": carts["page=2" in target]}
+
+    plan = plan_of(ITEMS, {"url": serve(give)})
+    lines = load(plan, sqlite(tmp_path)).streams[1]
+    # The first page has as many carts as were asked for, though three lines come of four carts.
+    assert (lines.pages, lines.counts.fetched, lines.counts.deferred) == (2, 4, 2), lines.message
+    orders.append({"id": "b"})
+    load(plan, sqlite(tmp_path))
+    rows = table(sqlite(tmp_path), "lines")
+    assert [row[:4] for row in rows] == [
+        ("a", 0, "x", "north"), ("a", 1, "y", "north"),
+        ("b", 0, "z", "north"), ("b", 1, None, "north"),
+    ]  # fmt: skip
+
+
+def test_a_source_that_ignores_the_page_is_told_by_what_it_sent(
+    tmp_path: Path, serve: Callable[[Callable[[str], object]], str]
+) -> None:
+    same = {"orders": [], "carts": [{"order": "a", "lines": []}, {"order": "b", "lines": []}]}
+    report = load(plan_of(ITEMS, {"url": serve(lambda _: same)}), sqlite(tmp_path))
+    assert "the same records as the page before it" in report.streams[1].message
+
+
+def test_the_plan_shows_the_steps() -> None:
+    document = plan_document(plan_of(EVERY, {"url": "https://api.shapes.example"}))
+    shown = {each["stream"]: each["shape"] for each in document["streams"]}
+    assert shown["accounts"] == ["entries(key=id)"]
+    assert shown["tickets"] == ["union(of={open: open.items, closed: 'closed[]'}, as=state)"]
+    assert shown["posts"][1] == "rename(match='^hs_', to='', in=attributes)"
+    assert "clean=[lower, replace(" in shown["posts"][4]
+    lines = [part.text for part in plan_parts(document) if isinstance(part, Line)]
+    assert "   shape     entries(key=id)" in lines
