@@ -7,6 +7,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -114,6 +115,20 @@ def test_the_second_read_asks_for_what_changed(store_url: str, serve: Callable[[
     counts = only(load(plan, store_url, fresh=True))
     assert all("since" not in query for query in api.queries())
     assert (counts.fetched, counts.unchanged) == (5, 5)
+
+
+def test_without_a_field_the_cursor_is_when_the_last_read_began(
+    tmp_path: Path, serve: Callable[[Api], str]
+) -> None:
+    api = Api({"/notes": paged([note(1, "2024-01-05T00:00:00.000Z")])})
+    plan = plan_of(notes(serve(api)).replace("field: at, ", ""), {})
+    before = datetime.now(UTC)
+    only(load(plan, sqlite(tmp_path)))
+    after = datetime.now(UTC)
+    assert api.queries() == [{}]
+    only(load(plan, sqlite(tmp_path)))
+    (asked,) = api.queries()
+    assert before - timedelta(seconds=1) < datetime.fromisoformat(asked["since"]) < after
 
 
 def test_lookback_asks_from_before(tmp_path: Path, serve: Callable[[Api], str]) -> None:

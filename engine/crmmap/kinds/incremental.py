@@ -38,7 +38,11 @@ class Timestamp:
     change is found unchanged.
     """
 
-    field: Annotated[str, "The field that tells when a record changed: a date or datetime."]
+    field: Annotated[
+        str | None,
+        "The field that tells when a record changed: a date or datetime. Without it, the cursor is "
+        "the moment when the last read began, for a source whose records don't say when.",
+    ] = None
     lookback: Annotated[
         str, "Ask from so long before, for records that arrive late.", Limits(pattern=DURATION)
     ] = "0s"

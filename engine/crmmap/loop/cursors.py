@@ -52,6 +52,10 @@ class Cursors:
         """Return these, with what a batch's rows hold."""
         if step.incremental is None:
             return self
+        if step.incremental.field is None:
+            return replace(
+                self, seen={**self.seen, **dict.fromkeys(batch.parts.values(), self.began)}
+            )
         return replace(self, seen=_seen(step, step.incremental, batch, self.seen))
 
     def text(self, step: Step, *, ended: bool) -> str:
@@ -101,7 +105,7 @@ def keeps_cursors(step: Step) -> bool:
 
 
 def _seen(step: Step, how: Incremental, batch: Batch, seen: Texts) -> Texts:
-    name = how.field
+    name = how.field or ""
     rows = batch.rows.select(PAGE, pl.col(name).alias("value")).drop_nulls()
     labels = set(batch.parts.values())
     for label in sorted(labels):
@@ -114,7 +118,7 @@ def _seen(step: Step, how: Incremental, batch: Batch, seen: Texts) -> Texts:
 
 def _chosen(step: Step, how: Incremental, values: pl.Series, before: str | None) -> str | None:
     """Return the text of the value that the cursor takes from a batch and what came before."""
-    kind = step.target.column(how.field).type
+    kind = step.target.column(how.field or "").type
     value = pl.col("value")
     if how.choice == "last":
         last = values.tail(1).to_frame().select(kind.show(value)).to_series()

@@ -12,6 +12,7 @@ from itertools import chain
 from crmmap.kinds.formats import Csv, Json
 from crmmap.kinds.pagination import Single
 from crmmap.kinds.source import Files, Http
+from crmmap.kinds.types import declared
 from crmmap.spec import (
     lint_columns,
     lint_found,
@@ -154,7 +155,7 @@ def _instead(mapping: MappingSpec, name: str, stream: Stream, path: Path) -> Ite
         yield Fault(path=path, rule="instead_of.table", message=message)
     else:
         for field, each in stream.fields.items():
-            if field in other.fields and other.fields[field].type == each.type:
+            if field in other.fields and declared(other.fields[field].type) == declared(each.type):
                 continue
             message = (
                 f"'{stream.instead_of}' has no field '{field}' of this type, "

@@ -82,6 +82,8 @@ def _incremental(stream: Stream, path: Path) -> Iterator[Fault]:
             place = (*path, "changes")
             yield Fault(path=place, rule="changes.cursor", message=message, on_key=True)
         return
+    if how.field is None:
+        return
     place = (*path, "incremental", "field")
     field = stream.fields.get(how.field)
     if field is None:
