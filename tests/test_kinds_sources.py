@@ -437,7 +437,7 @@ def told_apart(value):
     """Return an attribute as a case file writes it: a kind by the name of its class."""
     if hasattr(value, "__dataclass_fields__"):
         return type(value).__name__
-    return list(value) if isinstance(value, tuple) else value
+    return [told_apart(each) for each in value] if isinstance(value, tuple) else value
 
 
 def attribute(source, way):

@@ -278,6 +278,19 @@ def test_a_long_answer_is_compressed_for_those_who_take_it() -> None:
     assert len(bodies[0]) < len(bodies[1])
 
 
+def test_the_source_tells_how_often_it_may_be_asked_and_is_patient() -> None:
+    limited = """none
+  rate: {limit: 2, per: 1h, remaining: X-Left, max: X-Max}
+  daily: {limit: 3, remaining: X-Left-Today}
+  concurrency: 2"""
+    with serving(stream(), auth=limited) as (_, plan):
+        found = ask(first_request(plan, plan.step("ships")))
+        source = plan.sources["source"]
+    told = {name: found.headers[name] for name in ("X-Left", "X-Max", "X-Left-Today")}
+    assert told == {"X-Left": "2", "X-Max": "2", "X-Left-Today": "3"}
+    assert (source.rate, source.daily, source.concurrency) == ((), None, 2)
+
+
 def test_requests_are_counted_refused_ones_too() -> None:
     with serving(stream()) as (server, plan):
         walk(plan, plan.steps[0])

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
+from time import monotonic
 from typing import TypeVar
 
 from crmmap.errors import Interrupted, SourceError, SourceUnreachable
@@ -19,6 +20,7 @@ from crmmap.extract.asker import Asker
 from crmmap.extract.body import BadBody, BadEncoding
 from crmmap.extract.failure import Failure, network_failure, phrase
 from crmmap.extract.origin import Origins, address, origin_of, printable
+from crmmap.extract.pace import Pace, Timer
 from crmmap.extract.patience import Patience, Wait
 from crmmap.extract.prepare import prepare
 from crmmap.extract.redirect import REDIRECT, REDIRECTS, redirected
@@ -48,8 +50,9 @@ def _unobserved(_: Wait) -> None:
 class Client:
     """Sends requests to one source and owns its connections. Threads may share it.
 
-    `stop` ends every wait when it is set. `clock` gives the time, with its zone, where
-    an answer has no `Date`. `observe` is told of each wait before it begins.
+    `stop` ends every wait when it is set. `clock` gives the time, with its zone, where an
+    answer has no `Date`; `timer` gives the seconds by which a rate is kept. `observe` is told
+    of each wait before it begins.
     Raises SourceError if `base_url` or an origin can't be asked at all.
     """
 
@@ -61,6 +64,7 @@ class Client:
         clock: Callable[[], datetime],
         observe: Callable[[Wait], None] = _unobserved,
         vault: Vault | None = None,
+        timer: Timer = monotonic,
     ) -> None:
         self._source = source
         self._stop = stop
@@ -71,6 +75,7 @@ class Client:
         self._secrets = [*secrets_in(source)]
         self._redactor = Redactor(self._secrets)
         self._tokens = KeptTokens(source, clock, vault, self._learn)
+        self._pace = Pace(source, clock=clock, timer=timer)
         self._transport = Transport(source.timeout, max_body=source.max_body)
 
     def send(
@@ -135,12 +140,12 @@ class Client:
         self, request: Request, decode: Callable[[Response], Decoded], asker: Asker, *, plain: bool
     ) -> tuple[Response, Decoded]:
         asked, token = request, self._tokens.token
-        response = self._converse(request, plain=plain)
+        response = self._converse(request, asker, plain=plain)
         for _ in range(REDIRECTS):
             if response.status not in REDIRECT:
                 break
             request = redirected(request, response, where=self._where(request))
-            response = self._converse(request, plain=plain)
+            response = self._converse(request, asker, plain=plain)
         response = replace(response, request=asked)
         try:
             return self._received(request, response, decode, asker)
@@ -176,24 +181,42 @@ class Client:
         except BadBody as error:
             raise self._bad_body(str(error), error, status=response.status) from None
 
-    def _converse(self, request: Request, *, plain: bool) -> Response:
+    def _converse(self, request: Request, asker: Asker, *, plain: bool) -> Response:
         # Before the conversation, so that no credential is made for a foreign address.
         self._origins.check(request.url)
+        # And the wait before the signature, which may hold a moment.
+        self._keep_pace(request, asker)
         conversation = self._source.auth.flow(request, self._tokens)
         try:
             signed = next(conversation)
             while True:
-                response = self._exchange(signed, plain=plain)
-                if not _same(signed, request) and self._passing(response):
-                    raise self._unready(signed, response)
+                response = self._answer_of(signed, own=_same(signed, request), plain=plain)
                 try:
                     signed = conversation.send(response)
                 except StopIteration:
                     return response
+                if _same(signed, request):  # with a new token
+                    self._keep_pace(request, asker)
         except Denied as error:
             raise SourceUnreachable(self._redactor.clean(str(error))) from None
         finally:
             conversation.close()
+
+    def _keep_pace(self, request: Request, asker: Asker) -> None:
+        """Wait until the source's rate allows another request. Raises Throttled."""
+        seconds = self._pace.take(request.url)
+        self._wait(Wait(seconds=seconds, reason="to keep to the source's rate", attempt=0), asker)
+        self._go_on()
+
+    def _answer_of(self, request: Request, *, own: bool, plain: bool) -> Response:
+        """Return the answer to the request itself (`own`), or to one that gains a token."""
+        sent = self._pace.moment()
+        response = self._exchange(request, plain=plain)
+        if own:
+            self._pace.learn(request.url, response, sent=sent)
+        elif self._passing(response):
+            raise self._unready(request, response)
+        return response
 
     def _learn(self, secret: Secret) -> None:
         """Take a secret that was gained among those that no message shows."""
@@ -205,7 +228,8 @@ class Client:
         prepared = prepare(request, self._source, where=where, plain=plain)
         self._origins.check_dialled(prepared.url or "")
         try:
-            response = self._transport.exchange(prepared)
+            with self._pace.turn(prepared.url or "", self._go_on):
+                response = self._transport.exchange(prepared)
         except BadBody as error:
             raise self._bad_body(f"{where}: {error}", error) from None
         except DeadlinePassed:

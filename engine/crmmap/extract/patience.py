@@ -17,6 +17,7 @@ ASKED = 30
 class Wait:
     """We wait `seconds` because of `reason`, after attempt number `attempt` (from 1).
 
+    Attempt 0 is none: the wait keeps to a rate, before the request is sent.
     `status` is the answer's, None if there was no answer. `turn` is the number of the
     attempt that follows; None after a wait that the source asked for, which is not counted.
     `turns` is how many there are at most. `stream` is whose request it is, if that is known.
@@ -32,6 +33,8 @@ class Wait:
 
     def __str__(self) -> str:
         pause = f"waiting {self.seconds:.{0 if self.seconds >= 1 else 1}f} s"
+        if self.attempt == 0:
+            return f"{pause} {self.reason}"
         if self.turn is None:
             return f"{pause}, as the source asks: {self.reason}"
         turn = f"attempt {self.turn} of {self.turns}"

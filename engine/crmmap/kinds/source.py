@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from crmmap.declare import Kind, Limits, SettingText
+from crmmap.declare import Kind, Limits, OneOrMany, SettingText
 from crmmap.kinds.auth import AUTH, Auth, NoAuth
 from crmmap.kinds.formats import FORMATS, Csv, Json
+from crmmap.kinds.rate import Daily, Rate
 from crmmap.kinds.responses import ResponseRule
 from crmmap.kinds.retry import Retry
 
@@ -42,6 +43,13 @@ class Http:
     responses: Annotated[
         tuple[ResponseRule, ...], "Rules for answers that mean something of their own."
     ] = ()
+    rate: Annotated[
+        tuple[Rate, ...], OneOrMany(), "How often it may be asked; several, by their paths."
+    ] = ()
+    daily: Annotated[Daily | None, "How often it may be asked in a day."] = None
+    concurrency: Annotated[
+        int | None, "How many requests a host may be sent at a time.", Limits(1, 100)
+    ] = None
     timeout: Annotated[Timeouts, "Bounds on one request."] = Timeouts()
     origins: Annotated[
         tuple[SettingText, ...], "Other origins (`https://host`) that may be sent requests."

@@ -274,7 +274,8 @@ def based_on(plan: Plan, source: str, url: str) -> Plan:
     found = plan.sources[source]
     assert isinstance(found, Http)  # noqa: S101  (its caller saw to it)
     auth = found.auth.moved(url) if isinstance(found.auth, OAuth2 | Steps) else found.auth
-    moved = replace(found, base_url=url, origins=(), auth=auth)
+    # What is pretended may be asked as often as it answers.
+    moved = replace(found, base_url=url, origins=(), auth=auth, rate=(), daily=None)
     steps = (
         replace(step, source=moved) if step.source_name == source else step for step in plan.steps
     )

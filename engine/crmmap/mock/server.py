@@ -39,6 +39,7 @@ class Server:
         found = world.plan.sources[source]
         assert isinstance(found, Http)  # noqa: S101  (its caller saw to it)
         self._auth = found.auth
+        self._told = _told(found)
         self._answers = Answers(world, source)
         self._faults = Faults(rate=world.faults, seed=world.seed, source=found)
         self._counted = threading.Lock()
@@ -98,6 +99,7 @@ class Server:
             what = "the page lies beyond what one query may have"
             return refusal(HTTPStatus.BAD_REQUEST, what)
         plain, compressed, headers = page
+        headers = {**self._told, **headers}
         if len(plain) < WORTH_COMPRESSING or not _takes_gzip(request):
             return Reply(body=plain, headers=headers)
         return Reply(body=compressed, headers={**headers, "Content-Encoding": "gzip"})
@@ -109,6 +111,13 @@ def serve(world: World, source: str = "source", *, port: int = 0) -> Server:
     The caller closes it, or uses it in a `with`. Raises OSError if the port is taken.
     """
     return Server(world, source, port)
+
+
+def _told(source: Http) -> dict[str, str]:
+    """Return the headers in which the source tells how often it may be asked."""
+    daily = [] if source.daily is None else [source.daily.pretend()]
+    told = [*(rate.pretend() for rate in source.rate), *daily]
+    return {name: value for each in told for name, value in each.items()}
 
 
 def _takes_gzip(request: Request) -> bool:
