@@ -124,6 +124,18 @@ def test_reading_beyond_the_cap_is_resumed_at_any_page(
     assert len(api.asked) - before <= 20 - before + 2, "it began anew instead of going on"
 
 
+@pytest.mark.parametrize("several", [1, 2, 4, 5])
+def test_a_page_that_comes_again_beyond_the_cap_is_no_circle(
+    tmp_path: Path, search: tuple[Search, str], several: int
+) -> None:
+    api, url = search
+    for number, person in enumerate(api.people):
+        person["at"] = f"2024-01-{1 + number // several:02}T00:00:00.000Z"
+    report = load(plan_of(MAPPING.format(url=url, **WAYS["time"]), {}), sqlite(tmp_path))
+    assert report.status == "done", report.streams[0].message
+    assert everyone(sqlite(tmp_path)) == [*range(1, 26)]
+
+
 def test_more_records_of_one_moment_than_the_cap_stop_the_stream(
     tmp_path: Path, search: tuple[Search, str]
 ) -> None:

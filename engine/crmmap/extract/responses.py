@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from hashlib import sha256
 
 from crmmap.errors import SourceError
 from crmmap.extract.asker import Asker
+from crmmap.extract.circles import Circles
 from crmmap.extract.client import Client
 from crmmap.extract.decode import decode_json
 from crmmap.extract.halving import following, halves_of
@@ -20,7 +20,7 @@ from crmmap.kinds.actions import Halve
 from crmmap.kinds.places import number as as_number
 from crmmap.kinds.source import Http
 from crmmap.plan import Plan, Step
-from crmmap.values import Expression, Page, Records, Request
+from crmmap.values import Expression, Page, Request
 
 MAX_EMPTY = 50
 
@@ -41,11 +41,10 @@ def read_responses(
     first = first_request(plan, step, context)
     request, number, fetched = _resumed(first, position)
     secrets = {secret.reveal() for secret in plan.secrets}
-    seen: set[bytes] = set()
-    empty = 0
-    before: Records = ()
+    circles, empty = Circles(), 0
     while True:
-        _refuse_circle(request, seen, number)
+        _refuse_more(step, number)
+        circles.refuse_request(request, number)
         try:
             response, document = client.read(request, decode_json, asker)
             sent, page = both_pages(step, number, response, document)
@@ -58,15 +57,15 @@ def read_responses(
                 raise
             # A token kept from an interrupted run may have expired: read from the start.
             position, (request, number, fetched) = None, _resumed(first, None)
-            seen.clear()
+            circles.forget()
             continue
         if page.number == 1 and "window" in context:
             refuse_too_many(step, page)
         position = None
         empty = 0 if sent.fetched else empty + 1
-        _refuse_same(sent, before)
+        circles.refuse_page(sent)
         after = _following(step, response.request or request, first, sent, halves)
-        number, fetched, before = number + 1, fetched + sent.fetched, sent.records
+        number, fetched = number + 1, fetched + sent.fetched
         kept = _position(after, number, first, secrets, fetched)
         # What the next request was made from is not kept alive with the records.
         yield replace(page, position=kept, document=None, headers={})
@@ -79,6 +78,8 @@ def read_responses(
                 f"{empty} empty pages in a row and no end. Check the pagination"
             )
             raise SourceError(message)
+        if after.passed < request.passed:  # asked anew beyond a cap, where records may come again
+            circles.forget_pages()
         request = after
 
 
@@ -93,24 +94,11 @@ def _following(
         raise SourceError(message) from None
 
 
-def _refuse_circle(request: Request, seen: set[bytes], number: int) -> None:
-    said = repr((request.method, request.url, request.params, request.headers, request.body))
-    digest = sha256(said.encode("utf-8", "backslashreplace")).digest()[:16]
-    if digest in seen:
+def _refuse_more(step: Step, number: int) -> None:
+    if number > step.max_pages:
         message = (
-            f"page {number} would be one that was read before: the source's "
-            "next-page token goes in a circle. Check the pagination"
-        )
-        raise SourceError(message)
-    seen.add(digest)
-
-
-def _refuse_same(page: Page, before: Records) -> None:
-    """Raise SourceError where a page is the one before it again."""
-    if len(page.records) and page.records == before:
-        message = (
-            f"page {page.number} brought the same records as the page before it: the source "
-            "ignores what asks for the next page. Check the pagination"
+            f"stopped after {step.max_pages} pages: there is no end to them. Check the pagination, "
+            "or write a greater `max_pages`"
         )
         raise SourceError(message)
 

@@ -186,6 +186,7 @@ def _step(whole: _Whole, name: str, parents: tuple[str, ...]) -> Step:
         records=None if files else compile_expression(stream.records),
         shape=stream.shape,
         pagination=None if files else stream.pagination,
+        max_pages=stream.max_pages,
         responses=stream.responses,
         selected=_selected(expressions),
         file=None if stream.file is None else render_text(stream.file, whole.settings),

@@ -179,6 +179,7 @@ class Step:
     shape: tuple[Shape, ...] = ()
     """What makes records of that which `records` finds."""
     pagination: Pagination | None = None
+    max_pages: int = 100_000
     absent: str = ""
     """Why the stream is not read at all; empty where it is."""
     responses: tuple[ResponseRule, ...] = ()

@@ -308,6 +308,11 @@ class Stream:
     pagination: Annotated[
         Pagination, Kind("pagination", PAGINATION), "How the next page is asked for."
     ] = Single()
+    max_pages: Annotated[
+        int,
+        "Pages after which a read, of one partition, is taken to have no end, and stops.",
+        Limits(minimum=1),
+    ] = 100_000
     responses: Annotated[
         tuple[ResponseRule, ...], "Rules for its answers, before those of the source."
     ] = ()
