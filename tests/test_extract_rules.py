@@ -15,7 +15,7 @@ from crmmap.extract.asker import Asker
 from crmmap.extract.responses import read_responses
 from crmmap.extract.ruling import Skipped
 from crmmap.kinds.actions import ACTIONS
-from crmmap.kinds.conversations import OAuth2
+from crmmap.kinds.oauth2 import OAuth2
 from crmmap.kinds.responses import ResponseRule
 from crmmap.kinds.retry import Retry
 from crmmap.plan import compile_plan

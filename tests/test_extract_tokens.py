@@ -16,7 +16,7 @@ from cryptography.fernet import Fernet
 from crmmap.errors import SourceError, SourceUnreachable
 from crmmap.extract.client import Client
 from crmmap.extract.vault import Vault
-from crmmap.kinds.conversations import OAuth2
+from crmmap.kinds.oauth2 import OAuth2
 from crmmap.kinds.source import Http
 from crmmap.values import Request, Secret
 from fault_server import FaultServer, Seen, answer
@@ -27,7 +27,7 @@ class Desk:
 
     def __init__(self) -> None:
         self.refresh, self.access, self.given = "canary-refresh-0", "", 0
-        self.expires = 3600
+        self.expires: object = 3600
         self.lock = threading.Lock()
 
     def __call__(self, seen: Seen) -> bytes:
@@ -46,14 +46,24 @@ class Desk:
             return answer(json.dumps(told).encode())
 
 
-def client(server: FaultServer, vault: Vault | None = None, *, later: float = 0) -> Client:
+class Clock:
+    """Gives the time, and `passed` seconds more."""
+
+    passed = 0.0
+
+    def __call__(self) -> datetime:
+        return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=self.passed)
+
+
+def client(
+    server: FaultServer, vault: Vault | None = None, *, clock: Clock | None = None
+) -> Client:
     auth = OAuth2(
         token_url=f"{server.url}/token", grant="refresh_token", client_id=Secret("app"),
         refresh_token=Secret("canary-refresh-0"),
     )  # fmt: skip
     source = Http(base_url=server.url, auth=auth)
-    clock = lambda: datetime.now(UTC) + timedelta(seconds=later)  # noqa: E731
-    return Client(source, stop=threading.Event(), clock=clock, vault=vault)
+    return Client(source, stop=threading.Event(), clock=clock or Clock(), vault=vault)
 
 
 def get(server: FaultServer) -> Request:
@@ -72,14 +82,40 @@ def test_threads_share_one_token() -> None:
 
 
 def test_a_token_is_renewed_before_it_expires() -> None:
-    desk = Desk()
-    desk.expires = 30  # less than the minute in which a token is not used any more
+    desk, clock = Desk(), Clock()
     with FaultServer(desk) as server:
-        talking = client(server)
+        talking = client(server, clock=clock)
+        for seconds in (0, 3500, 50):  # of the hour, a minute is left in the end
+            clock.passed += seconds
+            talking.send(get(server))
+        assert desk.given == 2
+        talking.close()
+
+
+@pytest.mark.parametrize("expires", [0, -1, "soon", 1e30, 1, None])
+def test_an_absurd_life_of_a_token_is_no_reason_to_ask_for_another(expires: object) -> None:
+    desk, clock = Desk(), Clock()
+    desk.expires = expires
+    with FaultServer(desk) as server:
+        talking = client(server, clock=clock)
+        for _ in range(5):
+            clock.passed += 1
+            talking.send(get(server))
+        talking.close()
+    assert desk.given == 1
+
+
+@pytest.mark.parametrize(("life", "passed", "given"), [(40, 19, 1), (40, 21, 2), (12, 11, 2)])
+def test_a_token_of_a_short_life_is_used_for_half_of_it(life: int, passed: int, given: int) -> None:
+    desk, clock = Desk(), Clock()
+    desk.expires = life
+    with FaultServer(desk) as server:
+        talking = client(server, clock=clock)
         talking.send(get(server))
+        clock.passed += passed
         talking.send(get(server))
         talking.close()
-    assert desk.given == 2
+    assert desk.given == given
 
 
 def test_a_token_that_the_source_has_forgotten_is_renewed_once() -> None:

@@ -43,7 +43,7 @@ WORLD = {
     "yaml": {"spec"},
     "jinja2": {"template"},
     "psycopg": {"load"},
-    "http.server": {"mock"},
+    "http.server": {"mock", "extract"},
     "hypothesis": {"prove", "testing"},
     "subprocess": set(),
     "pickle": set(),
@@ -149,7 +149,7 @@ LIBRARY_ROOTS = {
     # Libraries that are extended by subclassing: requests and urllib3, PyYAML, jinja2, http.server.
     "Session", "HTTPAdapter", "HTTPConnection", "HTTPSConnection", "HTTPConnectionPool",
     "HTTPSConnectionPool", "SafeLoader", "ImmutableSandboxedEnvironment",
-    "BaseHTTPRequestHandler", "ThreadingHTTPServer", "dict", "Group", "Command",
+    "BaseHTTPRequestHandler", "HTTPServer", "ThreadingHTTPServer", "dict", "Group", "Command",
 }  # fmt: skip
 
 

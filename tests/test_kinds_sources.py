@@ -83,6 +83,10 @@ def same(value):
 
 def kind_of(word, attributes):
     """Make a kind of authentication; a login's headers are templates, not secrets."""
+    if word == "oauth2":
+        found = {name: compile_expression(text) for name, text in attributes.items()
+                 if name in ("token", "expires_in")}  # fmt: skip
+        return AUTH[word](**{**credentials(attributes), **found})
     if word != "steps":
         return AUTH[word](**credentials(attributes))
     steps = tuple(

@@ -14,8 +14,8 @@ import sqlalchemy as sa
 from commands import PEOPLE, ROOT, crmmap, write
 from crmmap.errors import ExitCode
 from crmmap.events import RunReport
-from crmmap.kinds.conversations import MOCKED
 from crmmap.kinds.source import Http
+from crmmap.kinds.tokens import MOCKED
 from crmmap.mock import mocked, serve, world_of
 from crmmap.mock.chance import generator
 from crmmap.mock.faults import IN_A_ROW, Asked, Faults, repeated

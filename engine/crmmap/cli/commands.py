@@ -187,6 +187,28 @@ def mock(surroundings: Surroundings, /, **options: Any) -> ExitCode:
     return pretend(MockOrder(**options), surroundings)
 
 
+@commands.command(epilog=MAPPING)
+@one_mapping
+@source_option
+@click.option("--port", type=click.IntRange(0, 65535), metavar="N",
+              help="Port on 127.0.0.1 where the browser comes back, in place of the one in "
+              "`redirect_url`; 0 takes a free one.")  # fmt: skip
+@click.option("--timeout", type=click.FloatRange(min=1), default=300.0, show_default=True,
+              metavar="SECONDS", help="How long to wait for the browser.")  # fmt: skip
+@click.option("--no-browser", is_flag=True, help="Print the address, and open nothing.")
+@settings_option
+@click.pass_obj
+def login(surroundings: Surroundings, /, **options: Any) -> ExitCode:
+    """Log in to MAPPING's source, in a browser, so that runs can read from it.
+
+    Of a mapping whose `auth` has the grant `authorization_code`. What is gained is kept,
+    encrypted, in CRMMAP_TOKENS, by default with your other state.
+    """
+    from crmmap.cli.login import LoginOrder, log_in_to
+
+    return log_in_to(LoginOrder(**options), surroundings)
+
+
 @commands.command()
 @click.pass_obj
 def schema(surroundings: Surroundings) -> ExitCode:

@@ -9,7 +9,7 @@ read / send          attempts and waits, until there is an answer or no hope
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import replace
 from datetime import datetime
 from time import monotonic
@@ -30,7 +30,7 @@ from crmmap.extract.tokens import KeptTokens
 from crmmap.extract.transport import NETWORK_ERRORS, DeadlinePassed, Transport
 from crmmap.extract.vault import Vault
 from crmmap.kinds.source import Http
-from crmmap.kinds.tokens import Denied
+from crmmap.kinds.tokens import Denied, Token, Tokens
 from crmmap.redact import Redactor, secrets_in
 from crmmap.values import Request, Response, Secret
 
@@ -112,6 +112,25 @@ class Client:
                 request = failure.instead or request
             asker.account.retried()
             self._wait(wait, asker)
+
+    def gain(self, gain: Callable[[Tokens], Generator[Request, Response, Token]]) -> None:
+        """Have a conversation that gains a token, once, and keep the token.
+
+        Raises SourceError and SourceUnreachable.
+        """
+        conversation = gain(self._tokens)
+        try:
+            asked = next(conversation)
+            while True:
+                asked = conversation.send(self._exchange(asked, plain=False))
+        except StopIteration as ended:
+            self._tokens.keep(ended.value)
+        except Failure as failure:
+            raise failure.error from None
+        except Denied as error:
+            raise SourceUnreachable(self._redactor.clean(str(error))) from None
+        finally:
+            conversation.close()
 
     def close(self) -> None:
         """Close the connections; a request that another thread still waits for is cut."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Generator
 from dataclasses import replace
@@ -10,7 +11,7 @@ from hashlib import sha256
 
 from crmmap.extract.vault import Vault
 from crmmap.kinds.source import Http
-from crmmap.kinds.tokens import EARLY, Gain, Token
+from crmmap.kinds.tokens import Gain, Token, usable
 from crmmap.values import Request, Response, Secret
 
 
@@ -25,7 +26,8 @@ class KeptTokens:
         self._vault = vault
         self._learn = learn
         self._name = _name(source)
-        self._first = _first_refresh(source)
+        kept_for = getattr(source.auth, "kept_for", None)
+        self._mark = None if kept_for is None else _mark(kept_for)
         self._lock = threading.Lock()
         self._token: Token | None = None
 
@@ -39,13 +41,18 @@ class KeptTokens:
         """See `kinds.tokens.Tokens`."""
         with self._lock:
             token = self._token
-            if token is not None and token is not instead_of and self._lasts(token):
+            if token is not None and token is not instead_of and usable(token, self.now()):
                 return token
-            if self._first is None or self._vault is None:
+            if self._mark is None or self._vault is None:
                 return (yield from self._gain(gain, token))
             # Another process may have exchanged the refresh token: what is kept is the newest.
             with self._vault.alone():
-                return (yield from self._gain(gain, self._kept() or token))
+                kept = self._kept()
+                if token is None and kept is not None and kept.values:
+                    self._token = kept
+                    if usable(kept, self.now()):
+                        return kept
+                return (yield from self._gain(gain, kept or token))
 
     @property
     def token(self) -> Token | None:
@@ -58,33 +65,53 @@ class KeptTokens:
             if token is not None and self._token is token:
                 self._token = replace(token, expires=0.0)
 
+    def keep(self, token: Token) -> None:
+        """Keep a token that a person's login gained, for this run and the next ones."""
+        with self._lock:
+            if self._vault is None:
+                self._take(token)
+                return
+            with self._vault.alone():
+                self._take(token)
+
     def _gain(self, gain: Gain, old: Token | None) -> Generator[Request, Response, Token]:
         token = yield from gain(old)
-        for secret in (*token.values.values(), *([token.refresh] if token.refresh else [])):
-            self._learn(secret)
-        if self._vault is not None and self._first is not None and token.refresh is not None:
-            self._vault.put(self._name, f"{_mark(self._first)} {token.refresh.reveal()}")
-        self._token = token
+        self._take(token)
         return token
 
+    def _take(self, token: Token) -> None:
+        for secret in (*token.values.values(), *([token.refresh] if token.refresh else [])):
+            self._learn(secret)
+        if self._vault is not None and self._mark is not None and (text := _written(token)):
+            self._vault.put(self._name, f"{self._mark} {text}")
+        self._token = token
+
     def _kept(self) -> Token | None:
-        """Return the refresh token that is kept, unless the user has given a new first one."""
+        """Return the token that is kept, unless the user has given another first one since."""
         kept = self._vault.get(self._name) if self._vault is not None else None
-        if kept is None or self._first is None:
+        mark, _, text = (kept or "").partition(" ")
+        if not text or mark != self._mark:
             return None
-        mark, _, refresh = kept.partition(" ")
-        if mark != _mark(self._first) or not refresh:
-            return None
-        self._learn(Secret(refresh))
-        return Token(values={}, expires=0.0, refresh=Secret(refresh))
-
-    def _lasts(self, token: Token) -> bool:
-        return token.expires is None or token.expires - EARLY > self.now()
+        token = _read(text)
+        for secret in (*token.values.values(), *([token.refresh] if token.refresh else [])):
+            self._learn(secret)
+        return token
 
 
-def _first_refresh(source: Http) -> Secret | None:
-    found = getattr(source.auth, "refresh_token", None)
-    return found if isinstance(found, Secret) else None
+def _written(token: Token) -> str:
+    """Return a token as it is kept: of one that can be renewed, what renews it."""
+    if token.refresh is not None:
+        return json.dumps({"refresh": token.refresh.reveal()})
+    values = {name: value.reveal() for name, value in token.values.items()}
+    return json.dumps({"values": values, "expires": token.expires, "gained": token.gained})
+
+
+def _read(text: str) -> Token:
+    kept = json.loads(text)
+    if "refresh" in kept:
+        return Token(values={}, expires=0.0, refresh=Secret(kept["refresh"]))
+    values = {name: Secret(value) for name, value in kept["values"].items()}
+    return Token(values=values, expires=kept["expires"], gained=kept["gained"])
 
 
 def _name(source: Http) -> str:

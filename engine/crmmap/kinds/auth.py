@@ -12,8 +12,9 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal, Protocol
 
-from crmmap.declare import SealedText, SecretText
-from crmmap.kinds.conversations import OAuth2, Steps
+from crmmap.declare import Limits, SealedText, SecretText
+from crmmap.kinds.conversations import Steps
+from crmmap.kinds.oauth2 import OAuth2
 from crmmap.kinds.signing import Hmac
 from crmmap.kinds.tokens import Tokens
 from crmmap.values import Request, Response, Secret
@@ -43,9 +44,12 @@ class Bearer:
     """Send `Authorization: Bearer TOKEN` (RFC 6750)."""
 
     token: Annotated[SecretText, "The token, usually `{{ settings.token }}`."]
+    header: Annotated[str, "The header that carries it.", Limits(min_length=1)] = "Authorization"
+    prefix: Annotated[str, "What stands before it, with a space between; or nothing."] = "Bearer"
 
     def flow(self, request: Request, tokens: Tokens) -> Generator[Request, Response, None]:
-        yield request.with_header("Authorization", Secret(f"Bearer {self.token.reveal()}"))
+        text = f"{self.prefix} {self.token.reveal()}" if self.prefix else self.token.reveal()
+        yield request.with_header(self.header, Secret(text))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

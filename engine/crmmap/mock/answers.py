@@ -94,7 +94,8 @@ def lacking(auth: Auth, request: Request) -> tuple[str, ...]:
 
 def _signed(auth: Auth, bare: Request) -> Request:
     """Return a request signed with what the pretended source itself gives as tokens."""
-    conversation = auth.flow(bare, InMemory())
+    move = getattr(auth, "moved", None)
+    conversation = (move("http://pretended") if move else auth).flow(bare, InMemory())
     signed = next(conversation)
     while signed.url != bare.url:
         document = getattr(auth, "pretend", lambda _: None)(signed)
@@ -107,6 +108,12 @@ def granted(auth: Auth, request: Request) -> bytes | None:
     """Return what the pretended source answers to a request for a token; None if it is none."""
     document = getattr(auth, "pretend", lambda _: None)(request)
     return None if document is None else as_json(document).encode()
+
+
+def agreed(auth: Auth, request: Request) -> str | None:
+    """Return where the browser is sent of a person who logs in; None of any other request."""
+    where: str | None = getattr(auth, "agreed", lambda _: None)(request)
+    return where
 
 
 def _secret(value: str | Secret) -> Secret:

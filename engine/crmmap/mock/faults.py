@@ -18,8 +18,8 @@ from http import HTTPStatus
 from threading import Lock
 from typing import Literal
 
-from crmmap.kinds.conversations import MOCKED
 from crmmap.kinds.source import Http
+from crmmap.kinds.tokens import MOCKED
 from crmmap.mock.chance import generator
 from crmmap.mock.reply import Reply, refusal
 from crmmap.values import Request, Secret

@@ -15,7 +15,6 @@ from crmmap.extract.decode import read_json
 from crmmap.extract.partitions import sample
 from crmmap.extract.request import first_request
 from crmmap.kinds.caps import Cap
-from crmmap.kinds.conversations import OAuth2, Steps
 from crmmap.kinds.incremental import Timestamp
 from crmmap.kinds.numbered import Keyset
 from crmmap.kinds.paging import Answer, Pagination
@@ -273,7 +272,8 @@ def based_on(plan: Plan, source: str, url: str) -> Plan:
     """Return the plan with the requests of one source going to the URL, and nowhere else."""
     found = plan.sources[source]
     assert isinstance(found, Http)  # noqa: S101  (its caller saw to it)
-    auth = found.auth.moved(url) if isinstance(found.auth, OAuth2 | Steps) else found.auth
+    move = getattr(found.auth, "moved", None)
+    auth = move(url) if move else found.auth
     # What is pretended may be asked as often as it answers.
     moved = replace(found, base_url=url, origins=(), auth=auth, rate=(), daily=None)
     steps = (

@@ -17,7 +17,7 @@ from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
 from crmmap.kinds.source import Http
-from crmmap.mock.answers import Answers, granted, lacking
+from crmmap.mock.answers import Answers, agreed, granted, lacking
 from crmmap.mock.faults import Faults, asked_of, unnumbered
 from crmmap.mock.records import World
 from crmmap.mock.reply import Reply, refusal
@@ -79,7 +79,11 @@ class Server:
         """Return status, body and headers. The body is compressed if the client takes that."""
         with self._counted:
             self.requests += 1
+        if (back := agreed(self._auth, request)) is not None:
+            return Reply(status=HTTPStatus.FOUND, headers={"Location": back})
         if (token := granted(self._auth, request)) is not None:
+            if b'"error"' in token:
+                return Reply(status=HTTPStatus.BAD_REQUEST, body=token)
             safe = all(route.first.safe for route in self._answers.routes)
             asked = asked_of(request, safe=safe, gains=True)
             return self._faults.spoilt(asked, Reply(body=token))

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from crmmap.errors import SettingError
 from crmmap.kinds.source import Http
-from crmmap.kinds.tokens import InMemory
+from crmmap.kinds.tokens import Denied, InMemory
 from crmmap.plan.absences import absences
 from crmmap.plan.rendering import Settings, render_declared
 from crmmap.spec.addresses import unsafe
@@ -66,7 +66,10 @@ def _sent(source: Http) -> tuple[tuple[str, str | Secret], ...]:
     # The first request of the conversation is made without any answer, so without a network.
     if getattr(source.auth, "varies", False):
         return tuple(source.headers.items())
-    signed = next(source.auth.flow(Request(url=source.base_url), InMemory()))
+    try:
+        signed = next(source.auth.flow(Request(url=source.base_url), InMemory()))
+    except Denied:  # nobody has logged in yet, which is the run's to say
+        return tuple(source.headers.items())
     return (*source.headers.items(), *signed.headers)
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 
 from crmmap.kinds.actions import Halve, Refresh
-from crmmap.kinds.conversations import OAuth2, Steps
+from crmmap.kinds.conversations import Steps
 from crmmap.kinds.numbered import PageNumber
+from crmmap.kinds.oauth2 import OAuth2
 from crmmap.kinds.paging import Pagination
 from crmmap.kinds.responses import ResponseRule
 from crmmap.kinds.source import Http
