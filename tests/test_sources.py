@@ -102,6 +102,17 @@ def test_only_the_sources_asked_for_are_read(folder: Path, api: FaultServer) -> 
     assert api.requests == []
 
 
+def test_a_stream_may_be_off_unless_a_setting_asks_for_it(folder: Path) -> None:
+    text = TWO_WAYS.replace("  ships:\n", '  ships:\n    when: "{{ settings.url }}"\n')
+    write(folder, harbour_yaml=text)
+    ran = crmmap(folder, "run", "harbour.yaml", *FILES, "--quiet", "--json")
+    said = {each["stream"]: each["message"] for each in ran.json["streams"]}
+    assert said["ships"] == "it is off unless it is asked for: HARBOUR_URL"
+    words = ("run", "harbour.yaml", *FILES, "--source", "export", "--set", "url=http://127.0.0.1:1")
+    ran = crmmap(folder, *words, "--quiet", "--json")
+    assert {each["stream"]: each["status"] for each in ran.json["streams"]}["ships"] == "done"
+
+
 def test_a_source_that_is_not_there_by_name_is_refused(folder: Path) -> None:
     ran = crmmap(folder, "run", "harbour.yaml", "--source", "exprot")
     assert ran.code == 2

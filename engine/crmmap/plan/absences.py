@@ -22,6 +22,8 @@ def absences(mapping: MappingSpec, settings: Settings, only: tuple[str, ...]) ->
     for name, stream in mapping.streams.items():
         if reason := missing[mapping.source_name(stream)]:
             found[name] = reason
+        elif stream.when is not None and not render_text(stream.when, settings).strip():
+            found[name] = _off(mapping, stream.when)
         elif stream.file is not None and not render_text(stream.file, settings):
             found[name] = "no file is named for it"
     for name, stream in mapping.streams.items():
@@ -48,6 +50,13 @@ def _missing(
         return ""
     given = ", ".join(mapping.settings[each].env or f"--set {each}=VALUE" for each in unset)
     return f"its source {name} is not set up: {given}"
+
+
+def _off(mapping: MappingSpec, when: str) -> str:
+    named = ", ".join(
+        mapping.settings[each].env or f"--set {each}=VALUE" for each in sorted(settings_named(when))
+    )
+    return f"it is off unless it is asked for: {named}" if named else "it is off"
 
 
 def _empty(value: str | Secret | None) -> bool:

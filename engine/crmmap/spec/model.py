@@ -293,6 +293,10 @@ class Stream:
         "Another stream that fills the same table: this one is read instead of it where this "
         "one's source is there.",
     ] = None
+    when: Annotated[
+        SettingText | None,
+        "A template over the settings: where it renders to nothing, the stream is skipped.",
+    ] = None
     file: Annotated[
         SettingText | None,
         "Of a file source: the path. Where it renders to nothing, the stream is skipped.",
