@@ -6,6 +6,7 @@ import json
 import random
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import polars as pl
 import pytest
@@ -18,21 +19,25 @@ from crmmap.extract.body import BadBody
 from crmmap.extract.csv_exact import exactly
 from crmmap.extract.csv_quick import quickest
 from crmmap.extract.decode import decode_json
+from crmmap.extract.decoders import decoder_of
 from crmmap.extract.files import CHUNK, CsvFile, Wanted, read_pages
+from crmmap.extract.pages import page_of as page_of_answer
 from crmmap.kinds.auth import AUTH
 from crmmap.kinds.caps import Cap
 from crmmap.kinds.conversations import LoginStep
-from crmmap.kinds.formats import Csv
+from crmmap.kinds.formats import Csv, Xml
 from crmmap.kinds.incremental import INCREMENTAL
 from crmmap.kinds.pagination import PAGINATION
 from crmmap.kinds.retry import Retry
 from crmmap.kinds.source import SOURCES
 from crmmap.kinds.tokens import Denied, InMemory
 from crmmap.select.document import ambiguous
+from crmmap.select.elements import ElementCell, XPathSelector
 from crmmap.select.jmespath import compile_expression
 from crmmap.spec import read_mapping
+from crmmap.spec.languages import language_of
 from crmmap.template import Template
-from crmmap.values import Page, Request, Response, Secret, as_json
+from crmmap.values import AT, Page, Request, Response, Secret, as_json, fault_column
 from test_kinds import cases
 
 CANARY = "canary"
@@ -418,8 +423,61 @@ def test_csv(tmp_path, word, case, way, chunk_bytes):
     assert sum(page.fetched for page in pages) == len(records) + len(refused)
 
 
+NAMESPACES = {"a": "urn:a", "m": "urn:m"}
+
+
+def xml_step(case):
+    form = Xml(namespaces=NAMESPACES, null_attribute="m:null", **case.get("with", {}))
+    language = language_of(form)
+    sources = {"id": "id", "name": "name", **case.get("from", {})}
+    cells = tuple(
+        ElementCell(
+            field=field,
+            expressions=tuple(
+                language.record(text) for text in ([each] if isinstance(each, str) else each)
+            ),
+        )
+        for field, each in sources.items()
+    )
+    return SimpleNamespace(
+        format=form, shape=(), records=language.records(case.get("path", "/feed/entry")),
+        selector=XPathSelector(cells=cells),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("word", "case"), of_format("xml"))
+def test_xml(word, case):
+    answer = Response(
+        status=case.get("status", 200), headers={}, body=written(case), url=RESPONSE.url
+    )
+    step = xml_step(case)
+    if "refuses" in case or "fails" in case:
+        kind, says = (
+            (BadBody, case["refuses"]) if "refuses" in case else (SourceError, case["fails"])
+        )
+        with pytest.raises(kind, match=re.escape(says)) as caught:
+            decoder_of(step)(answer)
+        assert CANARY not in str(caught.value)
+        assert getattr(caught.value, "again", None) is (
+            case.get("again", True) if "refuses" in case else None
+        )
+        return
+    decoded = decoder_of(step)(answer)
+    page = page_of_answer(step, 1, answer, decoded)
+    frame = step.selector.select(page)
+    assert dict(zip(frame[AT], frame.select("id", "name").rows(), strict=True)) == {
+        at: tuple(row) for at, row in case["records"].items()
+    }
+    faults = dict(frame.select(AT, fault_column("name")).rows()) if "faults" in case else {}
+    assert faults == case.get("faults", {})
+    assert page.mended == case.get("mended", 0)
+    again = step.selector.select(Page(number=1, records=[json.loads(page.raw(at)) for at in
+                                                         range(len(page.records))]))  # fmt: skip
+    assert again["id"].to_list() == frame["id"].to_list()
+
+
 def test_every_format_has_a_runner():
-    assert {parameter.values[0] for parameter in cases("formats")} == {"json", "csv"}
+    assert {parameter.values[0] for parameter in cases("formats")} == {"json", "csv", "xml"}
 
 
 # --- sources ------------------------------------------------------------------------------------

@@ -211,7 +211,7 @@ class Page:
     record's place as a person would count it (a file's line number); without
     it, the place is the index. `part` names the partition whose cursor the records
     move. `cursor`, of a reader that keeps its own, is the stream's state once this
-    page is committed.
+    page is committed. `mended` counts what of the page had to be mended to be read at all.
     """
 
     number: int
@@ -223,6 +223,7 @@ class Page:
     lines: Sequence[int] | pl.Series | None = None
     part: str = ""
     cursor: str | None = None
+    mended: int = 0
 
     @property
     def fetched(self) -> int:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import html
 import json
-import re
 from decimal import Decimal, InvalidOperation
 
 from crmmap.extract.body import BadBody
-from crmmap.extract.origin import printable
+from crmmap.extract.expected import expected, kind_of, page_for_people
 from crmmap.select.document import Ambiguous, Document, NotANumber
 from crmmap.values import Response
 
@@ -29,15 +27,15 @@ def decode_json(response: Response) -> Document:
     if response.status == 204:
         return Document(None)
     if not response.body.strip():
-        raise BadBody(_expected(response, "an empty body"))
+        raise expected("JSON", response, "an empty body")
     text = _text(response)
     try:
         return _document(text)
     except json.JSONDecodeError as error:
         raise _not_json(response, text, error) from None
     except RecursionError:
-        message = _expected(response, "lists and objects nested too deep to read")
-        raise BadBody(message, again=False) from None
+        what = "lists and objects nested too deep to read"
+        raise expected("JSON", response, what, again=False) from None
 
 
 def read_json(text: str) -> object:
@@ -71,7 +69,7 @@ def _text(response: Response) -> str:
         text = response.body.decode(encoding)
     except UnicodeDecodeError:
         what = f"bytes that are not {encoding.removesuffix('-sig')} text"
-        raise BadBody(_expected(response, what)) from None
+        raise expected("JSON", response, what) from None
     return text.removeprefix("\ufeff")
 
 
@@ -121,20 +119,13 @@ def _integer(text: str) -> int | NotANumber:
 
 
 def _not_json(response: Response, text: str, error: json.JSONDecodeError) -> BadBody:
-    kind = printable(response.headers.get("content-type", "").split(";")[0].strip().lower(), 60)
     if text.lstrip()[:1] == "<":
-        found = re.search(r"<title[^>]*>(.*?)</title", text[:65536], re.IGNORECASE | re.DOTALL)
-        title = " ".join(html.unescape(found[1]).split()) if found else ""
-        named = f", title '{printable(title, 80)}'" if title else ""
         # A page for people will be there again next time.
-        return BadBody(_expected(response, f"{kind or 'markup'}{named}"), again=False)
+        return expected("JSON", response, page_for_people(response, text), again=False)
     where = f"line {error.lineno} column {error.colno}"
     if error.msg == "Extra data":
-        return BadBody(_expected(response, f"something more after its end ({where})"))
+        return expected("JSON", response, f"something more after its end ({where})")
     if error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated"):
-        return BadBody(_expected(response, f"a document that is cut short ({where})"))
-    return BadBody(_expected(response, f"{kind or 'a body'} that is not well formed ({where})"))
-
-
-def _expected(response: Response, got: str) -> str:
-    return f"{response.url}: expected JSON, got {got} (status {response.status})"
+        return expected("JSON", response, f"a document that is cut short ({where})")
+    what = kind_of(response) or "a body"
+    return expected("JSON", response, f"{what} that is not well formed ({where})")

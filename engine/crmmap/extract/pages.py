@@ -11,7 +11,8 @@ from crmmap.extract.decode import read_whole
 from crmmap.extract.shaping import Placed, sent_by, shaped
 from crmmap.kinds.shaping import Around, Misfit
 from crmmap.plan import Step
-from crmmap.select.document import Document, Unsuited, ambiguous
+from crmmap.select.document import Document, Found, Unsuited, ambiguous
+from crmmap.select.jmespath import Jmespath
 from crmmap.values import Page, Reason, Refusal, Response, as_json
 
 NOT_AN_OBJECT = Reason(field=None, rule="json.record", message="the record is not an object")
@@ -38,6 +39,9 @@ def both_pages(
 
     Raises SourceError where `records` does not suit the answer.
     """
+    if document.found is not None:
+        page = _read(number, document.found, response, document)
+        return page, page
     around = Around(
         document=document.value, read=read_whole,
         doubtful=ambiguous if document.has_ambiguous else lambda _: False,
@@ -56,6 +60,26 @@ def both_pages(
     return replace(page, records=fit, refused=tuple(unfit), lines=None), page
 
 
+def _read(number: int, found: Found, response: Response, document: Document) -> Page:
+    """Return the page of an answer whose records were found as it was decoded."""
+    return Page(
+        number=number,
+        records=found.records,
+        refused=(*found.refused, *_failed(response, found.count)),
+        document=document.value,
+        headers=response.headers,
+        lines=found.lines,
+        mended=found.mended,
+    )
+
+
+def _failed(response: Response, after: int) -> list[Refusal]:
+    return [
+        Refusal(at=at, raw=as_json(each), reasons=(NOT_SUCCEEDED,))
+        for at, each in enumerate(response.refused, start=after)
+    ]
+
+
 def _page(number: int, values: Sequence[Placed], response: Response, document: Document) -> Page:
     records: list[object] = []
     places: list[int] = []
@@ -67,11 +91,7 @@ def _page(number: int, values: Sequence[Placed], response: Response, document: D
             places.append(at)
         else:
             refused.append(Refusal(at=at, raw=as_json(_original(record)), reasons=(reason,)))
-    count = len(records) + len(refused)
-    refused += [
-        Refusal(at=at, raw=as_json(each), reasons=(NOT_SUCCEEDED,))
-        for at, each in enumerate(response.refused, start=count)
-    ]
+    refused += _failed(response, len(records) + len(refused))
     return Page(
         number=number,
         records=records,
@@ -83,7 +103,7 @@ def _page(number: int, values: Sequence[Placed], response: Response, document: D
 
 
 def _sent(step: Step, response: Response, document: Document, around: Around) -> list[Placed]:
-    assert step.records is not None  # noqa: S101  (a step of an HTTP source has it)
+    assert isinstance(step.records, Jmespath)  # noqa: S101  (a plan pairs it with the format)
     if response.status == 204:
         return []
     try:

@@ -11,7 +11,7 @@ import requests
 from crmmap.errors import SourceError
 from crmmap.extract.body import ACCEPTED
 from crmmap.extract.origin import printable
-from crmmap.kinds.formats import Json
+from crmmap.kinds.formats import Json, Xml
 from crmmap.kinds.source import Http
 from crmmap.values import Request, Secret
 
@@ -40,6 +40,16 @@ def prepare(request: Request, source: Http, *, where: str, plain: bool) -> reque
         raise SourceError(message) from None
 
 
+def accepted(form: object) -> str:
+    """Return what to ask for where answers are written in a format."""
+    match form:
+        case Json():
+            return "application/json"
+        case Xml():
+            return "application/atom+xml, application/xml, text/xml, */*;q=0.1"
+    return "*/*"
+
+
 def _body(request: Request) -> bytes | None:
     if request.form:
         pairs = [
@@ -51,8 +61,7 @@ def _body(request: Request) -> bytes | None:
 
 
 def _headers(request: Request, source: Http, *, where: str, plain: bool) -> dict[str, str]:
-    is_json = isinstance(source.format, Json)
-    headers = {"user-agent": "crmmap", "accept": "application/json" if is_json else "*/*"}
+    headers = {"user-agent": "crmmap", "accept": accepted(source.format)}
     if request.form:
         headers["content-type"] = "application/x-www-form-urlencoded"
     elif request.body is not None:

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from urllib.parse import quote
 
 from crmmap.errors import SourceError
+from crmmap.extract.prepare import accepted
 from crmmap.kinds.bodies import Each, Typed, special
 from crmmap.kinds.source import Http
 from crmmap.plan import Plan, Step
@@ -32,6 +33,8 @@ def first_request(plan: Plan, step: Step, context: Context = BARE) -> Request:
     assert spec is not None and isinstance(source, Http)  # noqa: S101, PT018  (lint pairs them)
     render = _Renderer(plan, step, context)
     headers = {**source.headers, **render.each(spec.headers)}
+    if step.format != source.format and "accept" not in {name.lower() for name in headers}:
+        headers["Accept"] = accepted(step.format)
     return Request(
         method=spec.method,
         url=source.base_url.rstrip("/") + render.path(spec),

@@ -10,7 +10,7 @@ from crmmap.errors import SourceError
 from crmmap.extract.asker import Asker
 from crmmap.extract.circles import Circles
 from crmmap.extract.client import Client
-from crmmap.extract.decode import decode_json
+from crmmap.extract.decoders import decoder_of
 from crmmap.extract.halving import following, halves_of
 from crmmap.extract.pages import both_pages
 from crmmap.extract.request import BARE, Context, first_request
@@ -41,12 +41,13 @@ def read_responses(
     first = first_request(plan, step, context)
     request, number, fetched = _resumed(first, position)
     secrets = {secret.reveal() for secret in plan.secrets}
+    decode = decoder_of(step)
     circles, empty = Circles(), 0
     while True:
         _refuse_more(step, number)
         circles.refuse_request(request, number)
         try:
-            response, document = client.read(request, decode_json, asker)
+            response, document = client.read(request, decode, asker)
             sent, page = both_pages(step, number, response, document)
         except SourceError as error:
             if position is None and isinstance(error, Skipped):

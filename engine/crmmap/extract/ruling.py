@@ -12,6 +12,7 @@ from crmmap.extract.asker import Asker
 from crmmap.extract.body import BadBody
 from crmmap.extract.decode import decode_json
 from crmmap.extract.failure import Failure, phrase
+from crmmap.extract.xml_body import read_xml
 from crmmap.kinds.responses import ResponseRule
 from crmmap.kinds.source import Http
 from crmmap.kinds.verdicts import Accept, Again, Answered, Instead, Leave, Renew, Verdict
@@ -78,7 +79,7 @@ def _document(response: Response, decoded: Sequence[object]) -> object:
     try:
         return decode_json(response).value
     except BadBody:
-        return None
+        return read_xml(response.body)
 
 
 def carry_out(ruling: Ruling, *, refusal: str) -> Accept:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import codecs
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from crmmap.declare import Limits
@@ -47,6 +49,53 @@ class Csv:
             raise ValueError(message)
 
 
+PREFIX = "^[A-Za-z_][A-Za-z0-9_.-]{0,62}$"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Xml:
+    """One XML 1.0 document per response; `records`, `from` and paginations' words are XPath 1.0.
+
+    `records` is the way to the record elements from the root: `/a:feed/a:entry`, a
+    condition on the last step allowed (`/list/item[@kind='contact']`). `from` starts at the
+    record element: `m:properties/d:id`, `@id`, `a:link[@rel='edit']/@href`; what stands
+    around the record can't be reached. In both, a prefix means what `namespaces` says, whatever
+    the document calls it; a name without one is in no namespace.
+
+    Every value is text, its digits as sent; CDATA is text, comments and processing
+    instructions are left out. An empty element is empty text, one that is missing or that
+    `null_attribute` marks is null. Of several nodes the first counts; an element that has elements
+    is refused (`xml.container`), but by a `json` field, which takes it as an object.
+
+    A document that is cut short or not well-formed is asked for again, and never read as a short
+    page; one with a DOCTYPE is refused.
+    """
+
+    namespaces: Annotated[
+        Mapping[Annotated[str, Limits(pattern=PREFIX)], Annotated[str, Limits(min_length=1)]],
+        "Prefix → namespace (its URI).",
+    ] = field(default_factory=dict)
+    null_attribute: Annotated[
+        str | None,
+        "An attribute that marks an element as null where it is `true` or `1`: `m:null`, "
+        "`xsi:nil`.",
+    ] = None
+    sanitize: Annotated[
+        bool,
+        "Mend what no XML may hold before it is read: a bare `&` becomes `&amp;`, control "
+        "characters and references to them are removed. How many is noted in the report.",
+    ] = False
+
+    def __post_init__(self) -> None:
+        name = self.null_attribute
+        if name is None:
+            return
+        prefix, _, rest = name.rpartition(":")
+        if not re.fullmatch(PREFIX, rest) or (prefix and prefix not in self.namespaces):
+            message = "`null_attribute` must be an attribute's name, its prefix one of `namespaces`"
+            raise ValueError(message)
+
+
 def _is_of_text(encoding: str) -> bool:
     """Whether Python can decode text of this encoding, a piece at a time."""
     try:
@@ -56,4 +105,6 @@ def _is_of_text(encoding: str) -> bool:
         return False
 
 
-FORMATS: dict[str, type] = {"json": Json, "csv": Csv}
+Format = Json | Csv | Xml
+
+FORMATS: dict[str, type] = {"json": Json, "csv": Csv, "xml": Xml}

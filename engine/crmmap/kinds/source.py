@@ -8,7 +8,7 @@ from typing import Annotated
 
 from crmmap.declare import Kind, Limits, OneOrMany, SettingText
 from crmmap.kinds.auth import AUTH, Auth, NoAuth
-from crmmap.kinds.formats import FORMATS, Csv, Json
+from crmmap.kinds.formats import FORMATS, Csv, Format, Json
 from crmmap.kinds.rate import Daily, Rate
 from crmmap.kinds.responses import ResponseRule
 from crmmap.kinds.retry import Retry
@@ -38,7 +38,7 @@ class Http:
     headers: Annotated[Mapping[str, SettingText], "Sent with every request."] = field(
         default_factory=dict
     )
-    format: Annotated[Json | Csv, Kind("format", FORMATS), "How answers are written."] = Json()
+    format: Annotated[Format, Kind("format", FORMATS), "How answers are written."] = Json()
     retry: Annotated[Retry, "When to send a request again."] = Retry()
     responses: Annotated[
         tuple[ResponseRule, ...], "Rules for answers that mean something of their own."
@@ -63,7 +63,7 @@ class Http:
 class Files:
     """Files on this machine, one or none per stream."""
 
-    format: Annotated[Json | Csv, Kind("format", FORMATS), "How the files are written."] = Csv()
+    format: Annotated[Format, Kind("format", FORMATS), "How the files are written."] = Csv()
 
 
 Source = Http | Files

@@ -190,6 +190,8 @@ async def _pages(work: Work, progress: Progress, start: Start) -> AsyncGenerator
     async for page in threaded(work.reader.pages(step, start)):
         # A position that is worth nothing any more makes a reader start over, at page 1.
         progress.resumed = progress.resumed or (start.position is not None and page.number > 1)
+        if page.mended:
+            progress.notes["format: mended"] += page.mended
         work.tell(
             Event(
                 kind="page", stream=step.name, pages=page.number,

@@ -12,7 +12,9 @@ from threading import Lock
 from urllib.parse import unquote, urlsplit
 
 from crmmap.kinds.auth import Auth
+from crmmap.kinds.formats import Xml
 from crmmap.kinds.tokens import InMemory
+from crmmap.mock.elements import merged as merged_documents
 from crmmap.mock.records import World
 from crmmap.mock.routes import Route, routes_of
 from crmmap.mock.shelf import Shelf
@@ -56,6 +58,8 @@ class Answers:
         if any(answer.status != HTTPStatus.OK for answer in answers):
             return None
         headers = {name: each for answer in answers for name, each in answer.headers.items()}
+        if _in_xml(routes[0]):
+            headers["Content-Type"] = "application/xml; charset=utf-8"
         key = repr([(route.stream.step.name, route.indexes(request), answer.start, answer.stop,
                      answer.document)
                     for route, answer in zip(routes, answers, strict=True)])  # fmt: skip
@@ -64,7 +68,7 @@ class Answers:
         if bodies is None:
             pairs = zip(routes, answers, strict=True)
             texts = [route.text(request, answer, self._shelf) for route, answer in pairs]
-            plain = _merged(texts).encode()
+            plain = _merged(routes, texts).encode()
             bodies = (plain, gzip.compress(plain, 1, mtime=0))
             self._keep(key, bodies)
         return (*bodies, headers)
@@ -120,13 +124,19 @@ def _secret(value: str | Secret) -> Secret:
     return value if isinstance(value, Secret) else Secret(value)
 
 
-def _merged(texts: Sequence[str]) -> str:
+def _merged(routes: Sequence[Route], texts: Sequence[str]) -> str:
     if len(texts) == 1:
         return texts[0]
+    if _in_xml(routes[0]):
+        return merged_documents(texts)
     merged: object = None
     for text in texts:
         merged = _together(merged, json.loads(text, parse_float=Decimal))
     return as_json(merged)
+
+
+def _in_xml(route: Route) -> bool:
+    return isinstance(route.stream.step.format, Xml)
 
 
 def _together(one: object, other: object) -> object:

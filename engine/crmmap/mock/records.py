@@ -42,20 +42,22 @@ class World:
 class Stream:
     """A stream's records.
 
-    `template` is a record's JSON with `%s` for each of the `columns`, in their order.
+    `template` is a record's text, JSON or XML, with `%s` for each of the `columns`, in their order.
     """
 
     world: World
     step: Step
     columns: tuple[Column, ...]
     template: str
+    misshapen: tuple[str, ...] = NO_OBJECTS
+    """What stands for a record that is broken as a whole."""
 
     def lines(self, start: int, stop: int) -> list[str]:
         """Return the JSON texts of the records from `start` to before `stop`."""
         texts, misshapen = self.cells(start, stop)
         values = [each.fill_null("null").to_list() for each in texts]
         return [
-            self.template % row if shape is None else NO_OBJECTS[shape % len(NO_OBJECTS)]
+            self.template % row if shape is None else self.misshapen[shape % len(self.misshapen)]
             for row, shape in zip(zip(*values, strict=True), misshapen.to_list(), strict=True)
         ]
 

@@ -11,24 +11,27 @@ from urllib.parse import unquote, urlsplit
 
 import polars as pl
 
-from crmmap.extract.decode import read_json
 from crmmap.extract.partitions import sample
 from crmmap.extract.request import first_request
 from crmmap.kinds.caps import Cap
+from crmmap.kinds.formats import Xml
 from crmmap.kinds.incremental import Timestamp
 from crmmap.kinds.numbered import Keyset
 from crmmap.kinds.paging import Answer, Pagination
 from crmmap.kinds.places import said
 from crmmap.kinds.source import Http
+from crmmap.mock.elements import Around
 from crmmap.mock.envelopes import Envelope, envelope_of
 from crmmap.mock.faults import repeated
 from crmmap.mock.found import Listed, listed
 from crmmap.mock.records import Stream, World
 from crmmap.mock.shapes import body_of, sent_for
 from crmmap.mock.shelf import Shelf
-from crmmap.mock.streams import streams_of
+from crmmap.mock.streams import decoded, streams_of
 from crmmap.plan import Finding, Plan, Step
-from crmmap.select.jmespath import compile_expression
+from crmmap.select.jmespath import Jmespath
+from crmmap.select.xpath import RecordPath
+from crmmap.spec.languages import language_of
 from crmmap.values import Expression, Page, Request
 
 SIZE = 100
@@ -49,7 +52,7 @@ class Route:
     stream: Stream | Listed
     first: Request
     path: str
-    envelope: Envelope
+    envelope: Envelope | Around
     pagination: Pagination
     share: int = 0
     shares: int = 1
@@ -139,7 +142,7 @@ class Route:
         return replace(answer, document={**said(how.total, len(indexes)), **answer.document})
 
     def text(self, request: Request, answer: Answer, shelf: Shelf) -> str:
-        """Return the JSON text of an answer's body."""
+        """Return the text of an answer's body."""
         lines = shelf.lines(self.stream, self.indexes(request)[answer.start : answer.stop])
         return body_of(self.stream.step, self.envelope, lines, answer.document)
 
@@ -200,7 +203,7 @@ def _of_step(
             stream=streams[step.name],
             first=first,
             path=unquote(urlsplit(first.url).path),
-            envelope=envelope_of(step.records),
+            envelope=_envelope(step),
             pagination=step.pagination,
             share=at,
             shares=len(combinations),
@@ -210,11 +213,19 @@ def _of_step(
         )
 
 
+def _envelope(step: Step) -> Envelope | Around:
+    if isinstance(step.format, Xml) and isinstance(step.records, RecordPath):
+        return Around(path=step.records, form=step.format)
+    assert isinstance(step.records, Jmespath)  # noqa: S101  (a plan pairs it with the format)
+    return envelope_of(step.records)
+
+
 @cache
 def _texts_at(stream: Stream | Listed, text: str) -> Sequence[str]:
     """Return what an expression finds in each record of a stream."""
-    expression = compile_expression(text)
-    records = map(read_json, stream.lines(0, stream.world.records))
+    form = None if isinstance(stream, Listed) else stream.step.format
+    expression = language_of(form).answer(text)
+    records = (decoded(stream, line) for line in stream.lines(0, stream.world.records))
     return [str(expression.find(sent_for(stream.step, record))) for record in records]
 
 
@@ -243,7 +254,7 @@ def _sorted_by(stream: Stream | Listed, text: str, indexes: Sequence[int]) -> Se
 @cache
 def _indexes_by_key(stream: Stream) -> Mapping[str, int]:
     """Return the records of a parent, by the text of the key under which the store has them."""
-    records = [read_json(line) for line in stream.lines(0, stream.world.records)]
+    records = [decoded(stream, line) for line in stream.lines(0, stream.world.records)]
     frame = stream.step.selector.select(Page(number=1, records=records))
     name = stream.step.target.key[0]
     kind = stream.step.target.column(name).type

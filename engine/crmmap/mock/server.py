@@ -220,9 +220,9 @@ class _Exchange(BaseHTTPRequestHandler):
     def _send(self, reply: Reply) -> None:
         time.sleep(reply.pause)
         self.send_response(reply.status)
-        for name, value in reply.headers.items():
+        typed = {"Content-Type": "application/json; charset=utf-8", **reply.headers}
+        for name, value in typed.items():
             self.send_header(name, value)
-        self.send_header("Content-Type", "application/json; charset=utf-8")
         self.send_header("Content-Length", str(len(reply.body)))
         self.end_headers()
         self.wfile.write(reply.body[: reply.cut])

@@ -7,23 +7,25 @@ from functools import partial
 
 from crmmap.extract.decode import read_json
 from crmmap.kinds.shaping import Shape
+from crmmap.mock.elements import Around
 from crmmap.mock.envelopes import Envelope, placed
 from crmmap.mock.places import Place, assumptions, put, shapes
 from crmmap.plan import Step
-from crmmap.select.jmespath import compile_expression, leaves
+from crmmap.select.jmespath import Jmespath, compile_expression, leaves
 from crmmap.values import Expression, as_json
 
 PROJECTIONS = ("projection", "value_projection", "filter_projection")
 
 
 def body_of(
-    step: Step, envelope: Envelope, lines: Sequence[str], tokens: Mapping[str, object]
+    step: Step, envelope: Envelope | Around, lines: Sequence[str], tokens: Mapping[str, object]
 ) -> str:
     """Return the JSON text of an answer with the records, themselves JSON texts, and tokens."""
     if not step.shape:
         return envelope.around(lines, tokens)
     values, beside = _undone(step.shape, [read_json(line) for line in lines])
-    assert step.records is not None  # noqa: S101  (a shape is of what it finds)
+    assert isinstance(step.records, Jmespath)  # noqa: S101  (lint: a shape is of JSON)
+    assert isinstance(envelope, Envelope)  # noqa: S101
     listed = step.records.tree["type"] in PROJECTIONS
     if step.shape[0].takes == "record" or (step.shape[0].takes == "object" and listed):
         texts = [as_json(_within(envelope, each)) for each in values]

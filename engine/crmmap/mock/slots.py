@@ -7,13 +7,16 @@ from dataclasses import dataclass, field, replace
 from random import Random
 
 from crmmap.extract.decode import read_json
+from crmmap.kinds.formats import Xml
 from crmmap.kinds.texts import Text
 from crmmap.mock.chance import generator
+from crmmap.mock.element_places import places_in, within
 from crmmap.mock.envelopes import envelope_of
 from crmmap.mock.places import Place, assumptions, document_of, outermost, place_of
 from crmmap.mock.pools import Hints, Pool, Reading, fits, pool_of, spoils_of
 from crmmap.plan import LookupPlan, Plan, Step
 from crmmap.select.jmespath import Jmespath, compile_expression, leaves
+from crmmap.select.xpath import RecordPath
 from crmmap.values import as_json
 
 TRIALS = 12
@@ -64,10 +67,16 @@ def slots_of(plan: Plan, step: Step, hints: Hints, seed: int) -> tuple[Slot, ...
         for place, value in assumptions(look.expression) if look.expression else ():
             slots[place] = Slot(place=place, pool=Pool(values=(value,)), fixed=True)
     # Of a shaped stream they stand in what the shape takes apart, not in its records.
-    bare = step.records if not step.shape else None
-    for place, value in envelope_of(bare).within if bare else ():
+    for place, value in _within(step) if not step.shape else ():
         slots[place] = Slot(place=place, pool=Pool(values=(value,)), fixed=True)
     return tuple(slots[place] for place in outermost(list(slots)))
+
+
+def _within(step: Step) -> tuple[tuple[Place, object], ...]:
+    """Return what must stand in every record, so that `records` finds it."""
+    if isinstance(step.records, RecordPath):
+        return within(step.records)
+    return envelope_of(step.records).within if step.records is not None else ()
 
 
 def searched(plan: Plan, step: Step) -> frozenset[str]:
@@ -88,10 +97,23 @@ def _looks(plan: Plan, step: Step, number: int, hints: Hints) -> Iterator[Look]:
         # One header of several is in a file; the others belong to exports of another age.
         yield Look(reading=reading, expression=None, place=(step.headers[number][0],))
         return
+    if isinstance(step.format, Xml):
+        yield from _in_elements(step, reading)
+        return
     for rank, text in enumerate(field.sources):
         expression = compile_expression(text)
         ranked = replace(reading, first=rank == 0, only=len(field.sources) == 1)
         yield Look(reading=ranked, expression=expression, place=place_of(expression))
+
+
+def _in_elements(step: Step, reading: Reading) -> Iterator[Look]:
+    """Yield the places that a field's XPaths read; what the mapping gives stands in none."""
+    name = reading.field.name
+    sources = () if name in step.given else reading.field.sources
+    places = [(rank, place) for rank, text in enumerate(sources) for place in places_in(text)]
+    for rank, place in places:
+        ranked = replace(reading, first=rank == 0, only=len(places) == 1)
+        yield Look(reading=ranked, expression=None, place=place)
 
 
 def _plain(plan: Plan, step: Step, looks: Sequence[Look], seed: int) -> Iterator[Slot]:

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
 
+from crmmap.extract.decode import read_json
+from crmmap.kinds.formats import Xml
 from crmmap.mock.chance import generator
-from crmmap.mock.columns import IN_CELLS, IN_JSON, Lot, cell, column
+from crmmap.mock.columns import IN_CELLS, IN_JSON, Column, Lot, Writing, cell, column
+from crmmap.mock.elements import (
+    IN_ELEMENTS,
+    Node,
+    declarations,
+    element_name,
+    record_template,
+)
+from crmmap.mock.found import Listed
 from crmmap.mock.identities import Maker, identity
 from crmmap.mock.places import Place, json_template, order
 from crmmap.mock.pools import Reading, pool_of
 from crmmap.mock.records import Stream, World
 from crmmap.mock.slots import Slot, slots_of
+from crmmap.plan import Step
+from crmmap.select.xpath import XML, RecordPath
 
 
 def streams_of(world: World) -> Mapping[str, Stream]:
@@ -26,24 +37,49 @@ def streams_of(world: World) -> Mapping[str, Stream]:
     streams = {}
     for step in world.plan.steps:
         lot = Lot(seed=world.seed, stream=step.name, records=world.records)
-        writing = IN_CELLS if step.headers else IN_JSON
+        writing = _writing(step)
         columns = [
             column(slot, makers.get(_root(slots, step.name, slot)), lot, writing)
             for slot in slots[step.name]
         ]
-        places = [each.place for each in columns]
-        streams[step.name] = Stream(
-            world=world,
-            step=step,
-            columns=tuple(columns[rank] for rank in order(places)),
-            template=json_template(places),
-        )
+        streams[step.name] = _stream(world, step, columns)
     return streams
 
 
+def _writing(step: Step) -> Writing:
+    if isinstance(step.format, Xml):
+        return IN_ELEMENTS
+    return IN_CELLS if step.headers else IN_JSON
+
+
+def _stream(world: World, step: Step, columns: Sequence[Column]) -> Stream:
+    if isinstance(step.format, Xml) and isinstance(step.records, RecordPath):
+        dressed, template = record_template(step.records, columns, step.format)
+        empty = (str(Node(name=element_name(step.records))),)
+        return Stream(world=world, step=step, columns=dressed, template=template, misshapen=empty)
+    places = [each.place for each in columns]
+    return Stream(
+        world=world,
+        step=step,
+        columns=tuple(columns[rank] for rank in order(places)),
+        template=json_template(places),
+    )
+
+
 def record(stream: Stream, index: int) -> Any:
-    """Return one record as a decoded JSON value."""
-    return json.loads(stream.lines(index, index + 1)[0])
+    """Return one record as its reader decodes it."""
+    return decoded(stream, stream.lines(index, index + 1)[0])
+
+
+def decoded(stream: Stream | Listed, line: str) -> Any:
+    """Return a record's text as its reader decodes it."""
+    if isinstance(stream, Listed):
+        return read_json(line)
+    form, path = stream.step.format, stream.step.records
+    if not isinstance(form, Xml) or not isinstance(path, RecordPath):
+        return read_json(line)
+    name = element_name(path)
+    return {XML: line.replace(f"<{name}", f"<{name}{declarations(form)}", 1)}
 
 
 Slots = Mapping[str, Sequence[Slot]]

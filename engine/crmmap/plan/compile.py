@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from hashlib import scrypt, sha256
@@ -12,6 +12,7 @@ import polars as pl
 
 from crmmap.kinds.checks import Check, rule_name
 from crmmap.kinds.clean import NullIf
+from crmmap.kinds.formats import Format, Xml
 from crmmap.kinds.source import Files, Source
 from crmmap.kinds.types import Type
 from crmmap.plan.absences import absences
@@ -34,6 +35,7 @@ from crmmap.plan.steps import (
     Target,
 )
 from crmmap.select.column import ColumnSelector
+from crmmap.select.elements import ElementCell, XPathSelector
 from crmmap.select.jmespath import (
     Cell,
     Jmespath,
@@ -42,9 +44,10 @@ from crmmap.select.jmespath import (
     leaves,
     names_under,
 )
+from crmmap.spec.languages import Language, by_columns, format_of, language_of
 from crmmap.spec.model import Defaults, Field, Latest, Stream
 from crmmap.spec.model import Mapping as MappingSpec
-from crmmap.values import GIVEN, Secret
+from crmmap.values import GIVEN, Expression, Secret
 
 NOTHING_FOUND: Found = MappingProxyType({})
 
@@ -156,17 +159,19 @@ def _step(whole: _Whole, name: str, parents: tuple[str, ...]) -> Step:
     mapping, stream, types = whole.mapping, whole.mapping.streams[name], whole.types[name]
     source_name = mapping.source_name(stream)
     source = whole.sources[source_name]
-    files = isinstance(source, Files)
-    expressions = {} if files else _expressions(stream)
+    form = format_of(stream, source)
+    language, files = language_of(form), isinstance(source, Files)
+    columns = by_columns(form)
+    expressions = {} if columns else _expressions(stream, language)
     return Step(
         name=name,
         target=whole.targets[name],
-        selector=_selector(stream, types, expressions),
+        selector=_selector(stream, types, expressions, form),
         fields=tuple(
             replace(
                 _field(field, each, types[field], mapping.defaults, key=field in stream.table.key),
                 sources=_sources(field, each)
-                if files
+                if columns
                 else tuple(found.text for found in expressions[field]),
             )
             for field, each in stream.fields.items()
@@ -183,14 +188,15 @@ def _step(whole: _Whole, name: str, parents: tuple[str, ...]) -> Step:
         source_name=source_name,
         absent=whole.absent.get(name, ""),
         request=stream.request,
-        records=None if files else compile_expression(stream.records),
+        format=form,
+        records=None if columns else language.records(stream.records),
         shape=stream.shape,
         pagination=None if files else stream.pagination,
         max_pages=stream.max_pages,
         responses=stream.responses,
         selected=_selected(expressions),
         file=None if stream.file is None else render_text(stream.file, whole.settings),
-        headers=tuple(map(_sources, stream.fields, stream.fields.values())) if files else (),
+        headers=tuple(map(_sources, stream.fields, stream.fields.values())) if columns else (),
         optional=frozenset(
             index
             for index, each in enumerate(stream.fields.values())
@@ -201,7 +207,7 @@ def _step(whole: _Whole, name: str, parents: tuple[str, ...]) -> Step:
         },
         parts=parts_of(stream, whole.targets, whole.settings),
         incremental=render_declared(stream.incremental, whole.settings),
-        changes=_changes(stream),
+        changes=_changes(stream, language),
         cursor_of=_cursor_of(whole, stream),
         finding=_finding(whole, name, stream),
     )
@@ -218,11 +224,11 @@ def _finding(whole: _Whole, name: str, stream: Stream) -> Finding | None:
     return Finding(spec=spec, records=compile_expression(spec.records), compiled=compiled)
 
 
-def _expressions(stream: Stream) -> dict[str, tuple[Jmespath, ...]]:
+def _expressions(stream: Stream, language: Language) -> dict[str, tuple[Expression, ...]]:
     return {
         field: (_of_given(field),)
         if each.value is not None
-        else tuple(compile_expression(text) for text in each.from_)
+        else tuple(language.record(text) for text in each.from_)
         for field, each in stream.fields.items()
     }
 
@@ -236,29 +242,41 @@ def _sources(name: str, field: Field) -> tuple[str, ...]:
     return field.from_ if field.value is None else (f"{GIVEN}.{name}",)
 
 
-def _changes(stream: Stream) -> Changing | None:
+def _changes(stream: Stream, language: Language) -> Changing | None:
     changes = stream.changes
     if changes is None or stream.request is None:
         return None
     return Changing(
         request=changes.request or stream.request,
-        records=compile_expression(changes.records or stream.records),
+        records=language.records(changes.records or stream.records),
         pagination=changes.pagination or stream.pagination,
     )
 
 
 def _selector(
-    stream: Stream, types: Mapping[str, Type], expressions: Mapping[str, tuple[Jmespath, ...]]
+    stream: Stream,
+    types: Mapping[str, Type],
+    expressions: Mapping[str, tuple[Expression, ...]],
+    form: Format | None,
 ) -> Selector:
     if not expressions:
         return ColumnSelector(
             fields=tuple((field, _sources(field, each)) for field, each in stream.fields.items())
         )
+    if isinstance(form, Xml):
+        return XPathSelector(
+            cells=tuple(
+                ElementCell(
+                    field=field, expressions=each, whole="container" in types[field].accepts
+                )
+                for field, each in expressions.items()
+            )
+        )
     return JmespathSelector(
         cells=tuple(
             Cell(
                 field=field,
-                expressions=each,
+                expressions=_jmespath(each),
                 # `true` and `false` are readable as text, but identify nothing.
                 accepts=types[field].accepts
                 - ({"boolean"} if field in stream.table.key else set()),
@@ -266,6 +284,10 @@ def _selector(
             for field, each in expressions.items()
         )
     )
+
+
+def _jmespath(expressions: Iterable[Expression]) -> tuple[Jmespath, ...]:
+    return tuple(each for each in expressions if isinstance(each, Jmespath))
 
 
 def _field(name: str, field: Field, type_: Type, defaults: Defaults, *, key: bool) -> FieldPlan:
@@ -307,8 +329,8 @@ def _lookups(stream: Stream, targets: Mapping[str, Target]) -> tuple[LookupPlan,
     )
 
 
-def _selected(expressions: Mapping[str, tuple[Jmespath, ...]]) -> dict[str, tuple[str, ...]]:
-    every = [each for several in expressions.values() for each in several]
+def _selected(expressions: Mapping[str, tuple[Expression, ...]]) -> dict[str, tuple[str, ...]]:
+    every = [each for several in expressions.values() for each in _jmespath(several)]
     objects = {str(leaf[0]) for each in every for leaf in leaves(each) if len(leaf) > 1} - {GIVEN}
     return {name: names_under(every, name) for name in sorted(objects)}
 

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import polars as pl
 
+from crmmap.kinds.formats import Format
 from crmmap.kinds.incremental import Incremental
 from crmmap.kinds.paging import Pagination
 from crmmap.kinds.responses import ResponseRule
@@ -15,6 +16,7 @@ from crmmap.kinds.shaping import Shape
 from crmmap.kinds.source import Source
 from crmmap.kinds.types import Type
 from crmmap.select.jmespath import Jmespath
+from crmmap.select.xpath import RecordPath
 from crmmap.spec.model import FieldsFrom, Missing, OnError, RequestSpec
 from crmmap.template import Template
 from crmmap.values import Page, RawFrame, Secret
@@ -135,7 +137,7 @@ class Changing:
     """How a stream asks once it has a cursor."""
 
     request: RequestSpec
-    records: Jmespath
+    records: Jmespath | RecordPath
     pagination: Pagination
 
 
@@ -175,7 +177,9 @@ class Step:
     source: Source
     source_name: str
     request: RequestSpec | None = None
-    records: Jmespath | None = None
+    format: Format | None = None
+    """How what it reads is written: its own format, or its source's."""
+    records: Jmespath | RecordPath | None = None
     shape: tuple[Shape, ...] = ()
     """What makes records of that which `records` finds."""
     pagination: Pagination | None = None

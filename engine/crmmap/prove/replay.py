@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 
 from crmmap.errors import SourceError
-from crmmap.extract.decode import decode_json
+from crmmap.extract.decoders import decoder_of
 from crmmap.extract.files import CsvFile, Wanted, read_pages
 from crmmap.extract.pages import page_of
 from crmmap.extract.partitions import with_given
@@ -100,7 +100,7 @@ def _of_file(step: Step, text: str, path: Path) -> list[Page]:
 
 def _of_answer(step: Step, body: bytes) -> Page:
     response = Response(status=200, headers={}, body=body, url="the case")
-    return page_of(step, 1, response, decode_json(response))
+    return page_of(step, 1, response, decoder_of(step)(response))
 
 
 def cells(records: Sequence[Row]) -> pl.DataFrame:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
+import polars as pl
+
+from crmmap.values import Records, Refusal
 
 
 class Ambiguous(dict[str, object]):
@@ -43,12 +47,31 @@ class Unsuited:
     record: object
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """The records of an answer, with their places, and what can't be read as one.
+
+    `mended` counts what had to be mended before the answer could be read at all.
+    """
+
+    records: Records = ()
+    lines: Sequence[int] | pl.Series = ()
+    refused: tuple[Refusal, ...] = ()
+    mended: int = 0
+
+    @property
+    def count(self) -> int:
+        return len(self.records) + len(self.refused)
+
+
 @dataclass(frozen=True, slots=True)
 class Document:
     """A decoded answer. Without `has_ambiguous`, no search for an `Ambiguous` is needed."""
 
     value: object
     has_ambiguous: bool = False
+    found: Found | None = None
+    """Its records, where they are found as the answer is decoded."""
 
 
 def ambiguous(document: object) -> bool:

@@ -13,9 +13,9 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import cast
 
-from crmmap.select.jmespath import compile_expression
 from crmmap.spec import model
 from crmmap.spec.faults import Fault
+from crmmap.spec.languages import JMESPATH, Language, language_written
 from crmmap.spec.shapes import (
     NULL,
     Attribute,
@@ -68,7 +68,7 @@ class Built:
 
 def build_mapping(document: object, spoilt: Collection[Path]) -> Built:
     """Build the mapping from plain values. `spoilt` are the paths that the schema refused."""
-    builder = _Builder(spoilt=spoilt)
+    builder = _Builder(spoilt=spoilt, whole=document)
     made = builder.make(ObjectShape(made=model.Mapping), document, ())
     mapping = _settled(cast("model.Mapping", made))
     return Built(mapping=mapping, uses=tuple(builder.uses), faults=tuple(builder.faults))
@@ -97,7 +97,10 @@ def _looked_up(field: model.Field, usual: model.Lookups) -> model.Field:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Builder:
     spoilt: Collection[Path]
+    whole: object = None
+    """The mapping as it is written: a stream's expressions are in the language of its source."""
     functions: tuple[str, ...] = ()
+    language: Language = JMESPATH
     uses: list[Use] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
 
@@ -151,6 +154,10 @@ class _Builder:
 
     def _object(self, made: type, value: Mapping[str, object], path: Path) -> object:
         inner = replace(self, functions=FUNCTIONS.get(made, self.functions))
+        if made is model.Stream:
+            inner = replace(inner, language=language_written(value, self.whole))
+        elif made is model.FieldsFrom:  # whose endpoint answers in JSON, whatever the stream's does
+            inner = replace(inner, language=JMESPATH)
         known = len(self.faults)
         parts = {each.name: inner._part(each, value, path) for each in attributes(made)}
         spoilt = any((*path, each.word) in self.spoilt for each in attributes(made))
@@ -299,7 +306,7 @@ class _Builder:
 
     def _expression(self, text: str, path: Path) -> object:
         try:
-            return compile_expression(text)
+            return self.language.answer(text)
         except ValueError as error:
             self._note(path, "expression", str(error))
             return None

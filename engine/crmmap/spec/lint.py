@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from itertools import chain
 
-from crmmap.kinds.formats import Csv, Json
+from crmmap.kinds.formats import FORMATS, Csv, Xml
 from crmmap.kinds.pagination import Single
 from crmmap.kinds.source import Files, Http
 from crmmap.kinds.types import declared
@@ -25,6 +25,7 @@ from crmmap.spec import (
 )
 from crmmap.spec.build import Built
 from crmmap.spec.faults import Fault, guess, miscounted, quoted, shown, silenced
+from crmmap.spec.languages import format_of
 from crmmap.spec.model import Latest, Stream
 from crmmap.spec.model import Mapping as MappingSpec
 from crmmap.values import Path
@@ -61,15 +62,20 @@ def _source(mapping: MappingSpec, spoilt: Collection[Path]) -> Iterator[Fault]:
         yield Fault(path=("sources",) if mapping.sources else (), rule="source", message=message)
     for name, source in mapping.every_source.items():
         path: Path = (*mapping.source_path(name), "format")
-        if isinstance(source, Http) and isinstance(source.format, Csv):
-            message = "csv is read from files only. Allowed for http: json"
-            yield Fault(path=path, rule="source.format", message=message)
-        if isinstance(source, Files) and isinstance(source.format, Json):
-            message = "json is read over http only. Allowed for files: csv"
-            yield Fault(path=path, rule="source.format", message=message)
+        yield from _format(source, getattr(source, "format", None), path)
     if not mapping.streams:
         message = "holds no stream. Write at least one: `contacts: {table: …, fields: …}`"
         yield Fault(path=("streams",), rule="streams.empty", message=message)
+
+
+def _format(source: object, form: object, path: Path) -> Iterator[Fault]:
+    if isinstance(source, Http) and isinstance(form, Csv):
+        message = "csv is read from files only. Allowed for http: json, xml"
+        yield Fault(path=path, rule="source.format", message=message)
+    if isinstance(source, Files) and not isinstance(form, Csv):
+        word = next((word for word, made in FORMATS.items() if made is type(form)), "json")
+        message = f"{word} is read over http only. Allowed for files: csv"
+        yield Fault(path=path, rule="source.format", message=message)
 
 
 def _names(mapping: MappingSpec) -> Iterator[Fault]:
@@ -107,6 +113,8 @@ def _tables(mapping: MappingSpec) -> Iterator[Fault]:
 def _stream(mapping: MappingSpec, name: str, stream: Stream) -> Iterator[Fault]:
     path: Path = ("streams", name)
     source = mapping.source_of(stream)
+    if stream.format is not None:
+        yield from _format(source, stream.format, (*path, "format"))
     if isinstance(source, Http):
         yield from _of_http(stream, path)
     elif isinstance(source, Files):
@@ -130,6 +138,9 @@ def _stream(mapping: MappingSpec, name: str, stream: Stream) -> Iterator[Fault]:
     yield from _keys(stream, path)
     yield from _named_fields(stream, path)
     yield from lint_shapes.faults(stream, path)
+    if stream.shape and isinstance(format_of(stream, source), Xml):
+        message = "is of JSON. Of XML, `records` and `from` reach everything by themselves"
+        yield Fault(path=(*path, "shape"), rule="shape.format", message=message, on_key=True)
 
 
 def _stands_for(mapping: MappingSpec, name: str) -> str:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import fields as parts_of
 
 import polars as pl
 from polars.exceptions import PolarsError
 
 from crmmap.kinds.checks import Check, Pattern, rule_name
-from crmmap.kinds.source import Http
+from crmmap.kinds.formats import Format
 from crmmap.kinds.types import Json, Type
-from crmmap.select.jmespath import compile_expression
 from crmmap.spec.faults import Fault
+from crmmap.spec.languages import by_columns, format_of, language_of
 from crmmap.spec.model import Field, Mapping, Stream
 from crmmap.values import Path
 
@@ -22,22 +22,38 @@ def faults(mapping: Mapping, spoilt: Collection[Path]) -> Iterator[Fault]:
     doubted = frozenset(path[:length] for path in spoilt for length in range(len(path) + 1))
     for name, stream in mapping.streams.items():
         path: Path = ("streams", name)
-        if isinstance(mapping.source_of(stream), Http):
-            yield from _jmespath(stream.records, (*path, "records"))
+        form = _format(mapping, stream, path, doubted)
+        if form is not None and not by_columns(form):
+            yield from _compiles(language_of(form).records, stream.records, (*path, "records"))
+            changed = stream.changes.records if stream.changes is not None else None
+            if changed is not None:
+                place = (*path, "changes", "records")
+                yield from _compiles(language_of(form).records, changed, place)
         for field, each in stream.fields.items():
-            http = isinstance(mapping.source_of(stream), Http)
-            yield from _field(each, (*path, "fields", field), doubted, http=http)
+            yield from _field(form, each, (*path, "fields", field), doubted)
         yield from _where(stream, path, doubted)
     yield from _default_rule(mapping)
 
 
-def _field(field: Field, path: Path, doubted: Collection[Path], *, http: bool) -> Iterator[Fault]:
-    if http:
-        several = len(field.from_) > 1
+def _format(
+    mapping: Mapping, stream: Stream, path: Path, doubted: Collection[Path]
+) -> Format | None:
+    """Return the format that says what expressions mean; None where that is in doubt."""
+    shared = (*mapping.source_path(mapping.source_name(stream)), "format")
+    if (shared if stream.format is None else (*path, "format")) in doubted:
+        return None
+    return format_of(stream, mapping.source_of(stream))
+
+
+def _field(
+    form: Format | None, field: Field, path: Path, doubted: Collection[Path]
+) -> Iterator[Fault]:
+    if form is not None and not by_columns(form):
+        several, compiled = len(field.from_) > 1, language_of(form).record
         for at, text in enumerate(field.from_):
-            yield from _jmespath(text, (*path, "from", *((at,) if several else ())))
+            yield from _compiles(compiled, text, (*path, "from", *((at,) if several else ())))
         if field.optional:
-            message = "is for files only: in JSON, what is missing is read as nothing anyway"
+            message = "is for tables only: of other records, what is missing is read as nothing"
             yield Fault(path=(*path, "optional"), rule="field.optional", message=message)
     if (*path, "type") not in doubted:
         yield from _checks(field.check, field.type, (*path, "check"))
@@ -47,9 +63,9 @@ def _field(field: Field, path: Path, doubted: Collection[Path], *, http: bool) -
             yield Fault(path=(*path, "on_error"), rule="field.on_error", message=message)
 
 
-def _jmespath(text: str, path: Path) -> Iterator[Fault]:
+def _compiles(compiled: Callable[[str], object], text: str, path: Path) -> Iterator[Fault]:
     try:
-        compile_expression(text)
+        compiled(text)
     except ValueError as error:
         yield Fault(path=path, rule="expression", message=str(error))
 

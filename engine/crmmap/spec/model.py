@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from crmmap.declare import Json, Kind, Limits, OneOrMany, SettingText, Shorthand, Words
 from crmmap.kinds.checks import CHECKS, Check
 from crmmap.kinds.clean import CLEAN, Clean, EmptyToNull, Trim
+from crmmap.kinds.formats import FORMATS, Format
 from crmmap.kinds.incremental import INCREMENTAL, Incremental
 from crmmap.kinds.pagination import PAGINATION, Single
 from crmmap.kinds.paging import Pagination
@@ -118,7 +119,8 @@ class Field:
 
     from_: Annotated[
         tuple[str, ...], OneOrMany(), Limits(min_items=1),
-        "Where the value stands: JMESPath in a JSON record, a header in a file. "
+        "Where the value stands: JMESPath in a JSON record, XPath in an XML one, a header in a "
+        "file. "
         "Of several, the first that is not empty.",
     ] = ()  # fmt: skip
     value: Annotated[
@@ -301,8 +303,13 @@ class Stream:
         SettingText | None,
         "Of a file source: the path. Where it renders to nothing, the stream is skipped.",
     ] = None
+    format: Annotated[Format | None, Kind("format", FORMATS), "Instead of the source's format."] = (
+        None
+    )
     records: Annotated[
-        str, "JMESPath to the list of records in an answer; `@` if the answer is the list."
+        str,
+        "JMESPath to the list of records in an answer; `@` if the answer is the list. Of XML: the "
+        "way from the root to the record elements, `/a:feed/a:entry`.",
     ] = "@"
     shape: Annotated[
         tuple[Shape, ...], Words("shape", SHAPES, as_list=True),

@@ -20,7 +20,7 @@ from crmmap.values import Expression, Secret
 
 Form = Literal["text", "setting", "secret", "sealed", "template", "expression"]
 """What becomes of a text: itself; a template over settings; a secret one; one that may also
-name no secret; a template; JMESPath."""
+name no secret; a template; an expression in the stream's language."""
 
 NO_LIMITS = Limits()
 

@@ -170,6 +170,7 @@ EXPLANATIONS = {
     "json.boolean": "true or false identifies nothing",
     "json.number": "NaN, infinity or a number too large to keep",
     "json.number_given": "a number stands where text is expected",
+    "xml.container": "the element holds elements where a single value is expected",
     "text.nul": "the text holds a NUL character, which no database keeps",
     "text.surrogate": "the text holds half of a surrogate pair, which no database keeps",
 }
