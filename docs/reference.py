@@ -16,10 +16,11 @@ Schema = dict[str, Any]
 
 FAMILIES = {
     "source": "Sources", "auth": "Authentication", "pagination": "Pagination",
-    "format": "Formats", "type": "Types",
+    "action": "Actions", "format": "Formats", "type": "Types",
 }  # fmt: skip
 PARTS = ["Setting", "Stream", "RequestSpec", "Table", "Field", "Lookup", "Dedupe", "Latest",
-         "FieldsFrom", "Naming", "Defaults", "Retry", "Timeouts"]  # fmt: skip
+         "FieldsFrom", "Naming", "Defaults", "Retry", "ResponseRule", "Rate", "Daily",
+         "Timeouts"]  # fmt: skip
 
 
 def reference(schema: Schema) -> str:

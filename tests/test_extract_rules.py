@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from crmmap.errors import SourceError, SourceUnreachable, Throttled
+from crmmap.errors import ExitCode, SourceError, SourceUnreachable, Throttled
 from crmmap.events import RunReport, StreamReport
 from crmmap.extract.asker import Asker
 from crmmap.extract.responses import read_responses
@@ -284,6 +284,24 @@ def test_a_run_reports_skips_and_retries(tmp_path: Path) -> None:
     report = whole(tmp_path, answer(b"", 503), answer(b"", 403), responses=SKIP)
     assert (report.status, report.retries, report.exit_code) == ("done", 1, 0)
     assert [*report.skips.values()] == [1]
+
+
+def test_a_run_that_the_source_sends_away_goes_on_where_it_was(tmp_path: Path) -> None:
+    pages = [answer(b'[{"id": 1}]', x_today="1"), answer(b'[{"id": 2}]', x_today="0")]
+    with FaultServer(*pages, answer(b'[{"id": 3}]', x_today="9"), answer(b"[]")) as server:
+        text = PEOPLE.format(
+            url=server.url, pagination="{kind: offset, param: skip}", responses="[]"
+        ).replace("source: {", "source: {daily: {remaining: X-Today}, ")
+        plan = compile_plan(mapping(text), {"url": server.url})
+        first = load(plan, sqlite(tmp_path))
+        asked = len(server.requests)
+        second = load(plan, sqlite(tmp_path))
+    assert (first.status, first.exit_code, asked) == ("paused", ExitCode.PAUSED, 2)
+    assert first.counts.inserted == 2
+    assert (second.status, second.streams[0].resumed, second.counts.inserted) == ("done", True, 1)
+    assert [seen.target for seen in server.requests[2:]] == [
+        "/people?limit=4&skip=2", "/people?limit=4&skip=3",
+    ]  # fmt: skip
 
 
 def test_a_run_without_troubles_reports_none(tmp_path: Path) -> None:

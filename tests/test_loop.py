@@ -11,7 +11,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from crmmap.errors import ExitCode, SourceError
+from crmmap.errors import ExitCode, SourceError, Throttled
 from crmmap.events import NO_TROUBLES, Event, RunReport, Troubles
 from crmmap.extract.readers import HttpReader
 from crmmap.load import Store
@@ -121,6 +121,18 @@ def test_what_depends_on_a_failed_stream_is_skipped_however_far_down(tmp_path: P
     assert [each.status for each in report.streams] == ["failed", "done", "skipped", "skipped"]
     assert report.exit_code == ExitCode.STREAM_FAILED
     assert {each.stream: each.status for each in report.streams}["apart"] == "done"
+
+
+def test_what_depends_on_a_paused_stream_waits_with_it(tmp_path: Path) -> None:
+    report = load(
+        plan(CHAIN), sqlite(tmp_path),
+        first=[{"id": "1"}, Throttled("tomorrow")], second=[], third=[], apart=[{"id": "1"}],
+    )  # fmt: skip
+    assert [each.status for each in report.streams] == ["paused", "done", "paused", "paused"]
+    assert [each.message for each in report.streams] == [
+        "tomorrow", "", "not begun: first was paused", "not begun: second was paused",
+    ]  # fmt: skip
+    assert (report.status, report.exit_code) == ("paused", ExitCode.PAUSED)
 
 
 def test_a_parent_that_has_nothing_to_read_from_does_not_stop_its_children(tmp_path: Path) -> None:

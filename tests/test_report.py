@@ -119,6 +119,29 @@ What was committed stays. To go on from here:
     )
 
 
+def test_a_paused_run_says_when_and_is_no_failure() -> None:
+    paused = StreamReport(
+        stream="deals", table="deals", status="paused", message="resume after midnight",
+        exit_code=ExitCode.PAUSED,
+    )  # fmt: skip
+    report = replace(REPORT, streams=(DONE, paused))
+
+    assert (report.status, report.exit_code) == ("paused", ExitCode.PAUSED)
+    text = told(report)
+    assert "paused deals: resume after midnight" in text
+    assert text.endswith("Later, the same command goes on:\n  crmmap run crm\n")
+
+
+def test_a_failure_weighs_more_than_a_pause() -> None:
+    codes = (ExitCode.PAUSED, ExitCode.OK, ExitCode.STREAM_FAILED)
+    streams = tuple(replace(DONE, exit_code=code) for code in codes)
+    report = replace(REPORT, streams=streams)
+
+    assert (report.status, report.exit_code) == ("failed", ExitCode.STREAM_FAILED)
+    assert worst([report, replace(REPORT, streams=streams[:2])]) == ExitCode.STREAM_FAILED
+    assert worst([replace(REPORT, streams=streams[:2]), REPORT]) == ExitCode.PAUSED
+
+
 def test_a_failed_stream_names_the_message_and_the_command() -> None:
     failed = replace(DONE, status="failed", message="503 from /x", exit_code=ExitCode.STREAM_FAILED)
     text = told(replace(REPORT, streams=(failed,)))

@@ -4,7 +4,7 @@
     ├── MappingError      the YAML is wrong; carries every Problem              exit 2
     ├── SettingError      a named setting or secret is missing or unreadable    exit 2
     ├── SourceError       the source answers wrongly (one stream fails)         exit 1
-    │   ├── Throttled         asked to wait longer than we will                 exit 1
+    │   ├── Throttled         the source wants us to come back later            exit 6
     │   └── SourceUnreachable authentication or connectivity                    exit 4
     ├── StoreError        the database refuses                                  exit 1
     │   ├── StoreUnreachable                                                    exit 4
@@ -19,7 +19,7 @@ becomes a reject.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
@@ -36,7 +36,15 @@ class ExitCode(IntEnum):
     DATA_POLICY = 3
     UNREACHABLE = 4
     LOCKED = 5
+    PAUSED = 6
     INTERRUPTED = 130
+
+
+def gravest(codes: Iterable[ExitCode]) -> ExitCode:
+    """Return the code of several outcomes: the greatest, but a pause only where nothing failed."""
+    found = set(codes)
+    failed = found - {ExitCode.OK, ExitCode.PAUSED}
+    return max(failed or found, default=ExitCode.OK)
 
 
 class CrmmapError(Exception):
@@ -67,6 +75,8 @@ class SourceError(CrmmapError):
 
 class Throttled(SourceError):
     """The source asks us to wait longer than the mapping allows; the run can be resumed."""
+
+    exit_code = ExitCode.PAUSED
 
 
 class SourceUnreachable(SourceError):

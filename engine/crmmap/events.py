@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from crmmap.errors import ExitCode
+from crmmap.errors import ExitCode, gravest
 from crmmap.values import NOTHING, Counts
 
-StreamStatus = Literal["done", "failed", "skipped", "interrupted"]
+StreamStatus = Literal["done", "failed", "skipped", "paused", "interrupted"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,11 +119,13 @@ class RunReport:
             return ExitCode.DATA_POLICY
         codes = [stream.exit_code for stream in self.streams]
         codes += [ExitCode.DATA_POLICY for stream in self.streams if stream.all_rejected]
-        return max(codes, default=ExitCode.OK)
+        return gravest(codes)
 
     @property
     def status(self) -> str:
         if self.exit_code == ExitCode.INTERRUPTED:
             return "interrupted"
+        if self.exit_code == ExitCode.PAUSED:
+            return "paused"
         sound = all(stream.exit_code == ExitCode.OK for stream in self.streams)
         return "done" if sound and self.counts.balanced else "failed"

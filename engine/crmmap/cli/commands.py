@@ -22,6 +22,7 @@ Exit codes:
   3    data policy broken: a stream's every record was rejected, or the accounting does not balance
   4    source or store can't be reached, or refuses the credentials
   5    another run of the mapping holds its lock
+  6    paused: nothing failed, but the source wants us to come back later; run it again then
   130  interrupted; run it again to go on
 """
 

@@ -15,7 +15,7 @@ from crmmap.cli.once import new_options, run_once
 from crmmap.cli.stopping import stopping
 from crmmap.cli.stores import shown_url, store_url, temporary_store
 from crmmap.cli.surroundings import Surroundings
-from crmmap.errors import CrmmapError, ExitCode
+from crmmap.errors import CrmmapError, ExitCode, gravest
 from crmmap.events import Event, RunReport, StreamReport
 from crmmap.loop import Options
 from crmmap.plan import Plan
@@ -50,7 +50,7 @@ def run_mappings(order: RunOrder, surroundings: Surroundings) -> ExitCode:
         surroundings.write(_text(outcomes, jobs, order))
     except CrmmapError as error:
         surroundings.warn(f"error: {error}")
-        return max(code, error.exit_code)
+        return gravest((code, error.exit_code))
     return code
 
 

@@ -14,7 +14,7 @@ from functools import partial
 from time import monotonic
 
 from crmmap.channels import ahead, in_thread, threaded
-from crmmap.errors import CrmmapError, ExitCode, Interrupted
+from crmmap.errors import CrmmapError, ExitCode, Interrupted, Throttled
 from crmmap.events import Event, StreamReport, StreamStatus
 from crmmap.load import Mark, Tally
 from crmmap.loop.commit import load
@@ -99,9 +99,12 @@ async def _why_not(work: Work, progress: Progress) -> StreamReport | None:
         report = await work.reports[parent]
         if report.status == "interrupted":
             return progress.report("interrupted", f"not begun: {parent} was interrupted")
+        if report.status == "paused":
+            cause = Throttled(f"not begun: {parent} was paused")
+            return progress.report("paused", str(cause), cause)
         if report.exit_code != ExitCode.OK:  # failed, or skipped because its own parent failed
-            cause = CrmmapError(f"its parent {parent} failed")
-            return progress.report("skipped", str(cause), cause)
+            failure = CrmmapError(f"its parent {parent} failed")
+            return progress.report("skipped", str(failure), failure)
     absent = work.reader.absent(step)
     if absent is not None:
         return progress.report("skipped", absent)
@@ -115,6 +118,8 @@ async def _outcome(work: Work, progress: Progress) -> StreamReport:
         report = progress.report("done") if done else progress.report("interrupted", GO_ON)
     except Interrupted:
         report = progress.report("interrupted", GO_ON)
+    except Throttled as error:
+        report = progress.report("paused", str(error), error)
     except CrmmapError as error:
         report = progress.report("failed", str(error), error)
     except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):

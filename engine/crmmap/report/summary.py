@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from crmmap.errors import ExitCode
+from crmmap.errors import ExitCode, gravest
 from crmmap.events import RunReport, StreamReport
 from crmmap.report.parts import Grid, Heading, Line, Part, Tone
 from crmmap.report.wording import duration, listed, number, plural, rate
@@ -15,6 +15,15 @@ from crmmap.values import OUTCOMES, Counts
 ALWAYS = ("fetched", "inserted", "updated", "unchanged", "rejected")
 """Counts that the table shows even where all are zero."""
 MOST_REASONS = 6
+GO_ON = {
+    "interrupted": ("To go on from here:", "To begin again:"),
+    "paused": ("Later, the same command goes on:", "Later, run it again:"),
+    "failed": (
+        "Once that is put right, the same command goes on:",
+        "Once that is put right, run it again:",
+    ),
+}
+"""What the same command does after a run: where something was committed, and where nothing was."""
 WORTH_TELLING = 0.05
 """Seconds of waiting from which a summary speaks of it."""
 RATE = "records/s"
@@ -22,6 +31,7 @@ TONES: Mapping[str, Tone] = {
     "done": "good",
     "failed": "bad",
     "skipped": "quiet",
+    "paused": "warning",
     "interrupted": "warning",
     "not begun": "quiet",
 }
@@ -41,8 +51,11 @@ Outcome = RunReport | Missed
 
 
 def worst(outcomes: Iterable[Outcome]) -> ExitCode:
-    """Return the exit code of several runs: the greatest, so that an interruption wins."""
-    return max((each.exit_code for each in outcomes), default=ExitCode.OK)
+    """Return the exit code of several runs: the greatest, so that an interruption wins.
+
+    That one is paused counts only where none has failed.
+    """
+    return gravest(each.exit_code for each in outcomes)
 
 
 def summary(outcomes: Sequence[Outcome], again: Mapping[str, str]) -> Iterator[Part]:
@@ -267,16 +280,13 @@ def _outlook(report: RunReport, again: str) -> Iterator[Part]:
 
 def _how_to_go_on(report: RunReport) -> str:
     """Return what the next command does; empty where there is nothing left to do."""
+    failed = any(each.status == "failed" for each in report.streams)
+    status = "failed" if failed and report.status != "interrupted" else report.status
+    if status not in GO_ON or (status == "failed" and not failed):
+        return ""
     kept = any(each.resumed or each.counts.fetched for each in report.streams)
-    if report.status == "interrupted":
-        if kept:
-            return "What was committed stays. To go on from here:"
-        return "Nothing was committed. To begin again:"
-    if any(each.status == "failed" for each in report.streams):
-        if kept:
-            return "What was committed stays. Once that is put right, the same command goes on:"
-        return "Nothing was committed. Once that is put right, run it again:"
-    return ""
+    some, nothing = GO_ON[status]
+    return f"What was committed stays. {some}" if kept else f"Nothing was committed. {nothing}"
 
 
 # --- several mappings -----------------------------------------------------------------------------
