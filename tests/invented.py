@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 
 from crmmap.events import RunReport
-from crmmap.extract import open_reader
+from crmmap.extract import Reader, open_reader
 from crmmap.load import Store
 from crmmap.loop import Options, run
 from crmmap.plan import Plan, compile_plan
@@ -75,7 +75,12 @@ def mock(
 
 
 def load(
-    plan: Plan, store_url: str, *, stop: threading.Event | None = None, **options: object
+    plan: Plan,
+    store_url: str,
+    *,
+    stop: threading.Event | None = None,
+    through: Callable[[Reader], Reader] = lambda reader: reader,
+    **options: object,
 ) -> RunReport:
     """Run a plan whole, over real HTTP and into a real database."""
     stop = stop or threading.Event()
@@ -83,7 +88,7 @@ def load(
     chosen = Options(run_id=str(uuid.uuid4()), owner="tests:1", started_at="now", **options)  # type: ignore[arg-type]
     try:
         with open_reader(plan, stop=stop, clock=lambda: datetime.now(UTC)) as reader:
-            return run(plan, store, reader, options=chosen, stop=stop)
+            return run(plan, store, through(reader), options=chosen, stop=stop)
     finally:
         store.close()
 

@@ -484,7 +484,11 @@ def test_every_format_has_a_runner():
 
 
 def mapping_with(word, source):
-    reads = {"http": {"request": {"path": "/people"}}, "files": {"file": "people.csv"}}
+    reads = {
+        "http": {"request": {"path": "/people"}},
+        "files": {"file": "people.csv"},
+        "sql": {"query": {"table": "people"}},
+    }
     table = {"name": "people", "key": "id"}
     return {
         "crmmap": 1,

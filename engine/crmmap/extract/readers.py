@@ -1,4 +1,4 @@
-"""The readers: where a plan's pages come from, an HTTP API or files."""
+"""The readers: where a plan's pages come from, an HTTP API, files or a database."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ import polars as pl
 from crmmap.events import NO_TROUBLES, Event, Observe, Troubles
 from crmmap.extract.asker import Account, Asker
 from crmmap.extract.client import Client
+from crmmap.extract.database import Database
+from crmmap.extract.database_reading import Found, look, reading_of
+from crmmap.extract.database_rows import read_rows
 from crmmap.extract.decode import read_json
 from crmmap.extract.files import CsvFile, Wanted, file_total, progress_of, read_pages
 from crmmap.extract.found import find_fields
@@ -24,6 +27,7 @@ from crmmap.extract.patience import Wait
 from crmmap.extract.request import Context, given_values
 from crmmap.extract.responses import read_responses
 from crmmap.extract.vault import Vault
+from crmmap.kinds.database import Sql
 from crmmap.kinds.formats import Csv
 from crmmap.kinds.source import Files
 from crmmap.plan import FoundField, Plan, Step
@@ -82,7 +86,11 @@ def open_reader(
         for name, source in plan.sources.items():
             if isinstance(source, Files):
                 readers[name] = FileReader(plan)
-            elif not all(step.absent for step in plan.steps if step.source_name == name):
+            elif all(step.absent for step in plan.steps if step.source_name == name):
+                continue
+            elif isinstance(source, Sql):
+                readers[name] = DatabaseReader(plan, Database.open(source, stop=stop))
+            else:
                 client = Client(source, stop=stop, clock=clock, observe=_told(observe), vault=vault)
                 readers[name] = HttpReader(plan, client)
         yield Readers(readers)
@@ -192,9 +200,7 @@ class FileReader:
         return NO_TROUBLES
 
     def parse(self, step: Step, raws: list[str]) -> Page:
-        records = [json.loads(raw) for raw in raws]
-        names = dict.fromkeys(name for record in records for name in record)
-        return Page(number=1, records=pl.DataFrame(records, schema=dict.fromkeys(names, pl.String)))
+        return _page_of_texts(raws)
 
     def close(self) -> None:
         """Do nothing: a file is open only while a page of it is read."""
@@ -205,3 +211,48 @@ class FileReader:
         assert isinstance(form, Csv)  # noqa: S101  (lint pairs the format with the source)
         wanted = Wanted(headers=step.headers, optional=step.optional)
         return CsvFile(path=Path(step.file or ""), format=form, wanted=wanted)
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseReader:
+    """Reads the streams of a database."""
+
+    plan: Plan
+    database: Database
+    found: dict[str, Found] = field(default_factory=dict)
+    """What is known of each stream's query: asked once, whatever its partitions."""
+
+    def pages(self, step: Step, start: Start) -> Iterator[Page]:
+        return read_parts(self.plan, step, start, self._part)
+
+    def _part(self, step: Step, context: Context, position: str | None) -> Iterator[Page]:
+        if step.name not in self.found:
+            self.found[step.name] = look(self.database, self.plan, step, context)
+        found = self.found[step.name]
+        reading = reading_of(self.database, self.plan, step, context, found)
+        return read_rows(self.database, reading, position)
+
+    def absent(self, step: Step) -> str | None:
+        return None
+
+    def fields(self, step: Step) -> tuple[FoundField, ...]:
+        return ()
+
+    def troubles(self, step: Step) -> Troubles:
+        return NO_TROUBLES
+
+    def share(self, step: Step, page: Page) -> float | None:
+        return None
+
+    def parse(self, step: Step, raws: list[str]) -> Page:
+        return _page_of_texts(raws)
+
+    def close(self) -> None:
+        self.database.close()
+
+
+def _page_of_texts(raws: list[str]) -> Page:
+    """Return raw records that are texts by column as a page again."""
+    records = [json.loads(raw) for raw in raws]
+    names = dict.fromkeys(name for record in records for name in record)
+    return Page(number=1, records=pl.DataFrame(records, schema=dict.fromkeys(names, pl.String)))

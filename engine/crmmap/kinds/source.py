@@ -8,6 +8,7 @@ from typing import Annotated
 
 from crmmap.declare import Kind, Limits, OneOrMany, SettingText
 from crmmap.kinds.auth import AUTH, Auth, NoAuth
+from crmmap.kinds.database import Sql
 from crmmap.kinds.formats import FORMATS, Csv, Format, Json
 from crmmap.kinds.rate import Daily, Rate
 from crmmap.kinds.responses import ResponseRule
@@ -66,6 +67,6 @@ class Files:
     format: Annotated[Format, Kind("format", FORMATS), "How the files are written."] = Csv()
 
 
-Source = Http | Files
+Source = Http | Files | Sql
 
-SOURCES: dict[str, type] = {"http": Http, "files": Files}
+SOURCES: dict[str, type] = {"http": Http, "files": Files, "sql": Sql}

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import reduce
 from hashlib import scrypt, sha256
 from types import MappingProxyType
 
 import polars as pl
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
 
 from crmmap.kinds.checks import Check, rule_name
 from crmmap.kinds.clean import NullIf
+from crmmap.kinds.database import Sql
 from crmmap.kinds.formats import Format, Xml
-from crmmap.kinds.source import Files, Source
+from crmmap.kinds.source import Source
 from crmmap.kinds.types import Type
 from crmmap.plan.absences import absences
 from crmmap.plan.found import Found, with_found
@@ -92,8 +96,19 @@ def compile_plan(
         title=mapping.title or mapping.name,
         steps=steps,
         values=shown(settings),
-        secrets=tuple(each for each in settings.values() if isinstance(each, Secret)),
+        secrets=(
+            *(each for each in settings.values() if isinstance(each, Secret)),
+            *(each for source in whole.sources.values() for each in _passwords(source)),
+        ),
     )
+
+
+def _passwords(source: Source) -> Iterator[Secret]:
+    """Yield the password in a database's address, which may come up without the address."""
+    if isinstance(source, Sql):
+        with suppress(ArgumentError, ValueError):
+            password = make_url(source.url.reveal()).password
+            yield from [Secret(str(password))] if password else []
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +175,7 @@ def _step(whole: _Whole, name: str, parents: tuple[str, ...]) -> Step:
     source_name = mapping.source_name(stream)
     source = whole.sources[source_name]
     form = format_of(stream, source)
-    language, files = language_of(form), isinstance(source, Files)
+    language = language_of(form)
     columns = by_columns(form)
     expressions = {} if columns else _expressions(stream, language)
     return Step(
@@ -191,11 +206,12 @@ def _step(whole: _Whole, name: str, parents: tuple[str, ...]) -> Step:
         format=form,
         records=None if columns else language.records(stream.records),
         shape=stream.shape,
-        pagination=None if files else stream.pagination,
+        pagination=None if columns else stream.pagination,
         max_pages=stream.max_pages,
         responses=stream.responses,
         selected=_selected(expressions),
         file=None if stream.file is None else render_text(stream.file, whole.settings),
+        query=render_declared(stream.query, whole.settings),
         headers=tuple(map(_sources, stream.fields, stream.fields.values())) if columns else (),
         optional=frozenset(
             index
@@ -238,7 +254,7 @@ def _of_given(field: str) -> Jmespath:
 
 
 def _sources(name: str, field: Field) -> tuple[str, ...]:
-    """Return the headers that a file's field is read from."""
+    """Return the headers, or columns, that a field is read from."""
     return field.from_ if field.value is None else (f"{GIVEN}.{name}",)
 
 
@@ -349,7 +365,7 @@ def _cursor_of(whole: _Whole, stream: Stream) -> str:
     that were read before get a new column's values by `--full`.
     """
     asked = (stream.table.name, stream.incremental, stream.request, stream.changes, stream.for_each)
-    said = repr((asked, stream.file, sorted(shown(whole.settings).items())))
+    said = repr((asked, stream.file, stream.query, sorted(shown(whole.settings).items())))
     return sha256(said.encode()).hexdigest()[:16]
 
 

@@ -54,6 +54,8 @@ def _texts(stream: Stream) -> Iterator[str]:
     for request in (stream.request, changing):
         if request is not None:
             yield from texts_of(request)
+    if stream.query is not None:
+        yield from (re.sub("^parents?_", "", name) for name in stream.query.parameters)
     if stream.incremental is not None:
         yield from (template.text for template in stream.incremental.params.values())
     for field in stream.fields.values():

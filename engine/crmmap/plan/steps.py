@@ -8,6 +8,7 @@ from typing import Protocol
 
 import polars as pl
 
+from crmmap.kinds.database import Query
 from crmmap.kinds.formats import Format
 from crmmap.kinds.incremental import Incremental
 from crmmap.kinds.paging import Pagination
@@ -198,10 +199,11 @@ class Step:
     """What `selected(NAME)` gives in templates: the entries of NAME that the fields read."""
     finding: Finding | None = None
     file: str | None = None
+    query: Query | None = None
     headers: tuple[tuple[str, ...], ...] = ()
-    """Of a file: each field's alternative headers."""
+    """Of a file or a database: each field's alternative headers, or columns."""
     optional: frozenset[int] = frozenset()
-    """Of a file: positions in `headers` that may be missing altogether."""
+    """Of a file or a database: positions in `headers` that may be missing altogether."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,11 +14,13 @@ from typing import Any
 import polars as pl
 
 from crmmap.errors import SourceError
+from crmmap.extract.database_cells import text_of
 from crmmap.extract.decoders import decoder_of
 from crmmap.extract.files import CsvFile, Wanted, read_pages
 from crmmap.extract.pages import page_of
 from crmmap.extract.partitions import with_given
 from crmmap.extract.request import given_values
+from crmmap.kinds.database import Sql
 from crmmap.kinds.formats import Csv
 from crmmap.kinds.source import Files
 from crmmap.plan import Plan, Step, compile_plan, placeholder_settings
@@ -85,12 +87,14 @@ def _pages(step: Step, case: Case, folder: Path) -> list[Page]:
     if files:
         lines = range(2, len(case.given) + 2)
         return [Page(number=1, records=cells(case.given), lines=lines)]
+    if isinstance(step.source, Sql):
+        return [Page(number=1, records=cells([*map(_as_texts, case.given)]))]
     return [Page(number=1, records=list(case.given))]
 
 
 def _of_file(step: Step, text: str, path: Path) -> list[Page]:
-    form = step.source.format
-    if not isinstance(step.source, Files) or not isinstance(form, Csv):
+    form = step.source.format if isinstance(step.source, Files) else None
+    if not isinstance(form, Csv):
         message = "`file` is a CSV file's text, and this mapping reads none. Write `text`"
         raise SourceError(message)
     path.write_bytes(text.encode())
@@ -101,6 +105,13 @@ def _of_file(step: Step, text: str, path: Path) -> list[Page]:
 def _of_answer(step: Step, body: bytes) -> Page:
     response = Response(status=200, headers={}, body=body, url="the case")
     return page_of(step, 1, response, decoder_of(step)(response))
+
+
+def _as_texts(record: Row) -> Row:
+    """Return a database's row with its whole numbers and flags as the texts that they become."""
+    return {
+        name: text_of(value) if isinstance(value, int) else value for name, value in record.items()
+    }
 
 
 def cells(records: Sequence[Row]) -> pl.DataFrame:

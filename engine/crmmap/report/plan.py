@@ -13,6 +13,7 @@ from crmmap.extract.partitions import sample
 from crmmap.extract.request import first_request
 from crmmap.kinds.auth import AUTH
 from crmmap.kinds.clean import CLEAN
+from crmmap.kinds.database import Query, Sql
 from crmmap.kinds.formats import FORMATS
 from crmmap.kinds.pagination import PAGINATION
 from crmmap.kinds.shapes import SHAPES
@@ -23,7 +24,7 @@ from crmmap.report.parts import Grid, Heading, Line, Part
 from crmmap.report.wording import listed, number, plural
 from crmmap.select.jmespath import Jmespath, JmespathSelector
 from crmmap.spec.shapes import positional
-from crmmap.values import as_json
+from crmmap.values import GIVEN, as_json
 
 Document = dict[str, Any]
 LONGEST = 100
@@ -48,6 +49,8 @@ def plan_document(plan: Plan) -> Document:
 def _source(source: Source) -> Document:
     if isinstance(source, Files):
         return {"kind": _word(source, SOURCES), "format": _described(source.format, FORMATS)}
+    if isinstance(source, Sql):  # its address is secret
+        return {"kind": _word(source, SOURCES), "fetch": source.fetch}
     return {
         "kind": _word(source, SOURCES),
         "base_url": source.base_url,
@@ -76,6 +79,8 @@ def _stream(plan: Plan, step: Step) -> Document:
 def _reading(plan: Plan, step: Step) -> Document:
     if isinstance(step.source, Files):
         return {"file": step.file}
+    if step.query is not None:
+        return {"query": _query(step, step.query)}
     request = first_request(plan, step, sample(step))
     return {
         "request": {
@@ -101,6 +106,19 @@ def _finding(plan: Plan, step: Step) -> Document | None:
         "types": {name: _described(each, TYPES) for name, each in spec.types.items()},
         "most": spec.most,
     }
+
+
+def _query(step: Step, query: Query) -> Document:
+    return {
+        "table": query.table,
+        "select": query.select,
+        "where": query.where,
+        "columns": [*dict.fromkeys(
+            name for names in step.headers for name in names if not name.startswith(GIVEN)
+        )],
+        "order": [*(query.order or step.target.key)],
+        "cursor": None if step.incremental is None else step.incremental.field,
+    }  # fmt: skip
 
 
 def _field(step: Step, field: FieldPlan) -> Document:
@@ -188,6 +206,8 @@ def plan_parts(document: Document) -> Iterator[Part]:
 
 
 def _source_line(source: Document) -> str:
+    if "fetch" in source:
+        return f"reads {source['kind']}, {number(source['fetch'])} rows to a page"
     if "base_url" not in source:
         return f"reads {source['kind']}, {source['format']}"
     auth = "without authentication" if source["auth"] == "none" else f"auth {source['auth']}"
@@ -225,6 +245,9 @@ def _reading_lines(stream: Document) -> Iterator[str]:
     if "file" in stream:
         yield f"file      {stream['file'] or 'none given: the stream is skipped'}"
         return
+    if "query" in stream:
+        yield from _query_lines(stream["query"])
+        return
     request = stream["request"]
     yield f"request   {request['method']} {request['url']}"
     for name, value in request["params"].items():
@@ -241,6 +264,18 @@ def _adding(finding: Document) -> str:
     request = finding["request"]
     most = plural(finding["most"], "column")
     return f"at most {most}, once the run has asked {request['method']} {request['url']}"
+
+
+def _query_lines(query: Document) -> Iterator[str]:
+    if query["table"] is not None:
+        yield f"query     {listed(query['columns'])} of {query['table']}"
+    else:
+        yield f"query     {_cut(' '.join(query['select'].split()))}"
+    if query["where"] is not None:
+        yield f"            where {_cut(' '.join(query['where'].split()))}"
+    yield f"pages     by {', '.join(query['order'])}"
+    if query["cursor"] is not None:
+        yield f"            once there is a cursor, by {query['cursor']} and only from there on"
 
 
 def _cut(text: str, longest: int = LONGEST) -> str:

@@ -82,5 +82,8 @@ def _source_written(stream: Mapping[str, object], mapping: object) -> object:
 
 
 def by_columns(form: Format | None) -> bool:
-    """Say whether records of the format are rows of a table, whose `from` names columns."""
-    return isinstance(form, Csv)
+    """Say whether records of the format are rows of a table, whose `from` names columns.
+
+    A source without any format is a database.
+    """
+    return form is None or isinstance(form, Csv)

@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from crmmap.declare import Json, Kind, Limits, OneOrMany, SettingText, Shorthand, Words
 from crmmap.kinds.checks import CHECKS, Check
 from crmmap.kinds.clean import CLEAN, Clean, EmptyToNull, Trim
+from crmmap.kinds.database import Query
 from crmmap.kinds.formats import FORMATS, Format
 from crmmap.kinds.incremental import INCREMENTAL, Incremental
 from crmmap.kinds.pagination import PAGINATION, Single
@@ -120,7 +121,7 @@ class Field:
     from_: Annotated[
         tuple[str, ...], OneOrMany(), Limits(min_items=1),
         "Where the value stands: JMESPath in a JSON record, XPath in an XML one, a header in a "
-        "file. "
+        "file, a column of a database. "
         "Of several, the first that is not empty.",
     ] = ()  # fmt: skip
     value: Annotated[
@@ -138,7 +139,9 @@ class Field:
     ] = ()
     default: Annotated[str | None, "Written like a source's value, for where there is none."] = None
     required: Annotated[bool, "A record without a value is rejected."] = False
-    optional: Annotated[bool, "Of a file: the header may be missing altogether."] = False
+    optional: Annotated[
+        bool, "Of a file or a database: the header or the column may be missing altogether."
+    ] = False
     on_error: Annotated[
         OnError | None,
         "A value that its type or checks refuse: `reject` the record; `null_and_note`: leave "
@@ -306,6 +309,7 @@ class Stream:
     format: Annotated[Format | None, Kind("format", FORMATS), "Instead of the source's format."] = (
         None
     )
+    query: Annotated[Query | None, "Of a database: what is read from it."] = None
     records: Annotated[
         str,
         "JMESPath to the list of records in an answer; `@` if the answer is the list. Of XML: the "

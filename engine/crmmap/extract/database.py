@@ -1,0 +1,94 @@
+"""A database that is read: its connections, and what becomes of them when one is lost."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from random import uniform
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, Executable
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from crmmap.errors import Interrupted, SourceError, SourceUnreachable
+from crmmap.extract.database_dialects import Diagnosis, Dialect, Trouble, dialect_for
+from crmmap.kinds.database import Sql
+
+LONGEST_WAIT = 30.0
+
+Result = TypeVar("Result")
+
+
+@dataclass(slots=True, kw_only=True)
+class Database:
+    """An open database. Safe to share between threads; it connects when it is first asked."""
+
+    source: Sql
+    engine: Engine
+    dialect: Dialect
+    name: str
+    """For people: without user and password."""
+    stop: threading.Event
+    first_wait: float = 1.0
+    _busy: dict[int, Any] = field(default_factory=dict)
+
+    @classmethod
+    def open(cls, source: Sql, *, stop: threading.Event) -> Database:
+        """Return the database of a source. Raises SourceError, without echoing the URL."""
+        dialect, url = dialect_for(source.url.reveal())
+        engine = dialect.connect(url, source)
+        return cls(source=source, engine=engine, dialect=dialect, name=dialect.name(url), stop=stop)
+
+    def rows(self, statement: Executable) -> Sequence[tuple[Any, ...]]:
+        """Return all rows that a statement finds. Raises SourceError, or Interrupted."""
+        return self.ask(lambda connection: [tuple(row) for row in connection.execute(statement)])
+
+    def ask(self, question: Callable[[Connection], Result]) -> Result:
+        """Return what a question finds, asked again on another connection if one is lost."""
+        for attempt in range(1, self.source.attempts + 1):
+            try:
+                with self._connected() as connection:
+                    return question(connection)
+            except PoolTimeout:
+                message = (
+                    f"{self.name}: all {self.source.connections} connections stayed busy for "
+                    f"{self.source.timeout.statement:g} s. Allow more: `connections`"
+                )
+                raise SourceError(message) from None
+            except DBAPIError as error:
+                found = self.dialect.diagnosis(error)
+                if found.trouble is not Trouble.AGAIN:
+                    raise found.error(f"{self.name}: {found.message}") from None
+            if attempt < self.source.attempts:
+                self._rest(attempt)
+        raise self._given_up(found)
+
+    def _given_up(self, found: Diagnosis) -> SourceError:
+        tried = f" (tried {self.source.attempts} times)" if self.source.attempts > 1 else ""
+        return SourceUnreachable(f"{self.name}: {found.message}{tried}")
+
+    def _rest(self, attempt: int) -> None:
+        bound = min(LONGEST_WAIT, self.first_wait * 2 ** (attempt - 1))
+        if self.stop.wait(uniform(0, bound)):  # noqa: S311  (jitter, no secret)
+            message = f"{self.name}: stopped while waiting for another attempt"
+            raise Interrupted(message)
+
+    @contextmanager
+    def _connected(self) -> Iterator[Connection]:
+        with self.engine.connect() as connection:
+            driver = connection.connection.driver_connection
+            self._busy[id(driver)] = driver
+            try:
+                yield connection
+            finally:
+                self._busy.pop(id(driver), None)
+
+    def close(self) -> None:
+        """End what is still asked, and close all connections."""
+        for driver in [*self._busy.values()]:
+            self.dialect.cut(self.engine, driver)
+        with suppress(Exception):
+            self.engine.dispose()
