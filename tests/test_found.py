@@ -262,6 +262,22 @@ def test_the_mock_lists_fields_and_fills_them(store_url: str) -> None:
     assert again.counts.unchanged == again.counts.fetched == 14
 
 
+DUES = """
+  dues:
+    for_each: {stream: members, batch: 5}
+    request: {path: /dues, params: {of: "{{ parents | map('id') | join(',') }}"}}
+    table: {name: dues, key: id}
+    fields: {id: id, member: {from: member, lookup: members}}
+"""
+
+
+def test_the_mock_knows_a_parent_that_has_found_fields(tmp_path: Path) -> None:
+    with mock(records=15, text=text("https://guild.example") + DUES) as plan:
+        report = load(plan, sqlite(tmp_path))
+    dues = next(each for each in report.streams if each.stream == "dues")
+    assert (dues.counts.fetched, dues.counts.inserted) == (15, 15)
+
+
 def test_a_plan_needs_no_network() -> None:
     spec = mapping(text("https://guild.example"))
     plan = compile_plan(spec, placeholder_settings(spec, {}))

@@ -207,9 +207,7 @@ def _of_step(
             pagination=step.pagination,
             share=at,
             shares=len(combinations),
-            parent=next(
-                (each for each in streams.values() if parent and each.step.target == parent), None
-            ),
+            parent=None if parent is None else _filling(streams, parent.table),
         )
 
 
@@ -227,6 +225,11 @@ def _texts_at(stream: Stream | Listed, text: str) -> Sequence[str]:
     expression = language_of(form).answer(text)
     records = (decoded(stream, line) for line in stream.lines(0, stream.world.records))
     return [str(expression.find(sent_for(stream.step, record))) for record in records]
+
+
+def _filling(streams: Mapping[str, Stream], table: str) -> Stream | None:
+    """Return the stream that fills a table; it may have columns that no plan knows beforehand."""
+    return next((each for each in streams.values() if each.step.target.table == table), None)
 
 
 @cache
