@@ -6,11 +6,14 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
+from crmmap.extract.spool import Spool
 from crmmap.report.parts import Line
 from crmmap.report.plan import plan_document, plan_parts
+from crmmap.values import Request, Response, Secret
 from fault_server import FaultServer, Seen, answer
 from invented import load, mock, plan_of, sqlite, table
 
@@ -229,3 +232,160 @@ def test_the_plan_shows_the_steps() -> None:
     assert "clean=[lower, replace(" in shown["posts"][4]
     lines = [part.text for part in plan_parts(document) if isinstance(part, Line)]
     assert "   shape     entries(key=id)" in lines
+
+
+# --- several streams that read the same pages -----------------------------------------------------
+
+SHARED = (
+    HEAD
+    + """
+  people:
+    request: {path: /people}
+    records: people
+    pagination: {kind: token, token: next, param: after}
+    incremental: {kind: timestamp, field: at, params: {since: "{{ cursor }}"}}
+    table: {name: people, key: id}
+    fields: {id: id, at: {from: at, type: datetime}}
+  phones:
+    pages_of: people
+    records: people
+    shape: [explode: {of: phones, as: phone, index: place}]
+    table: {name: phones, key: [person, place]}
+    fields:
+      person: {from: id, lookup: people}
+      place: {from: place, type: integer}
+      phone: phone
+"""
+)
+PEOPLE: list[dict[str, object]] = [
+    {"id": "1", "at": "2024-01-01T00:00:00Z", "phones": ["a", "b"]},
+    {"id": "2", "at": "2024-01-02T00:00:00Z", "phones": ["c"]},
+    {"id": "3", "at": "2024-01-03T00:00:00Z", "phones": []},
+]
+PHONES = [("1", 0, "a"), ("1", 1, "b"), ("2", 0, "c")]
+
+
+class People:
+    """Gives people one by one, from the time asked for; may break at one page, once."""
+
+    def __init__(self, broken: str = "") -> None:
+        self.broken, self.asked = broken, list[str]()
+        self.people = [dict(each) for each in PEOPLE]
+
+    def __call__(self, seen: Seen) -> bytes:
+        query = dict(parse_qsl(urlsplit(seen.target).query))
+        self.asked.append(seen.target.partition("/people")[2])
+        if self.broken and query.get("after") == self.broken:
+            self.broken = ""
+            return answer(b"{}", 400)
+        found = [each for each in self.people if str(each["at"]) >= query.get("since", "")]
+        at = int(query.get("after", 0))
+        more = str(at + 1) if at + 1 < len(found) else None
+        return answer(json.dumps({"people": found[at : at + 1], "next": more}).encode())
+
+    def queries(self) -> list[str]:
+        found, self.asked = self.asked, []
+        return found
+
+
+def phones(folder: Path) -> list[tuple[object, ...]]:
+    return [row[:3] for row in table(sqlite(folder), "phones")]
+
+
+def test_an_answer_is_asked_for_once_though_two_streams_read_it(tmp_path: Path) -> None:
+    source = People()
+    with FaultServer(source) as server:
+        plan = plan_of(SHARED, {"url": server.url})
+        first = load(plan, sqlite(tmp_path))
+        assert source.queries() == ["", "?after=1", "?after=2"]
+        assert [each.counts.inserted for each in first.streams] == [3, 3]
+        assert phones(tmp_path) == PHONES
+        # The person who was changed last has no phone; the cursor of both streams is theirs.
+        for _ in range(2):
+            load(plan, sqlite(tmp_path))
+            assert source.queries() == ["?since=2024-01-03T00%3A00%3A00.000Z"]
+        source.people[2] |= {"at": "2024-01-04T00:00:00.000Z", "phones": ["d"]}
+        load(plan, sqlite(tmp_path))
+        assert len(source.queries()) == 1
+    assert phones(tmp_path) == [*PHONES, ("3", 0, "d")]
+
+
+def test_what_the_first_stream_did_not_read_in_this_run_is_asked_for(tmp_path: Path) -> None:
+    source = People(broken="1")
+    with FaultServer(source) as server:
+        plan = plan_of(SHARED, {"url": server.url})
+        broken = load(plan, sqlite(tmp_path))
+        assert [each.status for each in broken.streams] == ["failed", "skipped"]
+        assert source.queries() == ["", "?after=1"]
+        load(plan, sqlite(tmp_path))
+        # The first goes on with its second page; the other lacks the one before.
+        assert source.queries() == ["?after=1", "?after=2", ""]
+        assert phones(tmp_path) == PHONES
+        load(plan, sqlite(tmp_path))
+        assert len(source.queries()) == 1
+
+
+def test_a_stream_that_reads_anothers_pages_runs_alone_too(tmp_path: Path) -> None:
+    source = People()
+    with FaultServer(source) as server:
+        plan = plan_of(SHARED, {"url": server.url})
+        load(plan, sqlite(tmp_path), streams=("people",))
+        assert len(source.queries()) == 3
+        load(plan, sqlite(tmp_path), streams=("phones",))
+        # Nothing of it was read before, whatever the cursor of the other says.
+        assert source.queries() == ["", "?after=1", "?after=2"]
+        assert phones(tmp_path) == PHONES
+        load(plan, sqlite(tmp_path))
+        assert source.queries()[0].startswith("?since=")
+
+
+def test_a_limited_read_leaves_nothing_behind(tmp_path: Path) -> None:
+    source = People()
+    with FaultServer(source) as server:
+        plan = plan_of(SHARED, {"url": server.url})
+        load(plan, sqlite(tmp_path), limit=1)
+        assert source.queries() == [""]
+        load(plan, sqlite(tmp_path))
+    assert phones(tmp_path) == PHONES
+
+
+def test_the_plan_says_whose_pages_are_read(tmp_path: Path) -> None:
+    document = plan_document(plan_of(SHARED, {"url": "https://api.shapes.example"}))
+    lines = [part.text for part in plan_parts(document) if isinstance(part, Line)]
+    assert any("; those of people, asked for once" in line for line in lines)
+    assert document["streams"][1]["after"] == ["people"]
+
+
+def test_the_mock_serves_streams_that_read_the_same_pages(tmp_path: Path) -> None:
+    with mock(records=30, text=SHARED) as plan:
+        for expected in ("inserted", "unchanged"):
+            report = load(plan, sqlite(tmp_path), fresh=True)
+            for each in report.streams:
+                assert getattr(each.counts, expected) == 30, (each.stream, each.counts)
+
+
+# --- the spool -----------------------------------------------------------------------------------
+
+ASKED = Request(url="https://api.example/people", headers=(("X-Key", Secret("s")),))
+SAID = Response(status=200, headers={"a": "b"}, body=b"x" * 1000, url="https://api.example/people")
+
+
+def test_a_spool_gives_back_what_it_was_given() -> None:
+    spool = Spool()
+    spool.keep(ASKED, SAID)
+    assert spool.find(ASKED) == SAID
+    assert spool.find(ASKED.with_param("page", "2")) is None
+    assert spool.find(ASKED.with_body("page", 2)) is None
+    spool.close()
+    assert spool.find(ASKED) is None
+    spool.keep(ASKED, SAID)
+
+
+@pytest.mark.parametrize("bounds", [{"largest": 20}, {"most": 1}])
+def test_a_spool_that_is_full_keeps_what_it_has(bounds: dict[str, int]) -> None:
+    spool = Spool(**bounds)
+    spool.keep(ASKED, SAID)
+    other = ASKED.with_param("page", "2")
+    spool.keep(other, SAID)
+    assert [spool.find(each) for each in (ASKED, other)] == [SAID, None]
+    spool.close()

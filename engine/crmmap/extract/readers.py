@@ -26,6 +26,7 @@ from crmmap.extract.partitions import read_parts, with_given
 from crmmap.extract.patience import Wait
 from crmmap.extract.request import Context, given_values
 from crmmap.extract.responses import read_responses
+from crmmap.extract.spool import Asked, Spool, Spooled
 from crmmap.extract.vault import Vault
 from crmmap.kinds.database import Sql
 from crmmap.kinds.formats import Csv
@@ -145,6 +146,7 @@ class HttpReader:
     plan: Plan
     client: Client
     accounts: dict[str, Account] = field(default_factory=dict)
+    spool: Spool = field(default_factory=Spool)
 
     def pages(self, step: Step, start: Start) -> Iterator[Page]:
         return read_parts(self.plan, step, start, self._part)
@@ -152,7 +154,13 @@ class HttpReader:
     def _part(self, step: Step, context: Context, position: str | None) -> Iterator[Page]:
         account = self.accounts.setdefault(step.name, Account())
         asker = Asker(stream=step.name, rules=step.responses, account=account)
-        return read_responses(self.plan, step, self.client, position, context, asker)
+        return read_responses(self.plan, step, self._asked(step), position, context, asker)
+
+    def _asked(self, step: Step) -> Asked:
+        keeps = any(other.pages_of == step.name for other in self.plan.steps)
+        if not keeps and step.pages_of is None:
+            return self.client
+        return Spooled(self.client, self.spool, keeps)
 
     def troubles(self, step: Step) -> Troubles:
         account = self.accounts.get(step.name)
@@ -172,6 +180,7 @@ class HttpReader:
 
     def close(self) -> None:
         self.client.close()
+        self.spool.close()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,12 @@ from dataclasses import replace
 from crmmap.errors import SourceError
 from crmmap.extract.asker import Asker
 from crmmap.extract.circles import Circles
-from crmmap.extract.client import Client
 from crmmap.extract.decoders import decoder_of
 from crmmap.extract.halving import following, halves_of
 from crmmap.extract.pages import both_pages
 from crmmap.extract.request import BARE, Context, first_request
 from crmmap.extract.ruling import Skipped
+from crmmap.extract.spool import Asked
 from crmmap.extract.windows import refuse_too_many
 from crmmap.kinds.actions import Halve
 from crmmap.kinds.places import number as as_number
@@ -26,7 +26,7 @@ MAX_EMPTY = 50
 
 
 def read_responses(
-    plan: Plan, step: Step, client: Client, position: str | None, context: Context = BARE,
+    plan: Plan, step: Step, client: Asked, position: str | None, context: Context = BARE,
     asker: Asker | None = None,
 ) -> Iterator[Page]:  # fmt: skip
     """Yield the pages of a stream, or of one partition, from `position` if one is given.

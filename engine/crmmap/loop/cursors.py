@@ -50,7 +50,8 @@ class Cursors:
 
     def with_seen(self, step: Step, batch: Batch) -> Cursors:
         """Return these, with what a batch's rows hold."""
-        if step.incremental is None:
+        # One that reads another's pages may have no record of what was changed last.
+        if step.incremental is None or step.pages_of is not None:
             return self
         if step.incremental.field is None:
             return replace(
@@ -64,11 +65,15 @@ class Cursors:
             reading = {"since": self.since, "seen": self.seen, "began": self.began}
             kept = {"at": self.at, "began": self.before, "of": self.of, "reading": reading}
         else:
-            seen = dict(self.seen)
-            if isinstance(step.incremental, Timestamp):
-                seen = {label: not_after(text, self.began) for label, text in seen.items()}
-            kept = {"at": {**self.at, **seen}, "began": self.began, "of": self.of}
+            kept = {"at": self.reached(step), "began": self.began, "of": self.of}
         return json.dumps(kept, sort_keys=True)
+
+    def reached(self, step: Step) -> Texts:
+        """Return the cursors that the next read asks with, once this one has ended."""
+        seen = dict(self.seen)
+        if isinstance(step.incremental, Timestamp):
+            seen = {label: not_after(text, self.began) for label, text in seen.items()}
+        return {**self.at, **seen}
 
 
 def cursors_of(step: Step, mark: Mark, *, fresh: bool = False) -> Cursors:

@@ -151,6 +151,8 @@ async def _load_all(work: Work, progress: Progress) -> None:
     )
     progress.mark = mark = await in_thread(begin)
     cursors = cursors_of(step, mark, fresh=work.options.fresh)
+    if step.pages_of is not None and mark.position is None:
+        cursors = replace(cursors, seen=work.reached.get(step.pages_of, {}))
     start = cursors.start(mark, parents_of(work, step, cursors))
     # Closed here and now, whatever happens: nobody must go on reading for a stream that failed.
     async with (
@@ -163,6 +165,8 @@ async def _load_all(work: Work, progress: Progress) -> None:
             mark, tally = await in_thread(work.store.commit, mark, write)
             del batch, write  # its pages, while the next is waited for
             progress.add(mark, tally)
+            if progress.ended and keeps_cursors(step) and work.options.limit is None:
+                work.reached[step.name] = cursors.reached(step)
             work.tell(
                 Event(kind="batch", stream=step.name, counts=progress.counts, pages=progress.pages)
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import polars as pl
@@ -47,6 +47,8 @@ class Work:
     reports: dict[str, asyncio.Future[StreamReport]] = field(default_factory=dict)
     grown: dict[str, Step] = field(default_factory=dict)
     """Steps whose fields the source lists, compiled anew with those that it listed."""
+    reached: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    """The cursors of streams that have ended in this run, by partition."""
     remarks: list[str] = field(default_factory=list)
     lost: StoreLocked | None = None
     """Why the run no longer holds its lock, if it has lost it."""

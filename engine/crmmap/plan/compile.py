@@ -178,6 +178,7 @@ def _step(whole: _Whole, name: str, parents: tuple[str, ...]) -> Step:
     language = language_of(form)
     columns = by_columns(form)
     expressions = {} if columns else _expressions(stream, language)
+    selected = {} if columns else _selected(mapping, name, language)
     return Step(
         name=name,
         target=whole.targets[name],
@@ -198,7 +199,7 @@ def _step(whole: _Whole, name: str, parents: tuple[str, ...]) -> Step:
         ),
         parents=parents,
         batch=mapping.defaults.batch,
-        fingerprint=_fingerprint(whole, stream),
+        fingerprint=_fingerprint(whole, stream, selected),
         source=source,
         source_name=source_name,
         absent=whole.absent.get(name, ""),
@@ -206,10 +207,11 @@ def _step(whole: _Whole, name: str, parents: tuple[str, ...]) -> Step:
         format=form,
         records=None if columns else language.records(stream.records),
         shape=stream.shape,
+        pages_of=stream.pages_of,
         pagination=None if columns else stream.pagination,
         max_pages=stream.max_pages,
         responses=stream.responses,
-        selected=_selected(expressions),
+        selected=selected,
         file=None if stream.file is None else render_text(stream.file, whole.settings),
         query=render_declared(stream.query, whole.settings),
         headers=tuple(map(_sources, stream.fields, stream.fields.values())) if columns else (),
@@ -345,16 +347,24 @@ def _lookups(stream: Stream, targets: Mapping[str, Target]) -> tuple[LookupPlan,
     )
 
 
-def _selected(expressions: Mapping[str, tuple[Expression, ...]]) -> dict[str, tuple[str, ...]]:
-    every = [each for several in expressions.values() for each in _jmespath(several)]
+def _selected(mapping: MappingSpec, name: str, language: Language) -> dict[str, tuple[str, ...]]:
+    """Return what a stream's fields read, and those of streams that read the same pages."""
+    first = mapping.streams[name].pages_of or name
+    every = [
+        each
+        for other, stream in mapping.streams.items()
+        if first in (other, stream.pages_of)
+        for several in _expressions(stream, language).values()
+        for each in _jmespath(several)
+    ]
     objects = {str(leaf[0]) for each in every for leaf in leaves(each) if len(leaf) > 1} - {GIVEN}
     return {name: names_under(every, name) for name in sorted(objects)}
 
 
-def _fingerprint(whole: _Whole, stream: Stream) -> str:
+def _fingerprint(whole: _Whole, stream: Stream, asked: object) -> str:
     """Return a digest of what a position in the stream depends on."""
     mapping, values = whole.mapping, sorted(shown(whole.settings).items())
-    said = repr((mapping.source_of(stream), stream, mapping.defaults, values, whole.account))
+    said = repr((mapping.source_of(stream), stream, mapping.defaults, values, whole.account, asked))
     return sha256(said.encode()).hexdigest()[:32]
 
 

@@ -36,6 +36,8 @@ def _looked_up(streams: Mapping[str, Stream], name: str, *, waiting: bool) -> tu
     ]
     if stream.for_each is not None and stream.for_each.stream and not waiting:
         found.append(stream.for_each.stream)
+    if stream.pages_of is not None and not waiting:
+        found.append(stream.pages_of)
     itself = (name, stream.instead_of)
     # Whichever of those that fill the parent's table is read, it must have ended.
     every = (

@@ -183,6 +183,8 @@ class Step:
     records: Jmespath | RecordPath | None = None
     shape: tuple[Shape, ...] = ()
     """What makes records of that which `records` finds."""
+    pages_of: str | None = None
+    """The stream whose answers this one reads too."""
     pagination: Pagination | None = None
     max_pages: int = 100_000
     absent: str = ""

@@ -91,6 +91,7 @@ def _reading(plan: Plan, step: Step) -> Document:
         },
         "records": step.records.text if step.records else None,
         "shape": [_described(each, SHAPES) for each in step.shape],
+        "pages_of": step.pages_of,
         "pagination": _described(step.pagination, PAGINATION),
     }
 
@@ -257,7 +258,8 @@ def _reading_lines(stream: Document) -> Iterator[str]:
     yield f"records   {stream['records']}"
     for at, each in enumerate(stream["shape"]):
         yield f"{'' if at else 'shape':<9} {each}"
-    yield f"pages     {stream['pagination']}"
+    shared = f"; those of {stream['pages_of']}, asked for once" if stream["pages_of"] else ""
+    yield f"pages     {stream['pagination']}{shared}"
 
 
 def _adding(finding: Document) -> str:

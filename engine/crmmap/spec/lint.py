@@ -115,9 +115,11 @@ def _tables(mapping: MappingSpec) -> Iterator[Fault]:
 def _stream(mapping: MappingSpec, name: str, stream: Stream) -> Iterator[Fault]:
     path: Path = ("streams", name)
     source = mapping.source_of(stream)
-    if stream.format is not None:
+    if stream.format is not None and stream.pages_of is None:
         yield from _format(source, stream.format, (*path, "format"))
-    if isinstance(source, Http):
+    if stream.pages_of is not None:
+        yield from lint_shapes.shared(mapping, name, stream, path)
+    elif isinstance(source, Http):
         yield from _of_http(stream, path)
     elif isinstance(source, Files):
         yield from _of_files(stream, path)

@@ -27,6 +27,8 @@ def faults(streams: Mapping[str, Stream], spoilt: Collection[Path]) -> Iterator[
         parent = stream.for_each.stream if stream.for_each is not None else None
         if parent is not None and parent in streams and parent != name:
             edges[name][parent] = ("for_each", "stream")
+        if stream.pages_of in streams and stream.pages_of != name:
+            edges[name][str(stream.pages_of)] = ("pages_of",)
         for field, each in stream.fields.items():
             if each.lookup is None:
                 continue

@@ -123,6 +123,7 @@ def allowed_names(path: Path, mapping: MappingSpec) -> dict[str, str]:
     if len(path) < 3 or path[0] != "streams":
         return allowed
     stream = mapping.streams.get(str(path[1]))
+    stream = None if stream is None else mapping.asked(stream)
     valued = path[2] == "fields" and path[-1] == "value"
     if stream is None or not (valued or path[2] in ("request", "changes", "incremental", "query")):
         return allowed

@@ -7,7 +7,7 @@ and the reference page are made from them; see `crmmap.declare` for how.
 from __future__ import annotations
 
 from collections.abc import Mapping as MappingOf
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal
 
 from crmmap.declare import Json, Kind, Limits, OneOrMany, SettingText, Shorthand, Words
@@ -302,6 +302,13 @@ class Stream:
         SettingText | None,
         "A template over the settings: where it renders to nothing, the stream is skipped.",
     ] = None
+    pages_of: Annotated[
+        str | None,
+        "Another stream, whose answers hold this one's records too. It takes over how that one is "
+        "asked (`request`, `pagination`, `for_each`, `incremental`, `responses`) and runs after "
+        "it; an answer that came in the same run is not asked for again. `selected` in the "
+        "request gives what both read.",
+    ] = None
     file: Annotated[
         SettingText | None,
         "Of a file source: the path. Where it renders to nothing, the stream is skipped.",
@@ -391,6 +398,17 @@ class Mapping:
     def source_of(self, stream: Stream) -> Source | None:
         """Return a stream's source; None where the mapping has none of that name."""
         return self.every_source.get(self.source_name(stream))
+
+    def asked(self, stream: Stream) -> Stream:
+        """Return a stream with what it takes over from the one whose pages it reads."""
+        other = self.streams.get(stream.pages_of or "")
+        if other is None:
+            return stream
+        return replace(
+            stream, source=other.source, request=other.request, pagination=other.pagination,
+            responses=other.responses, for_each=other.for_each, incremental=other.incremental,
+            changes=other.changes,
+        )  # fmt: skip
 
     def source_path(self, name: str) -> tuple[str, ...]:
         """Return where a source stands."""

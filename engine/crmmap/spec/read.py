@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from dataclasses import replace
 from pathlib import Path as FilePath
 
 from crmmap.errors import MappingError
@@ -38,7 +39,9 @@ def read_mapping(text: bytes, file: str) -> Mapping:
     faults += lint(built, _spoilt(faults))
     if faults:
         raise MappingError(document.places.locate(faults, file))
-    return built.mapping
+    mapping = built.mapping
+    streams = {name: mapping.asked(stream) for name, stream in mapping.streams.items()}
+    return replace(mapping, streams=streams)
 
 
 def _spoilt(faults: list[Fault]) -> frozenset[Path]:
