@@ -496,3 +496,94 @@ def test_what_people_see_of_a_plan_names_the_parent() -> None:
 def test_pages_are_counted_over_all_partitions(tmp_path: Path, serve: Callable[[Api], str]) -> None:
     report = load(plan_of(family(serve(toys_of())), {}), sqlite(tmp_path))
     assert {each.stream: each.pages for each in report.streams} == {"children": 1, "toys": 5}
+
+
+FOUND = """
+crmmap: 1
+name: found
+source: {{kind: http, base_url: "{url}", retry: {{attempts: 1}}}}
+defaults: {{batch: 1}}
+streams:
+  rooms:
+    for_each:
+      over:
+        house: {{union: [{{list: [a]}}, {{stream: houses, field: street}}]}}
+        year: {{dates: {{from: "2020-02-10", to: "2022-01-01", step: year}}}}
+    request:
+      path: /rooms
+      params: {{house: "{{{{ partition.house }}}}", year: "{{{{ partition.year.start | date }}}}"}}
+    table: {{name: rooms, key: [id, year]}}
+    fields: {{id: id, year: {{value: "{{{{ partition.year.end | date }}}}"}}}}
+  houses:
+    request: {{path: /houses}}
+    table: {{name: houses, key: id}}
+    fields: {{id: id, street: {{from: street, type: {type}}}}}
+"""
+STREETS = ["7", None, "7", "12", "100"]
+HOUSES = ["a", "100", "12", "7"]
+YEARS = ["2020-02-10", "2021-01-01"]
+
+
+def found_api() -> Api:
+    houses = [{"id": str(at), "street": street} for at, street in enumerate(STREETS)]
+    return Api({
+        "/houses": lambda _query, _body: houses,
+        "/rooms": lambda query, _body: [{"id": query["house"]}],
+    })  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "order"), [("text", HOUSES), ("integer", ["a", "7", "12", "100"])]
+)
+def test_partitions_go_over_the_values_that_another_stream_found(
+    store_url: str, serve: Callable[[Api], str], kind: str, order: list[str]
+) -> None:
+    api = found_api()
+    assert load(plan_of(FOUND.format(url=serve(api), type=kind), {}), store_url).status == "done"
+    asked = [query for path, query in api.asked if path == "/rooms"]
+    assert asked == [{"house": house, "year": year} for house in order for year in YEARS]
+    assert len(table(store_url, "rooms")) == 8
+
+
+@pytest.mark.parametrize("changed", [False, True])
+@pytest.mark.parametrize("at", range(2, 9))
+def test_partitions_that_a_run_found_are_resumed(
+    tmp_path: Path, serve: Callable[[Api], str], at: int, *, changed: bool
+) -> None:
+    api, store, stop = found_api(), sqlite(tmp_path), threading.Event()
+    gave = api.paths["/rooms"]
+
+    def stopping(query: Query, body: Any) -> object:
+        if len(api.asked) >= at:
+            stop.set()
+        return gave(query, body)
+
+    plan = plan_of(FOUND.format(url=serve(api), type="text"), {})
+    api.paths["/rooms"] = stopping
+    load(plan, store, stop=stop)
+    api.paths["/rooms"] = gave
+    if changed:  # the values are others when it goes on: then all are asked for
+        more = [{"id": "9", "street": "101"}, {"id": "8", "street": "05"}]
+        api.paths["/houses"] = lambda _query, _body: more
+    report = load(plan, store)
+    assert report.status == "done", [each.message for each in report.streams]
+    houses = [*HOUSES, "05", "101"] if changed else HOUSES
+    years = ["2021-01-01", "2022-01-01"]
+    assert sorted(row[:2] for row in table(store, "rooms")) == sorted(
+        (house, year) for house in houses for year in years
+    )
+
+
+def test_partitions_that_a_run_finds_are_pretended(tmp_path: Path) -> None:
+    text = FOUND.format(url="https://api.example", type="text")
+    with mock(records=5, text=text) as plan:
+        report = load(plan, sqlite(tmp_path))
+    assert report.status == "done", [each.message for each in report.streams]
+    assert len(table(sqlite(tmp_path), "rooms")) == 5 * 2
+
+
+def test_too_many_values_are_refused(tmp_path: Path, serve: Callable[[Api], str]) -> None:
+    text = FOUND.replace("{{list: [a]}}", "{{from: 1000, to: 10997}}")
+    plan = plan_of(text.format(url=serve(found_api()), type="text"), {})
+    failed = next(each for each in load(plan, sqlite(tmp_path)).streams if each.stream == "rooms")
+    assert "`for_each` goes over 'house': it has more than 10000 values" in failed.message

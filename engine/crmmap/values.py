@@ -387,6 +387,14 @@ def _no_parents(_after: Sequence[str] | None, _count: int) -> Sequence[Mapping[s
     return ()
 
 
+Distinct = Callable[[Any, str, int], Sequence[str]]
+"""Gives the values of a table's column, each once, as texts in their order: so many at most."""
+
+
+def _no_values(_table: Any, _column: str, _count: int) -> Sequence[str]:
+    return ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
     """Where the reading of a stream starts.
@@ -401,6 +409,7 @@ class Start:
     state: str | None = None
     began: str = ""
     parents: Parents = _no_parents
+    values: Distinct = _no_values
 
 
 GIVEN = "#given"

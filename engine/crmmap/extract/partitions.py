@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import chain, islice
 from typing import Any
 
 import polars as pl
 
 from crmmap.errors import SourceError
+from crmmap.extract.choices import combinations, samples
 from crmmap.extract.request import SAMPLE, Context, given_values
 from crmmap.extract.windows import TooMany, Window, windows
 from crmmap.kinds.incremental import Timestamp
@@ -136,29 +137,36 @@ def with_given(page: Page, given: Mapping[str, str]) -> Page:
 
 
 def _parts(step: Step, start: Start, place: Mapping[str, object] | None) -> Iterator[Part]:
-    """Yield the partitions in order, from the one that `place` tells."""
-    first = int(str(place["at"])) if place is not None else 0
-    for at, (over, window) in enumerate(_combinations(step, start)):
-        if at < first:
-            continue
-        label = ",".join(over.values())
+    """Yield the partitions in order, from the one that `place` tells; all, where it is gone."""
+    found = _combined(step, start)
+    if place is not None:
+        first = int(str(place["at"]))
+        found = islice(_combined(step, start), first, None)
+        part = next(found, None)
+        if part is None or part.place.get("over") != place.get("over"):
+            place, found = None, _combined(step, start)
+        else:
+            found = chain((part,), found)
+    for at, part in enumerate(found):
+        after = place.get("after") if place is not None and at == 0 else None
+        yield from _for_parents(step, start.parents, part, after)
+
+
+def _combined(step: Step, start: Start) -> Iterator[Part]:
+    """Yield each combination of the parts' values, in each window."""
+    at = 0
+    for values in combinations(step, start):
+        labels = [each.label for each in values.values()]
+        label = ",".join(labels)
         context = _cursor(step, start, label)
-        if window is not None:
-            context["window"] = window.named
-        if over:
-            context["partition"] = over
-        here = place if place is not None and at == first else {}
-        yield from _for_parents(step, start.parents, Part(
-            label=label, context=context, place={"at": at}, window=window,
-        ), here.get("after"))  # fmt: skip
-
-
-def _combinations(step: Step, start: Start) -> Iterator[tuple[dict[str, str], Window | None]]:
-    names = tuple(step.parts.over)
-    for values in product(*step.parts.over.values()):
-        over = dict(zip(names, values, strict=True))
-        for window in _windows(step, start, ",".join(values)):
-            yield over, window
+        if values:
+            context["partition"] = {name: each.given for name, each in values.items()}
+        for window in _windows(step, start, label):
+            named = {} if window is None else {"window": window.named}
+            # What a run alone knows may be another the next time.
+            place = {"at": at} if step.parts.fixed else {"at": at, "over": labels}
+            yield Part(label=label, context={**context, **named}, place=place, window=window)
+            at += 1
 
 
 def _cursor(step: Step, start: Start, label: str) -> dict[str, object]:
@@ -205,8 +213,9 @@ def _key(step: Step, row: Row) -> list[str]:
 def sample(step: Step) -> dict[str, object]:
     """Return a context with which the step's templates can be rendered, for people to look at."""
     parts, found = step.parts, dict[str, object]({SAMPLE: True})
-    if parts.over:
-        found["partition"] = {name: each[0] for name, each in parts.over.items()}
+    values = next(samples(step), {})
+    if values:
+        found["partition"] = {name: each.given for name, each in values.items()}
     if parts.parent is not None:
         row = {name: f"{{parent.{name}}}" for name in parts.columns}
         found.update({"parents": [row]} if parts.batch else {"parent": row})

@@ -42,6 +42,18 @@ def rows_after(
     return shown.to_dicts()
 
 
+def distinct_values(session: Session, *, target: Target, column: str, count: int) -> list[str]:
+    """Return the values of a column, each once, as texts in their order; see `Store.distinct`."""
+    quote, told = session.quote, target.column(column)
+    text = (
+        f"SELECT DISTINCT {quote(column)} FROM {quote(target.table)} "  # noqa: S608  (names are quoted)
+        f"WHERE {quote(column)} IS NOT NULL ORDER BY {quote(column)} LIMIT {int(count)}"
+    )
+    found = session.connection.exec_driver_sql(text).all()
+    typed = from_driver(found, [told], session.connection.dialect)
+    return list(typed.select(told.type.show(pl.col(column))).to_series())
+
+
 def _conditions(
     session: Session, target: Target, after: Sequence[str] | None, since: str | None
 ) -> tuple[str, list[Any]]:

@@ -21,7 +21,7 @@ from crmmap.failpoint import fail_at
 from crmmap.load import books, ledger
 from crmmap.load.accounts import Mark, Tally
 from crmmap.load.dialects import Dialect, Fault, dialect_for
-from crmmap.load.parents import rows_after
+from crmmap.load.parents import distinct_values, rows_after
 from crmmap.load.statements import Session
 from crmmap.load.tables import Changes, changes, table_of
 from crmmap.load.transaction import Transaction, waiting
@@ -218,6 +218,13 @@ class Store:
         return self._transact(
             partial(rows_after, target=target, names=names, after=after, count=count, since=since)
         )
+
+    def distinct(self, target: Target, column: str, count: int) -> list[str]:
+        """Return the values of a table's column, each once, as texts in their order.
+
+        At most `count` of them; null is none.
+        """
+        return self._transact(partial(distinct_values, target=target, column=column, count=count))
 
     # --- batches ----------------------------------------------------------------------------
 

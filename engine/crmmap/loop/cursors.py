@@ -21,7 +21,7 @@ from crmmap.load import Mark
 from crmmap.loop.work import Work
 from crmmap.moments import moment
 from crmmap.plan import Step
-from crmmap.values import PAGE, Batch, Parents, Start
+from crmmap.values import PAGE, Batch, Distinct, Parents, Start
 
 Texts = Mapping[str, str]
 
@@ -41,11 +41,11 @@ class Cursors:
     since: Texts = field(default_factory=dict)
     seen: Texts = field(default_factory=dict)
 
-    def start(self, mark: Mark, parents: Parents) -> Start:
+    def start(self, mark: Mark, parents: Parents, values: Distinct) -> Start:
         """Return where the stream's reading starts."""
         return Start(
             position=mark.position, since=self.since, state=mark.cursor, began=self.began,
-            parents=parents,
+            parents=parents, values=values,
         )  # fmt: skip
 
     def with_seen(self, step: Step, batch: Batch) -> Cursors:

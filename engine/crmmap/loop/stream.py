@@ -153,7 +153,7 @@ async def _load_all(work: Work, progress: Progress) -> None:
     cursors = cursors_of(step, mark, fresh=work.options.fresh)
     if step.pages_of is not None and mark.position is None:
         cursors = replace(cursors, seen=work.reached.get(step.pages_of, {}))
-    start = cursors.start(mark, parents_of(work, step, cursors))
+    start = cursors.start(mark, parents_of(work, step, cursors), work.store.distinct)
     # Closed here and now, whatever happens: nobody must go on reading for a stream that failed.
     async with (
         aclosing(ahead(_pages(work, progress, start), depth=1)) as pages,

@@ -6,11 +6,11 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from itertools import product
 from urllib.parse import unquote, urlsplit
 
 import polars as pl
 
+from crmmap.extract.choices import samples
 from crmmap.extract.partitions import sample
 from crmmap.extract.request import first_request
 from crmmap.kinds.caps import Cap
@@ -195,9 +195,10 @@ def _of_step(
 ) -> Iterator[Route]:
     assert step.records is not None and step.pagination is not None  # noqa: S101, PT018  (HTTP)
     parent = step.parts.parent
-    names, combinations = tuple(step.parts.over), tuple(product(*step.parts.over.values()))
+    combinations = tuple(samples(step))
     for at, values in enumerate(combinations):
-        partition = {"partition": dict(zip(names, values, strict=True))} if names else {}
+        named = {name: each.given for name, each in values.items()}
+        partition = {"partition": named} if named else {}
         first = first_request(plan, step, {**sample(step), **partition, **known})
         yield Route(
             stream=streams[step.name],
@@ -205,8 +206,9 @@ def _of_step(
             path=unquote(urlsplit(first.url).path),
             envelope=_envelope(step),
             pagination=step.pagination,
-            share=at,
-            shares=len(combinations),
+            # Records can be dealt out only to partitions that are known before a run.
+            share=at if step.parts.fixed else 0,
+            shares=len(combinations) if step.parts.fixed else 1,
             parent=None if parent is None else _filling(streams, parent.table),
         )
 

@@ -4,7 +4,10 @@ from crmmap.plan.compile import compile_plan
 from crmmap.plan.found import grown, is_wanted, unknown_types
 from crmmap.plan.settings import placeholder_settings, require_something, resolve_settings
 from crmmap.plan.steps import (
+    Choice,
     Column,
+    Dates,
+    Distinct,
     FieldPlan,
     Filter,
     Finding,
@@ -19,7 +22,10 @@ from crmmap.plan.steps import (
 )
 
 __all__ = [
+    "Choice",
     "Column",
+    "Dates",
+    "Distinct",
     "FieldPlan",
     "Filter",
     "Finding",

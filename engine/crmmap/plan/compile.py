@@ -22,7 +22,7 @@ from crmmap.kinds.types import Type
 from crmmap.plan.absences import absences
 from crmmap.plan.found import Found, with_found
 from crmmap.plan.order import parents_of
-from crmmap.plan.partitions import parts_of
+from crmmap.plan.partitions import missing_values, parts_of
 from crmmap.plan.rendering import Settings, render_declared, render_text, shown
 from crmmap.plan.steps import (
     Changing,
@@ -202,7 +202,7 @@ def _step(whole: _Whole, name: str, parents: tuple[str, ...]) -> Step:
         fingerprint=_fingerprint(whole, stream, selected),
         source=source,
         source_name=source_name,
-        absent=whole.absent.get(name, ""),
+        absent=whole.absent.get(name) or missing_values(stream, whole.settings),
         request=stream.request,
         format=form,
         records=None if columns else language.records(stream.records),

@@ -34,8 +34,8 @@ def _looked_up(streams: Mapping[str, Stream], name: str, *, waiting: bool) -> tu
         for each in stream.fields.values()
         if each.lookup is not None and (each.lookup.missing in PATIENT) == waiting
     ]
-    if stream.for_each is not None and stream.for_each.stream and not waiting:
-        found.append(stream.for_each.stream)
+    if stream.for_each is not None and not waiting:
+        found += stream.for_each.streams
     if stream.pages_of is not None and not waiting:
         found.append(stream.pages_of)
     itself = (name, stream.instead_of)

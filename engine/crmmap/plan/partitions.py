@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from crmmap.errors import SettingError
 from crmmap.plan.rendering import Settings, render_text
-from crmmap.plan.steps import Parts, Target
+from crmmap.plan.steps import Choice, Dates, Distinct, Parts, Target
 from crmmap.spec.model import Over, RequestSpec, Stream
 
 
@@ -18,7 +18,7 @@ def parts_of(stream: Stream, targets: Mapping[str, Target], settings: Settings) 
         return Parts()
     parent = targets[each.stream] if each.stream is not None else None
     return Parts(
-        over={name: _values(name, over, settings) for name, over in each.over.items()},
+        over={name: _choices(name, over, targets, settings) for name, over in each.over.items()},
         parent=parent,
         columns=() if parent is None else _named(parent, stream),
         batch=each.batch,
@@ -26,7 +26,40 @@ def parts_of(stream: Stream, targets: Mapping[str, Target], settings: Settings) 
     )
 
 
-def _values(name: str, over: Over, settings: Settings) -> tuple[str, ...]:
+def missing_values(stream: Stream, settings: Settings) -> str:
+    """Return why there is nothing to read the stream for, in words; empty where there is."""
+    over = {} if stream.for_each is None else stream.for_each.over
+    for name, each in over.items():
+        if each.when is not None or any(one.when is not None for one in each.union):
+            some = any(_wanted(one, settings) for one in each.union or (each,))
+            if not (some and _wanted(each, settings)):
+                return f"`for_each` goes over '{name}', which the settings leave without a value"
+    return ""
+
+
+def _wanted(over: Over, settings: Settings) -> bool:
+    text = "true" if over.when is None else render_text(over.when, settings).strip()
+    return text not in ("", "false")
+
+
+def _choices(
+    name: str, over: Over, targets: Mapping[str, Target], settings: Settings
+) -> tuple[Choice, ...]:
+    """Return what a part's values are made of. Raises SettingError where that is nothing."""
+    if not _wanted(over, settings):
+        return ()
+    if over.union:
+        return tuple(c for each in over.union for c in _choices(name, each, targets, settings))
+    if over.stream is not None:
+        target = targets[over.stream]
+        return (Distinct(target=target, column=over.field or target.key[0]),)
+    if over.dates is not None:
+        start, end = (render_text(each, settings) for each in (over.dates.from_, over.dates.to))
+        return (Dates(start=start, end=end, step=over.dates.step),)
+    return (_texts_of(name, over, settings),)
+
+
+def _texts_of(name: str, over: Over, settings: Settings) -> tuple[str, ...]:
     if over.from_ is not None and over.to is not None:
         return tuple(str(number) for number in range(over.from_, over.to + 1, over.step))
     if over.split is not None:

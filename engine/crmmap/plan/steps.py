@@ -104,6 +104,27 @@ class Filter:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Distinct:
+    """The values of a column, each once, as the read finds them."""
+
+    target: Target
+    column: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dates:
+    """Periods of time; `end` may be `now`."""
+
+    start: str
+    end: str
+    step: str
+
+
+Choice = tuple[str, ...] | Distinct | Dates
+"""Some of the values of a part of a partition."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     """The partitions of a stream: each combination of `over`, for the rows of `parent`.
 
@@ -112,7 +133,7 @@ class Parts:
     for rows that were written since the stream was last read to its end.
     """
 
-    over: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    over: Mapping[str, tuple[Choice, ...]] = field(default_factory=dict)
     parent: Target | None = None
     columns: tuple[str, ...] = ()
     batch: int | None = None
@@ -122,6 +143,11 @@ class Parts:
     def split(self) -> bool:
         """Whether there may be several partitions."""
         return bool(self.over) or self.parent is not None
+
+    @property
+    def fixed(self) -> bool:
+        """Whether the values are the same in each run."""
+        return all(isinstance(each, tuple) for several in self.over.values() for each in several)
 
 
 class Selector(Protocol):

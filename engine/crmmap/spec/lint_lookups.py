@@ -24,9 +24,11 @@ def faults(streams: Mapping[str, Stream], spoilt: Collection[Path]) -> Iterator[
     """
     edges: Edges = {name: {} for name in streams}
     for name, stream in streams.items():
-        parent = stream.for_each.stream if stream.for_each is not None else None
-        if parent is not None and parent in streams and parent != name:
-            edges[name][parent] = ("for_each", "stream")
+        each_of = stream.for_each
+        for parent in each_of.streams if each_of is not None else ():
+            if parent in streams and parent != name:
+                direct = each_of is not None and parent == each_of.stream
+                edges[name][parent] = ("for_each", "stream" if direct else "over")
         if stream.pages_of in streams and stream.pages_of != name:
             edges[name][str(stream.pages_of)] = ("pages_of",)
         for field, each in stream.fields.items():

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 import polars as pl
 
 from crmmap.kinds.incremental import Sequence, Timestamp
-from crmmap.spec import lint_bodies
+from crmmap.spec import lint_bodies, lint_over
 from crmmap.spec.faults import Fault, guess, quoted, shown
-from crmmap.spec.model import Field, ForEach, Over, Stream
+from crmmap.spec.model import Field, ForEach, Stream
 from crmmap.spec.model import Mapping as MappingSpec
 from crmmap.values import Path
 
@@ -49,7 +49,7 @@ def _for_each(name: str, each: ForEach, streams: Streams, path: Path) -> Iterato
     if each.stream is not None:
         yield from _parent(name, each.stream, streams, (*path, "stream"))
     for part, over in each.over.items():
-        yield from _over(over, (*path, "over", part))
+        yield from lint_over.faults(name, over, streams, (*path, "over", part))
 
 
 def _parent(name: str, parent: str, streams: Streams, path: Path) -> Iterator[Fault]:
@@ -62,16 +62,6 @@ def _parent(name: str, parent: str, streams: Streams, path: Path) -> Iterator[Fa
     elif parent == name:
         message = "is the stream itself. A stream can't be its own parent"
         yield Fault(path=path, rule="for_each.cycle", message=message)
-
-
-def _over(over: Over, path: Path) -> Iterator[Fault]:
-    ranged = over.from_ is not None or over.to is not None
-    if (bool(over.list), over.split is not None, ranged).count(True) != 1:
-        message = "needs one of `list: […]`, `split: TEXT`, or `from` and `to`"
-        yield Fault(path=path, rule="over", message=message)
-    elif ranged and (over.from_ is None or over.to is None or over.to < over.from_):
-        message = "a range needs `from` and `to`, and `to` must not be the smaller one"
-        yield Fault(path=path, rule="over.range", message=message)
 
 
 def _incremental(stream: Stream, path: Path) -> Iterator[Fault]:

@@ -18,6 +18,7 @@ from crmmap.kinds.formats import FORMATS, Format
 from crmmap.kinds.incremental import INCREMENTAL, Incremental
 from crmmap.kinds.pagination import PAGINATION, Single
 from crmmap.kinds.paging import Pagination
+from crmmap.kinds.periods import STEP
 from crmmap.kinds.responses import ResponseRule
 from crmmap.kinds.shapes import SHAPES
 from crmmap.kinds.shaping import Shape
@@ -172,8 +173,23 @@ class Dedupe:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DateRange:
+    """Periods of time from one date to another, the last one as long as is left."""
+
+    from_: Annotated[SettingText, "Where the first one begins, in ISO 8601."]
+    to: Annotated[SettingText, "Where the last one ends; `now`: when the read begins."] = "now"
+    step: Annotated[
+        str, "How long each is: `30d`, or `month` or `year` of the calendar.", Limits(pattern=STEP)
+    ] = "month"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Over:
-    """The values that one part of a partition takes: a list, a split text, or a range."""
+    """The values that one part of a partition takes.
+
+    They are a list, a split text, a range of numbers or of dates, the values of another stream's
+    column, or the union of several such. Of values that are equal, one is taken.
+    """
 
     list: Annotated[tuple[SettingText, ...], "The values themselves."] = ()
     split: Annotated[
@@ -182,6 +198,20 @@ class Over:
     from_: Annotated[int | None, "The first number of a range."] = None
     to: Annotated[int | None, "The last number of a range, itself included."] = None
     step: Annotated[int, "From one number of a range to the next.", Limits(minimum=1)] = 1
+    dates: Annotated[
+        DateRange | None,
+        "Periods of time: templates have `{{ partition.NAME.start }}` and "
+        "`{{ partition.NAME.end }}`, in ISO 8601.",
+    ] = None
+    stream: Annotated[
+        str | None, "The stream of whose table a column is taken, each value once."
+    ] = None
+    field: Annotated[str | None, "The column; the key by default."] = None
+    union: Annotated[tuple[Over, ...], "The values of each of these."] = ()
+    when: Annotated[
+        SettingText | None,
+        "The values are taken only where this is neither empty nor `false`: a setting, mostly.",
+    ] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,6 +234,16 @@ class ForEach:
     over: Annotated[MappingOf[Name, Over], "Name → the values that it takes."] = field(
         default_factory=dict
     )
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """The streams that must have ended before this one is read."""
+        pending, found = list(self.over.values()), [self.stream]
+        while pending:
+            each = pending.pop()
+            found.append(each.stream)
+            pending += each.union
+        return tuple(dict.fromkeys(name for name in found if name))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
