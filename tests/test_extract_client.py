@@ -105,6 +105,14 @@ def fail(*answers: Answer, **changes: object) -> tuple[SourceError, list[Seen]]:
     return caught.value, server.requests
 
 
+def test_a_blank_in_a_parameter_is_sent_as_rfc_3986_has_it() -> None:
+    with meeting(answer(b"[]")) as (server, client, _):
+        client.send(
+            get(f"{server.url}/c", params=(("$filter", "a gt 1+2/3"), ("n", "é"), ("n", "")))
+        )
+    assert server.requests[0].target == "/c?%24filter=a%20gt%201%2B2%2F3&n=%C3%A9&n="
+
+
 def test_an_answer_is_read_whole_and_the_request_is_sent_as_it_stands() -> None:
     with meeting(answer(b"[1]", x_total="7"), headers={"x-api": "3"}) as (server, client, waits):
         response = client.send(
@@ -123,7 +131,7 @@ def test_an_answer_is_read_whole_and_the_request_is_sent_as_it_stands() -> None:
         url=f"{server.url}/search",
     )
     (seen,) = server.requests
-    assert (seen.method, seen.target) == ("POST", "/search?a=1+2&a=%26")
+    assert (seen.method, seen.target) == ("POST", "/search?a=1%202&a=%26")
     assert seen.body == b'{"\\u00fc": null}'
     assert seen.headers["content-type"] == "application/json"
     assert seen.headers["x-api"] == "3"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import requests
 
@@ -30,7 +30,8 @@ def prepare(request: Request, source: Http, *, where: str, plain: bool) -> reque
         return requests.Request(
             request.method,
             request.url,
-            params=list(request.params),
+            # A blank as %20, which all understand: some take + for itself, as RFC 3986 does.
+            params=urlencode(request.params, quote_via=quote),
             headers=_headers(request, source, where=where, plain=plain),
             data=body,
         ).prepare()

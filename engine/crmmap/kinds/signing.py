@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Annotated, ClassVar, Literal
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from crmmap.declare import SealedText, SecretText
 from crmmap.kinds.tokens import Tokens
@@ -67,7 +67,7 @@ def _parts(request: Request, now: float) -> dict[str, str]:
         "date": format_datetime(moment, usegmt=True),
         "method": request.method,
         "path": urlsplit(request.url).path,
-        "query": urlencode(request.params),
+        "query": urlencode(request.params, quote_via=quote),
         "body": "" if request.body is None else as_json(request.body),
     }
 
