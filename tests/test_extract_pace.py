@@ -17,7 +17,9 @@ from crmmap.errors import Interrupted, Throttled
 from crmmap.extract.client import Client
 from crmmap.extract.pace import Bucket, Pace
 from crmmap.extract.patience import Wait
+from crmmap.kinds.actions import ACTIONS
 from crmmap.kinds.rate import Daily, Rate
+from crmmap.kinds.responses import ResponseRule
 from crmmap.kinds.retry import Retry
 from crmmap.kinds.source import Http
 from crmmap.values import Response
@@ -202,6 +204,19 @@ def test_the_source_counts_the_requests_of_a_day_better() -> None:
     kept.learn(BASE, response(x_today="100"), sent=0)
     with pytest.raises(Throttled, match="100 that are kept for others"):
         kept.take(BASE)
+
+
+def test_a_rule_that_waits_slows_us_whatever_the_status() -> None:
+    stop, waits = Hourglass(), list[Wait]()
+    busy = ResponseRule(status=(403,), then=ACTIONS["wait"](seconds=5.0))
+    with FaultServer(answer(b"", 403), answer()) as server:
+        client = client_of(
+            server, stop, waits, rate=(Rate(limit=2, per="10s"),), responses=(busy,)
+        )  # fmt: skip
+        client.send(get(server.url))
+        client.close()
+    # Of the two that were allowed only one is, and the first was sent 5 s ago.
+    assert [round(wait.seconds) for wait in waits] == [5, 5]
 
 
 # --- over real HTTP -------------------------------------------------------------------------------

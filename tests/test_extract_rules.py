@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import threading
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from crmmap.kinds.oauth2 import OAuth2
 from crmmap.kinds.responses import ResponseRule
 from crmmap.kinds.retry import Retry
 from crmmap.plan import compile_plan
+from crmmap.report import plan_document, plan_parts, rendered
 from crmmap.select.jmespath import compile_expression
 from crmmap.values import Page, Request, Secret
 from fault_server import Answer, FaultServer, answer
@@ -347,3 +349,47 @@ def test_a_post_that_is_not_safe_is_sent_again_only_where_a_rule_says_so() -> No
             except SourceError:
                 assert not rules
         assert len(server.requests) == count
+
+
+XML = """
+crmmap: 1
+name: demo
+settings: {{url: {{default: "{url}"}}}}
+source:
+  kind: http
+  base_url: "{{{{ settings.url }}}}"
+  format: xml
+  responses: [{{status: 500, body: "/Error/Code[.='GONE']", then: {then}}}]
+streams:
+  people:
+    request: {{path: /people}}
+    records: /People/Person
+    table: {{name: people, key: id}}
+    fields: {{id: Id}}
+"""
+
+
+@pytest.mark.parametrize(("code", "status", "skips"), [("GONE", "done", 1), ("OTHER", "failed", 0)])
+def test_rules_about_xml_are_written_in_xpath(tmp_path: Path, code, status, skips) -> None:
+    body = f"<Error><Code>{code}</Code></Error>".encode()
+    with FaultServer(answer(body, 500, content_type="application/xml")) as server:
+        text = XML.format(url=server.url, then="skip").replace(
+            "format: xml", "format: xml\n  retry: {attempts: 1}"
+        )
+        report = load(compile_plan(mapping(text), {"url": server.url}), sqlite(tmp_path))
+    assert (report.streams[0].status, sum(report.streams[0].skips.values())) == (status, skips)
+
+
+def test_a_plan_tells_the_rules_and_the_limits() -> None:
+    text = PEOPLE.format(url="https://api.example", pagination="none", responses=SKIP).replace(
+        "source: {", 'source: {rate: {limit: 5, path: "/a/*"}, daily: {limit: 9}, concurrency: 2, '
+        "responses: [{headers: {X-Why: quota}, body: error, then: {kind: wait, seconds: 5}}], ",
+    )  # fmt: skip
+    document = plan_document(compile_plan(mapping(text), {"url": "https://api.example"}))
+    source = document["sources"]["source"]
+    assert source["limits"] == ["5 requests in 1s of /a/*", "9 a day", "2 at a time"]
+    assert source["responses"] == ["X-Why 'quota' and error: wait(seconds=5)"]
+    assert document["streams"][0]["responses"] == ["403, 404: skip(message='not there')"]
+    told = rendered(plan_parts(document), io.StringIO())
+    assert "at most   5 requests in 1s of /a/*, 9 a day and 2 at a time\n" in told
+    assert "answers   403, 404: skip(message='not there')\n" in told

@@ -23,9 +23,12 @@ from test_kinds_sources import CANARY, RESPONSE, asked
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
+EXPRESSIONS = {("succeed", "rejects"), ("wait", "body")}
+
+
 def action(word, attributes):
     made = {
-        name: compile_expression(value) if name in ("rejects", "body")
+        name: compile_expression(value) if (word, name) in EXPRESSIONS
         else tuple(value) if isinstance(value, list) else value
         for name, value in attributes.items()
     }  # fmt: skip
@@ -119,6 +122,8 @@ def problems_of(**parts) -> list[str]:
     return []
 
 
+HALVE_BODY = {"status": 500, "then": {"kind": "halve", "body": "page.limit"}}
+POST = {"path": "/people", "method": "POST", "body": {"page": {"limit": 100}}}
 HALVE = {"status": 500, "then": {"kind": "halve", "param": "limit"}}
 
 
@@ -139,7 +144,10 @@ HALVE = {"status": 500, "then": {"kind": "halve", "param": "limit"}}
         ({"stream": {"responses": [HALVE]}}, []),
         ({"source": {"responses": [HALVE]}}, []),
         ({"stream": {"responses": [{"status": 500, "then": {"kind": "halve", "param": "size"}}]}},
-         ["streams.people.responses.0.then.param responses.halve"]),
+         ["streams.people.responses.0.then responses.halve"]),
+        ({"stream": {"responses": [HALVE_BODY]}},
+         ["streams.people.responses.0.then responses.halve"]),
+        ({"stream": {"responses": [HALVE_BODY], "request": POST}}, []),
         ({"stream": {"responses": [HALVE], "pagination": {"kind": "page", "param": "page"}}},
          ["streams.people.responses.0.then responses.halve"]),
         ({"stream": {"responses": [{"status": 1, "body": "a..b", "then": "skip"}]}},

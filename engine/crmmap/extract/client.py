@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Generator
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from time import monotonic
 from typing import TypeVar
 
@@ -158,7 +159,7 @@ class Client:
     def _attempt(
         self, request: Request, decode: Callable[[Response], Decoded], asker: Asker, *, plain: bool
     ) -> tuple[Response, Decoded]:
-        asked, token = request, self._tokens.token
+        asked, token, sent = request, self._tokens.token, self._pace.moment()
         response = self._converse(request, asker, plain=plain)
         for _ in range(REDIRECTS):
             if response.status not in REDIRECT:
@@ -172,6 +173,8 @@ class Client:
             if failure.remedy == RENEWED:
                 # Without one before, the first was gained for this request.
                 self._tokens.spoil(token or self._tokens.token)
+            if failure.ruled and failure.asked:  # whatever the status, it is too much for them
+                self._pace.slow(request.url, sent=sent)
             raise
 
     def _received(
@@ -191,7 +194,7 @@ class Client:
         if ruling is None:
             self._judge(request, response)
         else:
-            accepted = carry_out(ruling, refusal=self._refusal(request, response))
+            accepted = carry_out(ruling, partial(self._refusal, request, response))
             response = replace(response, refused=accepted.refused)
         try:
             if trouble is not None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from crmmap.kinds.actions import Halve, sent_number
+from crmmap.kinds.actions import Halve
 from crmmap.kinds.paging import Pagination
 from crmmap.kinds.responses import ResponseRule
 from crmmap.values import Page, Request
@@ -37,7 +37,7 @@ def _for_pages_of(
     pagination: Pagination, halve: Halve, request: Request, first: Request
 ) -> Pagination:
     full: int | None = getattr(pagination, "size", None)
-    size, whole = sent_number(request, halve.param), sent_number(first, halve.param)
+    size, whole = halve.size(request), halve.size(first)
     if full is None or size is None or whole is None or size >= whole:
         return pagination
     kind: Any = pagination

@@ -68,6 +68,12 @@ class Pace:
             for bucket in self._fitting(url):
                 bucket.learn(response, sent=sent, now=self._timer(), clock=self._clock())
 
+    def slow(self, url: str, *, sent: float) -> None:
+        """Take in that a request was too much for the source. `sent` is when it was asked."""
+        with self._lock:
+            for bucket in self._fitting(url):
+                bucket.slow(sent=sent, now=self._timer())
+
     def moment(self) -> float:
         """Return the timer's seconds."""
         return self._timer()
@@ -122,13 +128,16 @@ class Bucket:
     def take(self, at: float) -> None:
         insort(self._moments, at)
 
+    def slow(self, *, sent: float, now: float) -> None:
+        """Halve the rate; of requests that were under way together, only for the first."""
+        if sent > self._slowed:
+            self._share = max(self._share / 2, 1 / self._limit)
+            self._slowed = now
+
     def learn(self, response: Response, *, sent: float, now: float, clock: datetime) -> None:
         self._limit = self.rate.allowed(response) or self._limit
         if response.status == THROTTLED:
-            # Of requests that were under way together, only the first slows us.
-            if sent > self._slowed:
-                self._share = max(self._share / 2, 1 / self._limit)
-                self._slowed = now
+            self.slow(sent=sent, now=now)
         else:
             self._share = min(1.0, self._share + RECOVERY / self._limit)
         left = self.rate.left(response)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -15,7 +15,7 @@ from crmmap.extract.failure import Failure, phrase
 from crmmap.extract.xml_body import read_xml
 from crmmap.kinds.responses import ResponseRule
 from crmmap.kinds.source import Http
-from crmmap.kinds.verdicts import Accept, Again, Answered, Instead, Leave, Renew, Verdict
+from crmmap.kinds.verdicts import Accept, Again, Answered, Instead, Leave, Renew, Stop, Verdict
 from crmmap.select.document import Document
 from crmmap.values import Request, Response
 
@@ -82,17 +82,17 @@ def _document(response: Response, decoded: Sequence[object]) -> object:
         return read_xml(response.body)
 
 
-def carry_out(ruling: Ruling, *, refusal: str) -> Accept:
+def carry_out(ruling: Ruling, refusal: Callable[[], str]) -> Accept:
     """Return the verdict if the answer is accepted; else raise what another verdict leads to.
 
     `refusal` says what was asked and answered. Raises Failure where something else is to be
     tried, Skipped where there is nothing to read, and SourceError.
     """
     verdict, reason = ruling.verdict, f"answered {phrase(ruling.status)}"
-    by_rule = f"{refusal} ({ruling.label})"
+    if isinstance(verdict, Accept):
+        return verdict
+    by_rule = f"{refusal()} ({ruling.label})"
     match verdict:
-        case Accept():
-            return verdict
         case Again(seconds=seconds):
             raise _again(ruling, by_rule, reason, asked=seconds)
         case Renew():
@@ -110,8 +110,8 @@ def carry_out(ruling: Ruling, *, refusal: str) -> Accept:
         case Leave(message=message):
             said = f": {message}" if message else ""
             raise Skipped(by_rule, why=f"{reason}{said} ({ruling.label})")
-        case _:
-            raise SourceError(f"{refusal}. {verdict.message} ({ruling.label})")
+        case Stop(message=message):
+            raise SourceError(f"{refusal()}. {message} ({ruling.label})")
 
 
 def _again(ruling: Ruling, message: str, reason: str, *, asked: float | None) -> Failure:

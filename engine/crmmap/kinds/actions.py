@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal, Protocol
 
 from crmmap.declare import Limits
+from crmmap.kinds.places import DIGITS, put, taken, taken_as_it_is
 from crmmap.kinds.resets import Holds, midnight, seconds_until, zone_of
 from crmmap.kinds.verdicts import (
     Accept,
@@ -146,30 +147,51 @@ class Halve:
     """
 
     param: Annotated[
-        str, "The query parameter, of the request, that says how many.", Limits(min_length=1)
-    ]
+        str | None, "The request's query parameter that says how many.", Limits(min_length=1)
+    ] = None
+    body: Annotated[
+        str | None, "Or the entry of its JSON body: `limit`, `page.size`.", Limits(min_length=1)
+    ] = None
+
+    def __post_init__(self) -> None:
+        if (self.param is None) == (self.body is None):
+            message = "needs the place of the number to halve: `param` or `body`"
+            raise ValueError(message)
+
+    @property
+    def header(self) -> None:
+        """Return None: no header says how many. With it this is one of `kinds.places.Place`."""
+        return
+
+    @property
+    def place(self) -> str:
+        """The place's name."""
+        return self.param or self.body or ""
+
+    def size(self, request: Request) -> int | None:
+        """Return how many records a request asks for; None where it does not say."""
+        text = taken(self, request)
+        return int(text) if DIGITS.fullmatch(text) else None
 
     def decide(self, request: Request, answered: Answered) -> Verdict:
-        size = sent_number(request, self.param)
+        size = self.size(request)
         if size is None:
-            return Stop(message=f"the request has no number in '{self.param}' that could be halved")
+            return Stop(message=f"the request has no number in '{self.place}' to halve")
         if size <= 1:
             return Stop(message="even a single record can't be had")
-        smaller = request.with_param(self.param, str(size // 2))
-        return Instead(request=smaller, remedy=f"{self.param}={size // 2}")
+        return Instead(request=self._asking(request, size // 2), remedy=f"{self.place} {size // 2}")
 
     def regrown(self, request: Request, first: Request) -> Request:
         """Return the next page's request, for twice as many records but no more than the first."""
-        size, whole = sent_number(request, self.param), sent_number(first, self.param)
+        size, whole = self.size(request), self.size(first)
         if size is None or whole is None or size >= whole:
             return request
-        return request.with_param(self.param, str(min(2 * size, whole)))
+        return self._asking(request, min(2 * size, whole))
 
-
-def sent_number(request: Request, param: str) -> int | None:
-    """Return the number that a request's parameter holds; None where there is none."""
-    text = dict(request.params).get(param, "")
-    return int(text) if text.isdecimal() and len(text) < 10 else None
+    def _asking(self, request: Request, size: int) -> Request:
+        # A number stays a number, and a text a text.
+        written = taken_as_it_is(self, request)
+        return put(self, request, str(size) if isinstance(written, str) else size)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -77,11 +77,17 @@ def _cut_out(document: object, way: Sequence[str]) -> object:
 
 def taken(place: Place, request: Request) -> str:
     """Return what the request has in the place, as text; empty where it has nothing."""
+    found = taken_as_it_is(place, request)
+    return "" if found is None else str(found)
+
+
+def taken_as_it_is(place: Place, request: Request) -> object:
+    """Return what the request has in the place, a number of its body as a number; else None."""
     if place.param is not None:
-        return dict(request.params).get(place.param, "")
+        return dict(request.params).get(place.param)
     if place.header is not None:
         name = place.header.lower()
-        return next((str(v) for n, v in request.headers if n.lower() == name), "")
+        return next((str(v) for n, v in request.headers if n.lower() == name), None)
     found: object = request.body
     for step in (place.body or "").split("."):
         if isinstance(found, dict):
@@ -89,8 +95,8 @@ def taken(place: Place, request: Request) -> str:
         elif isinstance(found, list) and step.isdecimal() and int(step) < len(found):
             found = found[int(step)]
         else:
-            return ""
-    return "" if found is None else str(found)
+            return None
+    return found
 
 
 def number(text: str) -> int:

@@ -11,13 +11,15 @@ from urllib.parse import unquote
 from crmmap.declare import word
 from crmmap.extract.partitions import sample
 from crmmap.extract.request import first_request
+from crmmap.kinds.actions import ACTIONS
 from crmmap.kinds.auth import AUTH
 from crmmap.kinds.clean import CLEAN
 from crmmap.kinds.database import Query, Sql
 from crmmap.kinds.formats import FORMATS
 from crmmap.kinds.pagination import PAGINATION
+from crmmap.kinds.responses import ResponseRule
 from crmmap.kinds.shapes import SHAPES
-from crmmap.kinds.source import SOURCES, Files, Source
+from crmmap.kinds.source import SOURCES, Files, Http, Source
 from crmmap.kinds.types import TYPES
 from crmmap.plan import FieldPlan, LookupPlan, Plan, Step
 from crmmap.report.parts import Grid, Heading, Line, Part
@@ -56,7 +58,30 @@ def _source(source: Source) -> Document:
         "base_url": source.base_url,
         "auth": _word(source.auth, AUTH),  # the word alone: what stands in it is secret
         "format": _described(source.format, FORMATS),
+        "limits": [*_limits(source)],
+        "responses": [_response(each) for each in source.responses],
     }
+
+
+def _limits(source: Http) -> Iterator[str]:
+    """Yield how often a source is asked at most, in words."""
+    for rate in source.rate:
+        where = f" of {rate.path}" if rate.path else ""
+        yield f"{plural(rate.limit, 'request')} in {rate.per}{where}"
+    if source.daily is not None:
+        count = "what is left of them" if source.daily.limit is None else str(source.daily.limit)
+        yield f"{count} a day"
+    if source.concurrency is not None:
+        yield f"{source.concurrency} at a time"
+
+
+def _response(rule: ResponseRule) -> str:
+    """Return a rule in words: `403, 404: skip`."""
+    status = ", ".join(map(str, rule.status))
+    headers = (f"{name} '{text}'" if text else name for name, text in rule.headers.items())
+    body = () if rule.body is None else (rule.body.text,)
+    conditions = " and ".join(each for each in (status, *headers, *body) if each)
+    return f"{conditions}: {_described(rule.then, ACTIONS)}"
 
 
 def _stream(plan: Plan, step: Step) -> Document:
@@ -71,6 +96,7 @@ def _stream(plan: Plan, step: Step) -> Document:
         "latest": step.target.version,
         "batch": step.batch,
         "fields_from": _finding(plan, step),
+        "responses": [_response(each) for each in step.responses],
         "where": {each.field: [rule.name for rule in each.rules] for each in step.filters},
         "fields": [_field(step, each) for each in step.fields],
     }
@@ -200,6 +226,9 @@ def plan_parts(document: Document) -> Iterator[Part]:
     sources = document["sources"]
     for name, source in sources.items():
         yield Line(f"{f'{name}: ' if len(sources) > 1 else ''}{_source_line(source)}")
+        if source.get("limits"):
+            yield Line(f"   at most   {listed(source['limits'])}")
+        yield from _answers(source)
     yield Line(f"{plural(len(streams), 'stream')}, {_order(streams)}")
     for place, stream in enumerate(streams, start=1):
         yield Line()
@@ -213,6 +242,12 @@ def _source_line(source: Document) -> str:
         return f"reads {source['kind']}, {source['format']}"
     auth = "without authentication" if source["auth"] == "none" else f"auth {source['auth']}"
     return f"reads {source['base_url']}, {source['kind']}, {auth}, {source['format']}"
+
+
+def _answers(asked: Document) -> Iterator[Line]:
+    """Yield the rules for the answers of a source, or of a stream."""
+    for rule in asked.get("responses", ()):
+        yield Line(f"   answers   {rule}")
 
 
 def _order(streams: list[Document]) -> str:
@@ -230,6 +265,7 @@ def _stream_parts(place: int, stream: Document) -> Iterator[Part]:
     if stream["after"]:
         yield Line(f"   after     {listed(stream['after'])}, which it looks up")
     yield from (Line(f"   {line}") for line in _reading_lines(stream))
+    yield from _answers(stream)
     keeps = f"; of one key, the greatest {stream['latest']} stays" if stream["latest"] else ""
     yield Line(f"   key       {', '.join(stream['key'])}{keeps}")
     yield Line(f"   batch     about {number(stream['batch'])} rows to a transaction")

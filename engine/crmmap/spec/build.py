@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import cast
 
+from crmmap.kinds.responses import ResponseRule
 from crmmap.spec import model
 from crmmap.spec.faults import Fault
 from crmmap.spec.languages import JMESPATH, Language, language_written
@@ -156,6 +157,9 @@ class _Builder:
         inner = replace(self, functions=FUNCTIONS.get(made, self.functions))
         if made is model.Stream:
             inner = replace(inner, language=language_written(value, self.whole))
+        elif made is ResponseRule and path[0] != "streams":  # of a source: it has its own format
+            named = {"source": path[1]} if path[0] == "sources" else {}
+            inner = replace(inner, language=language_written(named, self.whole))
         elif made is model.FieldsFrom:  # whose endpoint answers in JSON, whatever the stream's does
             inner = replace(inner, language=JMESPATH)
         known = len(self.faults)

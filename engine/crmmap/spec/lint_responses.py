@@ -11,7 +11,7 @@ from crmmap.kinds.oauth2 import OAuth2
 from crmmap.kinds.paging import Pagination
 from crmmap.kinds.responses import ResponseRule
 from crmmap.kinds.source import Http
-from crmmap.spec.faults import Fault, guess, quoted
+from crmmap.spec.faults import Fault, guess
 from crmmap.spec.model import Mapping, RequestSpec, Stream
 from crmmap.values import Path
 
@@ -62,20 +62,33 @@ def _halves(
     for at, rule in enumerate(rules):
         if not isinstance(rule.then, Halve) or not ways:
             continue
-        param = rule.then.param
-        known = {each: None for request, _ in ways for each in request.params}
-        if param not in known:
-            message = (
-                f"halves '{param}', which the request does not have{guess(param, known)}. "
-                f"It has: {quoted(known) if known else 'none'}"
-            )
-            yield Fault(path=(*path, at, "then", "param"), rule="responses.halve", message=message)
-        if any(param in request.params and isinstance(how, PageNumber) for request, how in ways):
+        halve = rule.then
+        sized = [(request, how) for request, how in ways if _has(request, halve)]
+        if not sized:
+            params = {each: None for request, _ in ways for each in request.params}
+            near = guess(halve.param, params) if halve.param is not None else ""
+            message = f"halves '{halve.place}', which no request has{near}. Name what says how many"
+            yield Fault(path=(*path, at, "then"), rule="responses.halve", message=message)
+        if any(isinstance(how, PageNumber) for _, how in sized):
             message = (
                 "does not suit pages that are counted: of pages half as large, each has another "
                 "number. Use another pagination, or take it away"
             )
             yield Fault(path=(*path, at, "then"), rule="responses.halve", message=message)
+
+
+def _has(request: RequestSpec, halve: Halve) -> bool:
+    if halve.param is not None:
+        return halve.param in request.params
+    # An index of a list and what templates make are only known when the request is made.
+    found: object = request.body
+    for step in halve.place.split("."):
+        if not isinstance(found, dict):
+            return found is not None
+        if step not in found:
+            return False
+        found = found[step]
+    return True
 
 
 def _ways(stream: Stream) -> Iterator[tuple[RequestSpec, Pagination]]:
