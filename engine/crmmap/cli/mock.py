@@ -21,6 +21,7 @@ from crmmap.cli.mappings import (
 from crmmap.cli.stopping import stopping
 from crmmap.cli.surroundings import Surroundings
 from crmmap.errors import ExitCode
+from crmmap.kinds.database import Sql
 from crmmap.kinds.source import Files
 from crmmap.mock import Pretence, World, pretended, world_of
 from crmmap.report import Line, Part, rendered
@@ -80,7 +81,7 @@ def pretend(order: MockOrder, surroundings: Surroundings) -> ExitCode:
         surroundings.warn(f"{found.mapping.name}: {NO_FAULTS}")
     folder = Path(order.folder or f"{found.mapping.name}-mock")
     try:
-        if any(isinstance(each, Files) for each in found.mapping.every_source.values()):
+        if any(isinstance(each, Files | Sql) for each in found.mapping.every_source.values()):
             folder.mkdir(parents=True, exist_ok=True)
         with (
             stopping(lambda: None, "stopped at once") as stop,
@@ -104,7 +105,8 @@ def pretend(order: MockOrder, surroundings: Surroundings) -> ExitCode:
 def _told(found: Found, pretence: Pretence, world: World) -> Iterator[Part]:
     places = [*pretence.urls.values()]
     where = f"at {' and '.join(places)}" if places else ""
-    files = f"by {plural(len(pretence.files), 'file')}" if pretence.files else ""
+    count = len(pretence.files) + len(pretence.databases)
+    files = f"by {plural(count, 'file')}" if count else ""
     yield Line(
         f"{found.mapping.name} is pretended {' and '.join(filter(None, (where, files)))}", "title"
     )
@@ -112,6 +114,7 @@ def _told(found: Found, pretence: Pretence, world: World) -> Iterator[Part]:
     yield Line()
     yield from (Line(f"  {route}") for route in pretence.routes)
     yield from (Line(f"  {stream}: {path}") for stream, path in pretence.files.items())
+    yield from (Line(f"  {name}: {each.path}") for name, each in pretence.databases.items())
     yield Line()
     yield Line("To read from it, in another shell:" if places else "To read them:")
     yield from _run_command(found, pretence)
@@ -134,6 +137,12 @@ def _run_command(found: Found, pretence: Pretence) -> Iterator[Part]:
         words = [word for pair in pairs for word in ("--set", pair)]
         yield Line(f"  {shlex.join(['crmmap', 'run', found.word, *words])}")
     else:
-        yield Line("  The mapping names a place of its own, which no setting changes. Instead:")
+        foreign = any(not each.exact for each in pretence.databases.values())
+        why = (
+            "The mapping has SQL of its own, which does not run there"
+            if foreign
+            else "The mapping names a place of its own, which no setting changes"
+        )
+        yield Line(f"  {why}. Instead:")
         yield Line(f"  {shlex.join(['crmmap', 'run', found.word, '--mock'])}")
     yield Line()

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from crmmap.kinds.database import Sql
 from crmmap.kinds.source import Files, Http
+from crmmap.mock.databases import Pretended, reading_from, write_database
 from crmmap.mock.files import write_files
 from crmmap.mock.found import with_invented
 from crmmap.mock.pools import hints_of
@@ -29,16 +31,17 @@ class Pretence:
     """Pretended sources: what a person must know to read from them, and a plan that does.
 
     `urls` are of HTTP sources, by their names, with their `routes`; `files` of file sources, by
-    their streams. `exports` are the variables with which a real run reads from it: none of
-    them is a real secret. `settings` are those to be given with `--set`, for
-    they have no variable. `reached` is False where the mapping writes an
-    address of its own, which no setting can change.
+    their streams; `databases` by the names of their sources. `exports` are the variables with
+    which a real run reads from it: none of them is a real secret. `settings` are those to be
+    given with `--set`, for they have no variable. `reached` is False where the mapping writes an
+    address of its own, which no setting can change, or SQL that is not the pretended database's.
     """
 
     plan: Plan
     urls: Mapping[str, str] = field(default_factory=dict)
     routes: tuple[str, ...] = ()
     files: Mapping[str, Path] = field(default_factory=dict)
+    databases: Mapping[str, Pretended] = field(default_factory=dict)
     exports: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, str] = field(default_factory=dict)
     reached: bool = True
@@ -117,7 +120,8 @@ def pretended(
     """
     with ExitStack() as stack:
         stage = _staged(world, stack, folder=folder, port=port)
-        values, reached = _invented(mapping, given_settings), True
+        values = _invented(mapping, given_settings)
+        reached = all(each.exact for each in stage.databases.values())
         for text, targets in (*_addresses(mapping, stage), *_paths(mapping, stage)):
             pointed = _pointed(mapping, {**given_settings, **values}, text, targets)
             reached = reached and pointed is not None
@@ -132,6 +136,7 @@ def _staged(world: World, stack: ExitStack, *, folder: Path, port: int) -> Prete
     urls: dict[str, str] = {}
     routes: list[str] = []
     files: dict[str, Path] = {}
+    databases: dict[str, Pretended] = {}
     for name, source in plan.sources.items():
         if isinstance(source, Http):
             server = stack.enter_context(serve(world, name, port=port if not urls else 0))
@@ -140,7 +145,10 @@ def _staged(world: World, stack: ExitStack, *, folder: Path, port: int) -> Prete
         elif isinstance(source, Files):
             written = write_files(world, name, folder)
             plan, files = _reading(plan, written), {**files, **written}
-    return Pretence(plan=plan, urls=urls, routes=tuple(routes), files=files)
+        elif isinstance(source, Sql):
+            databases[name] = write_database(world, name, folder)
+            plan = reading_from(plan, name, databases[name])
+    return Pretence(plan=plan, urls=urls, routes=tuple(routes), files=files, databases=databases)
 
 
 def _impatient(plan: Plan) -> Plan:
@@ -174,6 +182,10 @@ def _addresses(mapping: MappingSpec, stage: Pretence) -> Places:
         source = mapping.every_source[name]
         if isinstance(source, Http):
             yield source.base_url, (url,)
+    for name, database in stage.databases.items():
+        source = mapping.every_source[name]
+        if isinstance(source, Sql):
+            yield source.url.reveal(), (database.url,)
 
 
 def _paths(mapping: MappingSpec, stage: Pretence) -> Places:
@@ -207,8 +219,8 @@ def _pointed(
     """
     goal = str(targets[0])
     values = {
-        name: each for name, each in placeholder_settings(mapping, given_settings).items()
-        if isinstance(each, str)
+        name: each.reveal() if isinstance(each, Secret) else each
+        for name, each in placeholder_settings(mapping, given_settings).items()
     }  # fmt: skip
     template = Template.parse(text)
     if _leads(template, values, goal):

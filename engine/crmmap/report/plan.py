@@ -143,9 +143,16 @@ def _query(step: Step, query: Query) -> Document:
         "columns": [*dict.fromkeys(
             name for names in step.headers for name in names if not name.startswith(GIVEN)
         )],
-        "order": [*(query.order or step.target.key)],
+        "order": [*(query.order or _keys(step))],
         "cursor": None if step.incremental is None else step.incremental.field,
     }  # fmt: skip
+
+
+def _keys(step: Step) -> Iterator[str]:
+    """Yield the columns that the key is read from."""
+    for field, names in zip(step.fields, step.headers, strict=True):
+        if field.name in step.target.key and not names[0].startswith(GIVEN):
+            yield names[0]
 
 
 def _field(step: Step, field: FieldPlan) -> Document:
