@@ -150,7 +150,7 @@ def plan(surroundings: Surroundings, /, **options: Any) -> ExitCode:
 @click.option("--strict", is_flag=True, help="A mapping without a case file fails.")
 @click.option("--examples", type=click.IntRange(min=1), default=25, metavar="N",
               show_default=True, help="Examples that each law is tried with.")  # fmt: skip
-@click.option("--time", type=click.FloatRange(min=0), default=20.0, metavar="SECONDS",
+@click.option("--time", type=click.FloatRange(min=0), default=15.0, metavar="SECONDS",
               show_default=True, help="For the laws of one mapping; 0 for no bound.")  # fmt: skip
 @click.option("--seed", type=int, metavar="N",
               help="Other examples for every number; without it, the same every time.")  # fmt: skip

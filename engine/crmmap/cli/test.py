@@ -25,7 +25,7 @@ class ProofOrder:
     update: bool = False
     strict: bool = False
     examples: int = 25
-    time: float = 20.0
+    time: float = 15.0
     seed: int | None = None
     as_json: bool = False
     quiet: bool = False

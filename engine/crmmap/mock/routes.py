@@ -204,7 +204,7 @@ def _of_step(
             stream=streams[step.name],
             first=first,
             path=unquote(urlsplit(first.url).path),
-            envelope=_envelope(step),
+            envelope=around_of(step),
             pagination=step.pagination,
             # Records can be dealt out only to partitions that are known before a run.
             share=at if step.parts.fixed else 0,
@@ -213,7 +213,8 @@ def _of_step(
         )
 
 
-def _envelope(step: Step) -> Envelope | Around:
+def around_of(step: Step) -> Envelope | Around:
+    """Return what stands around the records in a stream's answers."""
     if isinstance(step.format, Xml) and isinstance(step.records, RecordPath):
         return Around(path=step.records, form=step.format)
     assert isinstance(step.records, Jmespath)  # noqa: S101  (a plan pairs it with the format)

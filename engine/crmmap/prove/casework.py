@@ -9,7 +9,8 @@ from pathlib import Path
 from crmmap.errors import SourceError
 from crmmap.prove.cases import Case, cases_beside, read_cases
 from crmmap.prove.differences import changed, differences
-from crmmap.prove.replay import plan_of, replay
+from crmmap.prove.reenact import reenact
+from crmmap.prove.replay import plan_of
 from crmmap.prove.results import Finding
 from crmmap.prove.rewrite import Change, rewritten
 from crmmap.spec.model import Mapping as MappingSpec
@@ -54,7 +55,7 @@ def failure(mapping: MappingSpec, path: Path, case: Case) -> Finding | None:
     """Return what speaks against a case; None where it gives what it says."""
     where = f"{path}:{case.line}"
     try:
-        found = replay(mapping, case)
+        found = reenact(mapping, case)
     except SourceError as error:
         return Finding(where=where, what=f"'{case.name}' can't be read", lines=(str(error),))
     step = plan_of(mapping, case.settings).step(case.stream)
@@ -66,7 +67,7 @@ def failure(mapping: MappingSpec, path: Path, case: Case) -> Finding | None:
 def _changes(mapping: MappingSpec, cases: Sequence[Case]) -> Iterator[Change]:
     for case in cases:
         try:
-            found = replay(mapping, case)
+            found = reenact(mapping, case)
         except SourceError:
             continue
         words = changed(plan_of(mapping, case.settings).step(case.stream), case, found)
