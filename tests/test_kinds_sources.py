@@ -88,6 +88,10 @@ def same(value):
 
 def kind_of(word, attributes):
     """Make a kind of authentication; a login's headers are templates, not secrets."""
+    if word == "choice":
+        ways = {name: kind_of(each["kind"], {n: v for n, v in each.items() if n != "kind"})
+                for name, each in attributes["of"].items()}  # fmt: skip
+        return AUTH[word](by=attributes["by"], of=ways)
     if word == "oauth2":
         found = {name: compile_expression(text) for name, text in attributes.items()
                  if name in ("token", "expires_in")}  # fmt: skip
@@ -142,6 +146,8 @@ def test_a_signed_request_does_not_show_its_headers_secrets(word):
         "oauth2": {"token_url": RESPONSE.url, "grant": "refresh_token", "client_id": CANARY,
                    "client_secret": CANARY, "refresh_token": CANARY},
         "steps": {"steps": [{"url": RESPONSE.url, "form": {"password": CANARY}}]},
+        "choice": {"by": "a", "of": {"a": {"kind": "bearer", "token": CANARY},
+                                     "b": {"kind": "none"}}},
     }  # fmt: skip
     kind = kind_of(word, attributes.get(word, {}))
     assert CANARY not in repr(next(kind.flow(asked({}), InMemory())))

@@ -13,7 +13,7 @@ from crmmap.cli.mappings import given_settings, read_all, refuse_unknown_setting
 from crmmap.cli.stores import is_missing_file, store_url, temporary_store
 from crmmap.cli.surroundings import Surroundings
 from crmmap.errors import ExitCode
-from crmmap.plan import Plan, compile_plan, placeholder_settings
+from crmmap.plan import Plan, compile_plan, placeholder_settings, usual
 from crmmap.report import plan_document, plan_parts, rendered
 from crmmap.spec import Mapping
 from crmmap.values import Secret
@@ -45,7 +45,11 @@ def show_plan(order: PlanOrder, surroundings: Surroundings) -> ExitCode:
 
 def shown_settings(mapping: Mapping, given: dict[str, str]) -> dict[str, str | Secret]:
     """Return the settings as a plan shows them: the names of those not given, in capitals."""
-    unset = {name: name.upper() for name, each in mapping.settings.items() if each.default is None}
+    unset = {
+        name: name.upper()
+        for name, each in mapping.settings.items()
+        if each.default is None and name not in usual(mapping)
+    }
     return placeholder_settings(mapping, {**unset, **given})
 
 

@@ -12,7 +12,7 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal, Protocol
 
-from crmmap.declare import Limits, SealedText, SecretText
+from crmmap.declare import Kind, Limits, SealedText, SecretText, SettingText
 from crmmap.kinds.conversations import Steps
 from crmmap.kinds.oauth2 import OAuth2
 from crmmap.kinds.signing import Hmac
@@ -108,6 +108,29 @@ class ApiKey:
         yield request
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """One of several ways, chosen by a setting. Only the settings of the chosen one are needed.
+
+    by: "{{ settings.auth }}"
+    of: {token: {kind: bearer, …}, oauth: {kind: oauth2, …}}
+    """
+
+    by: Annotated[SettingText, "What chooses: it gives the name of a way."]
+    of: Annotated[
+        Mapping[str, Annotated[Auth, Kind("auth", AUTH)]], "Name → the way to authenticate."
+    ]
+
+    def __post_init__(self) -> None:
+        if len(self.of) < 2:
+            message = "`of` needs two ways at least, or there is nothing to choose"
+            raise ValueError(message)
+
+    def flow(self, request: Request, tokens: Tokens) -> Generator[Request, Response, None]:
+        """Speak as the chosen way does; a plan has put that in the place of this, in truth."""
+        yield from self.of[self.by].flow(request, tokens)
+
+
 AUTH: dict[str, type] = {
     "none": NoAuth,
     "bearer": Bearer,
@@ -116,4 +139,5 @@ AUTH: dict[str, type] = {
     "oauth2": OAuth2,
     "steps": Steps,
     "hmac": Hmac,
+    "choice": Choice,
 }

@@ -47,8 +47,9 @@ class LoginStep:
 class Steps:
     """Log in with requests of the source's own, one after the other; then send what was gained.
 
-    `{{ taken.NAME }}` in the headers and parameters is what a step took. The login is done
-    again once it has expired, and once when the source answers 401.
+    `{{ taken.NAME }}` in the headers and parameters is what a step took; so it is in the headers
+    and the body of a later step. The login is done again once it has expired, and once when the
+    source answers 401.
     """
 
     steps: Annotated[tuple[LoginStep, ...], Limits(min_items=1), "The requests, in order."]
@@ -97,7 +98,7 @@ class Steps:
         taken: dict[str, Secret] = {}
         lasts = self.lasts
         for step in self.steps:
-            document = document_of((yield _login(step)), "a login")
+            document = document_of((yield _login(step, taken)), "a login")
             for name, expression in step.take.items():
                 taken[name] = found(expression.find(document), f"'{expression.text}'")
             if step.expires_in is not None:
@@ -114,13 +115,25 @@ class Steps:
         return request
 
 
-def _login(step: LoginStep) -> Request:
+def taken_later(name: str) -> str:
+    """Return how a text names what an earlier step takes, once settings are put into it."""
+    return f"{{{{ taken.{name} }}}}"
+
+
+def _login(step: LoginStep, taken: Mapping[str, Secret]) -> Request:
     request = Request(method=step.method, url=step.url, safe=False)
     for name, value in step.headers.items():
-        request = request.with_header(name, value)
+        request = request.with_header(name, _filled(value, taken))
     if step.form:
-        return request.with_form(step.form)
+        return request.with_form({name: _filled(each, taken) for name, each in step.form.items()})
     if step.json:
-        body = {name: value.reveal() for name, value in step.json.items()}
+        body = {name: _filled(value, taken).reveal() for name, value in step.json.items()}
         return replace(request, body=body)
     return request
+
+
+def _filled(value: Secret, taken: Mapping[str, Secret]) -> Secret:
+    text = value.reveal()
+    for name, each in taken.items():
+        text = text.replace(taken_later(name), each.reveal())
+    return Secret(text)

@@ -1,5 +1,6 @@
 """What will happen: a mapping compiled into a plan of ordered steps, before the first request."""
 
+from crmmap.plan.choices import usual
 from crmmap.plan.compile import compile_plan
 from crmmap.plan.found import grown, is_wanted, unknown_types
 from crmmap.plan.settings import placeholder_settings, require_something, resolve_settings
@@ -44,4 +45,5 @@ __all__ = [
     "require_something",
     "resolve_settings",
     "unknown_types",
+    "usual",
 ]

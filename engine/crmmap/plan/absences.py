@@ -78,7 +78,7 @@ def settings_named(value: object) -> Iterator[str]:
     elif isinstance(value, Mapping):
         for each in value.values():
             yield from settings_named(each)
-    elif isinstance(value, tuple):
+    elif isinstance(value, tuple | list):
         for each in value:
             yield from settings_named(each)
     elif is_dataclass(value) and not isinstance(value, type):

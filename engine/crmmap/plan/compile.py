@@ -20,6 +20,7 @@ from crmmap.kinds.formats import Format, Xml
 from crmmap.kinds.source import Source
 from crmmap.kinds.types import Type
 from crmmap.plan.absences import absences
+from crmmap.plan.choices import settled
 from crmmap.plan.found import Found, with_found
 from crmmap.plan.order import parents_of
 from crmmap.plan.partitions import missing_values, parts_of
@@ -71,6 +72,7 @@ def compile_plan(
     Touches nothing outside: no file, no network, no database. Raises SettingError where a template
     over the settings can't be rendered, and SourceError where the fields found can't be columns.
     """
+    mapping = settled(mapping, settings)
     declared, mapping = mapping, with_found(mapping, found)
     types = {
         name: {field: render_declared(each.type, settings) for field, each in stream.fields.items()}

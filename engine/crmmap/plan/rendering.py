@@ -13,6 +13,7 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 from crmmap.declare import Rendered
 from crmmap.errors import SettingError
+from crmmap.kinds.conversations import taken_later
 from crmmap.template import Template, TemplateError
 from crmmap.values import Secret
 
@@ -29,6 +30,18 @@ def render_text(text: str, settings: Settings) -> str:
     return _render(text, {"settings": shown(settings)})
 
 
+class _Later(dict[str, str]):
+    """Gives back what a login will only take later, as it is written."""
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+    def __getitem__(self, name: str) -> str:
+        return taken_later(name)
+
+
+LATER = _Later()
+
 T = TypeVar("T")
 
 
@@ -40,7 +53,7 @@ def render_declared(value: T, settings: Settings) -> T:
 
     def render(each: object) -> object:
         if isinstance(each, Secret):
-            return Secret(_render(each.reveal(), {"settings": revealed}))
+            return Secret(_render(each.reveal(), {"settings": revealed, "taken": LATER}))
         return render_text(each, settings) if isinstance(each, str) else each
 
     rendered: T = _rendered(value, render)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from crmmap.errors import SettingError
 from crmmap.kinds.source import Files
 from crmmap.plan.absences import settings_named
+from crmmap.plan.choices import settled, spare, usual
 from crmmap.plan.connection import demand_askable
 from crmmap.plan.steps import Plan
 from crmmap.spec.model import Mapping as MappingSpec
@@ -30,17 +31,18 @@ def resolve_settings(
         message = f"{mapping.name} has no setting '{unknown[0]}'. It has: {known}"
         raise SettingError(message)
     values: dict[str, str | Secret] = {}
-    missing: list[str] = []
+    absent: list[str] = []
     for name, setting in mapping.settings.items():
         text = _look_up(name, setting, environment, given)
         if text is None and setting.required:
-            missing.append(_describe(name, setting))
-            continue
+            absent.append(name)
         # A value pasted or read from a file often ends in a line break, which no header allows.
         text = (text or "").strip()
         values[name] = Secret(text) if setting.secret else text
+    mapping, unneeded = settled(mapping, values), spare(mapping, values)
+    missing = [name for name in absent if name not in unneeded]
     if missing:
-        lines = "\n".join(f"  {line}" for line in missing)
+        lines = "\n".join(f"  {_describe(name, mapping.settings[name])}" for name in missing)
         count = "1 setting" if len(missing) == 1 else f"{len(missing)} settings"
         message = (
             f"{mapping.name} needs {count} that nobody gave:\n{lines}\n"
@@ -57,6 +59,7 @@ def require_something(mapping: MappingSpec, plan: Plan) -> None:
         not step.absent and (step.file or not isinstance(step.source, Files)) for step in plan.steps
     ):
         return
+    mapping = settled(mapping, plan.values)
     files = [Template.parse(stream.file or "") for stream in mapping.streams.values()]
     named = dict.fromkeys(name for file in files for name in sorted(file.settings))
     for source in mapping.every_source.values():
@@ -79,8 +82,10 @@ def require_something(mapping: MappingSpec, plan: Plan) -> None:
 def placeholder_settings(mapping: MappingSpec, given: Mapping[str, str]) -> dict[str, str | Secret]:
     """Return a value for every setting without asking anybody: for a plan, a mock or a case."""
     values: dict[str, str | Secret] = {}
+    chosen = usual(mapping)
     for name, setting in mapping.settings.items():
-        text = given.get(name, setting.default if setting.default is not None else f"mock-{name}")
+        invented = chosen.get(name, f"mock-{name}")
+        text = given.get(name, setting.default if setting.default is not None else invented)
         values[name] = Secret(text) if setting.secret else text
     return values
 

@@ -14,6 +14,7 @@ from crmmap.kinds.pagination import Single
 from crmmap.kinds.source import Files, Http
 from crmmap.kinds.types import declared
 from crmmap.spec import (
+    lint_auth,
     lint_columns,
     lint_found,
     lint_lookups,
@@ -51,6 +52,7 @@ def lint(built: Built, spoilt: Collection[Path]) -> list[Fault]:
         lint_columns.faults(mapping, spoilt),
         lint_patterns.faults(mapping),
         lint_texts.faults(mapping, built.uses),
+        lint_auth.faults(mapping),
     )
     return [
         fault for fault in faults if not silenced(fault, spoilt) and not miscounted(fault, spoilt)

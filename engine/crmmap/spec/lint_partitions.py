@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 
 import polars as pl
 
+from crmmap.kinds.auth import Choice
+from crmmap.kinds.conversations import Steps
 from crmmap.kinds.incremental import Sequence, Timestamp
 from crmmap.spec import lint_bodies, lint_over
 from crmmap.spec.faults import Fault, guess, quoted, shown
@@ -14,6 +16,9 @@ from crmmap.spec.model import Mapping as MappingSpec
 from crmmap.values import Path
 
 Streams = Mapping[str, Stream]
+
+IN_LOGINS = (("headers",), ("params",), ("json",), ("form",))
+"""Where texts of a login may name what its steps took."""
 
 
 def faults(mapping: MappingSpec) -> Iterator[Fault]:
@@ -101,13 +106,8 @@ def _incremental(stream: Stream, path: Path) -> Iterator[Fault]:
 def allowed_names(path: Path, mapping: MappingSpec) -> dict[str, str]:
     """Return what a template at this place may name → how it is written."""
     allowed = {"settings": "settings.NAME"}
-    within = path[2:] if path[:1] == ("sources",) else path[1:]
-    if (
-        path[:1] in (("source",), ("sources",))
-        and within[:1] == ("auth",)
-        and (len(within) == 3 and within[1] in ("headers", "params"))
-    ):
-        return {"taken": "taken.NAME"}
+    if path[:1] in (("source",), ("sources",)):
+        return _of_source(path, mapping)
     if path[-2:] == ("cap", "write"):
         return {"value": "value"}
     if len(path) < 3 or path[0] != "streams":
@@ -130,3 +130,17 @@ def allowed_names(path: Path, mapping: MappingSpec) -> dict[str, str]:
     if how is not None and (path[2] != "request" or how.start is not None):
         allowed["cursor"] = "cursor"
     return allowed
+
+
+def _of_source(path: Path, mapping: MappingSpec) -> dict[str, str]:
+    settings, taken = {"settings": "settings.NAME"}, {"taken": "taken.NAME"}
+    name, way = (path[1], path[2:]) if path[0] == "sources" else ("source", path[1:])
+    auth = getattr(mapping.every_source.get(str(name)), "auth", None)
+    if way[:1] != ("auth",):
+        return settings
+    way = way[1:]
+    while isinstance(auth, Choice) and way[:1] == ("of",):
+        auth, way = auth.of.get(str(way[1])), way[2:]
+    if not isinstance(auth, Steps) or way[-2:-1] not in IN_LOGINS:
+        return settings
+    return {**settings, **taken} if way[0] == "steps" else taken

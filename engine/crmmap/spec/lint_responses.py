@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 
 from crmmap.kinds.actions import Halve, Refresh
+from crmmap.kinds.auth import Auth, Choice
 from crmmap.kinds.conversations import Steps
 from crmmap.kinds.numbered import PageNumber
 from crmmap.kinds.oauth2 import OAuth2
@@ -42,7 +43,7 @@ def _of(
 
 def _rules(rules: Sequence[ResponseRule], source: Http, path: Path) -> Iterator[Fault]:
     for at, rule in enumerate(rules):
-        if isinstance(rule.then, Refresh) and not isinstance(source.auth, OAuth2 | Steps):
+        if isinstance(rule.then, Refresh) and not _gains(source.auth):
             message = "gains a new token, and this source's `auth` has none to gain. Take it away"
             yield Fault(path=(*path, at, "then"), rule="responses.refresh", message=message)
         for earlier in rules[:at]:
@@ -53,6 +54,13 @@ def _rules(rules: Sequence[ResponseRule], source: Http, path: Path) -> Iterator[
                 message = f"fits what rule {number} fits, which comes first. Keep one of them"
                 yield Fault(path=(*path, at), rule="responses.twice", message=message)
                 break
+
+
+def _gains(auth: Auth) -> bool:
+    """Say whether a way of authentication gains tokens; of several, whether any does."""
+    if isinstance(auth, Choice):
+        return any(map(_gains, auth.of.values()))
+    return isinstance(auth, OAuth2 | Steps)
 
 
 def _halves(

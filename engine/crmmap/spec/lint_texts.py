@@ -40,9 +40,9 @@ def faults(mapping: Mapping, uses: Iterable[Use]) -> Iterator[Fault]:
     for name, source in mapping.every_source.items():
         path = mapping.source_path(name)
         if isinstance(source, Http):
-            yield from _address(source.base_url, (*path, "base_url"), mapping)
+            yield from address_faults(source.base_url, (*path, "base_url"), mapping)
             for at, origin in enumerate(source.origins):
-                yield from _address(origin, (*path, "origins", at), mapping)
+                yield from address_faults(origin, (*path, "origins", at), mapping)
 
 
 def _settings(mapping: Mapping) -> Iterator[Fault]:
@@ -106,7 +106,7 @@ def _by_name(use: Use) -> bool:
     return bool(use.template.text) and not use.template.names and bool(SECRET_NAMES.search(name))
 
 
-def _address(text: str, path: Path, mapping: Mapping) -> Iterator[Fault]:
+def address_faults(text: str, path: Path, mapping: Mapping) -> Iterator[Fault]:
     """Yield what makes an address unsafe. One that a setting gives is known by its default only."""
     if whole := WHOLE_SETTING.match(text):
         setting = mapping.settings.get(whole[1])
