@@ -25,7 +25,9 @@ class Circles:
 
     def refuse_request(self, request: Request, number: int) -> None:
         """Raise SourceError where a request was sent before."""
-        digest = _digest([(request.method, request.url, request.params, request.body)])
+        digest = _digest(
+            [(request.method, request.url, request.params, request.headers, request.body)]
+        )
         if digest in self.requests:
             message = (
                 f"page {number} would be one that was read before: the source's "
