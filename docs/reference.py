@@ -19,8 +19,8 @@ FAMILIES = {
     "action": "Actions", "format": "Formats", "type": "Types",
 }  # fmt: skip
 PARTS = ["Setting", "Stream", "RequestSpec", "Table", "Field", "Lookup", "Dedupe", "Latest",
-         "FieldsFrom", "Naming", "Defaults", "Retry", "ResponseRule", "Rate", "Daily",
-         "Timeouts"]  # fmt: skip
+         "Split", "Enrich", "FieldsFrom", "Naming", "Defaults", "Retry", "ResponseRule", "Rate",
+         "Daily", "Timeouts"]  # fmt: skip
 
 
 def reference(schema: Schema) -> str:

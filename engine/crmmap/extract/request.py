@@ -129,6 +129,8 @@ def _quoted(values: Mapping[str, object]) -> dict[str, object]:
 def _quoted_value(value: object) -> object:
     if isinstance(value, Mapping):
         return _quoted(value)
+    if isinstance(value, list | tuple):
+        return [_quoted_value(each) for each in value]
     return _segment(value) if isinstance(value, str) else value
 
 

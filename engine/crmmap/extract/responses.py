@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 from crmmap.errors import SourceError
 from crmmap.extract.asker import Asker
 from crmmap.extract.circles import Circles
 from crmmap.extract.decoders import decoder_of
+from crmmap.extract.enrich import enriched
 from crmmap.extract.halving import following, halves_of
 from crmmap.extract.pages import both_pages
 from crmmap.extract.request import BARE, Context, first_request
 from crmmap.extract.ruling import Skipped
+from crmmap.extract.split import Ask, read_split
 from crmmap.extract.spool import Asked
 from crmmap.extract.windows import refuse_too_many
 from crmmap.kinds.actions import Halve
@@ -41,14 +44,13 @@ def read_responses(
     first = first_request(plan, step, context)
     request, number, fetched = _resumed(first, position)
     secrets = {secret.reveal() for secret in plan.secrets}
-    decode = decoder_of(step)
     circles, empty = Circles(), 0
     while True:
         _refuse_more(step, number)
         circles.refuse_request(request, number)
         try:
-            response, document = client.read(request, decode, asker)
-            sent, page = both_pages(step, number, response, document)
+            ask = partial(_ask, step, client, asker, number)
+            answered, sent, page = _asked(step, request, first, ask)
         except SourceError as error:
             if position is None and isinstance(error, Skipped):
                 asker.account.skipped(error.why)
@@ -65,11 +67,13 @@ def read_responses(
         position = None
         empty = 0 if sent.fetched else empty + 1
         circles.refuse_page(sent)
-        after = _following(step, response.request or request, first, sent, halves)
+        after = _following(step, answered, first, sent, halves)
         number, fetched = number + 1, fetched + sent.fetched
         kept = _position(after, number, first, secrets, fetched)
         # What the next request was made from is not kept alive with the records.
-        yield replace(page, position=kept, document=None, headers={})
+        page = replace(page, position=kept, document=None, headers={})
+        more = partial(_more, plan, client, asker)
+        yield enriched(step, page, context, more, asker.account.skipped)
         if after is None:
             _demand_total(step, sent, fetched)
             return
@@ -82,6 +86,24 @@ def read_responses(
         if after.passed < request.passed:  # asked anew beyond a cap, where records may come again
             circles.forget_pages()
         request = after
+
+
+def _ask(
+    step: Step, client: Asked, asker: Asker, number: int, request: Request
+) -> tuple[Request, Page, Page]:
+    """Return the request that was answered at last, and its page: as it was sent, and as shaped."""
+    response, document = client.read(request, decoder_of(step), asker)
+    return response.request or request, *both_pages(step, number, response, document)
+
+
+def _asked(step: Step, request: Request, first: Request, ask: Ask) -> tuple[Request, Page, Page]:
+    split = step.request.split if step.request is not None else None
+    return ask(request) if split is None else read_split(split, request, first, ask)
+
+
+def _more(plan: Plan, client: Asked, asker: Asker, step: Step, context: Context) -> Iterator[Page]:
+    """Yield the pages of a second request, whose answers are judged as the stream's are."""
+    return read_responses(plan, step, client, None, context, asker)
 
 
 def _following(

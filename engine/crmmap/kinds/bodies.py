@@ -20,7 +20,7 @@ Leaf = Literal["number", "boolean"]
 LEAVES: tuple[str, ...] = get_args(Leaf)
 NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,18})")
 
-OF = re.compile(r"parents|(selected|settings)\.(\w+)")
+OF = re.compile(r"parents|records|(selected|settings)\.(\w+)")
 """What a list can be made of."""
 
 

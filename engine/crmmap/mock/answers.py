@@ -61,7 +61,7 @@ class Answers:
         if _in_xml(routes[0]):
             headers["Content-Type"] = "application/xml; charset=utf-8"
         key = repr([(route.stream.step.name, route.indexes(request), answer.start, answer.stop,
-                     answer.document)
+                     answer.document, route.view.said(request))
                     for route, answer in zip(routes, answers, strict=True)])  # fmt: skip
         with self._lock:
             bodies = self._kept.get(key)

@@ -57,7 +57,7 @@ def listed(world: World, step: Step, finding: Finding) -> Listed:
     texts = tuple(_item(finding, each) for each in (*_declared(step, finding), *invented(finding)))
     return Listed(
         world=replace(world, records=len(texts)),
-        step=replace(step, name=f"{step.name}.fields_from"),
+        step=replace(step, name=f"{step.name}.fields_from", shape=()),
         texts=texts,
     )
 

@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 import polars as pl
 
 from crmmap.extract.choices import samples
+from crmmap.extract.enrich import sample_of
 from crmmap.extract.partitions import sample
 from crmmap.extract.request import first_request
 from crmmap.kinds.caps import Cap
@@ -28,7 +29,8 @@ from crmmap.mock.records import Stream, World
 from crmmap.mock.shapes import body_of, sent_for
 from crmmap.mock.shelf import Shelf
 from crmmap.mock.streams import decoded, streams_of
-from crmmap.plan import Finding, Plan, Step
+from crmmap.mock.views import View, view_of
+from crmmap.plan import Enriching, Finding, Plan, Step
 from crmmap.select.jmespath import Jmespath
 from crmmap.select.xpath import RecordPath
 from crmmap.spec.languages import language_of
@@ -37,8 +39,8 @@ from crmmap.values import Expression, Page, Request
 SIZE = 100
 """Records to a page where the request does not say how many."""
 
-PLACEHOLDER = re.compile(r"\{parent\.\w+\}")
-"""What stands for a parent's value in the request that a route is known by."""
+PLACEHOLDER = re.compile(r"\{(?:parent|record)\.\w+\}")
+"""What stands for a parent's or a record's value in the request that a route is known by."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +59,7 @@ class Route:
     share: int = 0
     shares: int = 1
     parent: Stream | None = None
+    view: View = View()
 
     @property
     def nearness(self) -> tuple[int, int]:
@@ -100,6 +103,9 @@ class Route:
             known = _indexes_by_key(self.parent)
             named = {known[text] for text in _texts(request) if text in known}
             every = [at for at in every if at in named]
+        if self.view.part is not None:
+            indexes = _indexes_by(self.stream, self.view.part.on[0][0].text)
+            return sorted({indexes[text] for text in _texts(request) if text in indexes})
         return self._listed(every, request) if self.stream.world.faults else every
 
     def _listed(self, every: Sequence[int], request: Request) -> Sequence[int]:
@@ -144,7 +150,11 @@ class Route:
     def text(self, request: Request, answer: Answer, shelf: Shelf) -> str:
         """Return the text of an answer's body."""
         lines = shelf.lines(self.stream, self.indexes(request)[answer.start : answer.stop])
-        return body_of(self.stream.step, self.envelope, lines, answer.document)
+        shown = self.view.lines(lines, request)
+        step = self.stream.step
+        # The shape is that of the stream's own answers.
+        step = replace(step, shape=()) if self.view.part is not None else step
+        return body_of(step, self.envelope, shown, answer.document)
 
 
 def routes_of(world: World, source: str) -> tuple[Route, ...]:
@@ -158,12 +168,31 @@ def routes_of(world: World, source: str) -> tuple[Route, ...]:
         for asked, known in _ways(step)
         for route in _of_step(plan, asked, streams, known)
     ]
+    seconds = [
+        _of_enriching(plan, step, each, streams[step.name])
+        for step in plan.steps
+        if step.source_name == source
+        for each in step.enriching
+    ]
     lists = [
         _of_list(world, plan, step, step.finding)
         for step in plan.steps
         if step.source_name == source and step.finding
     ]
-    return (*every, *lists)
+    return (*every, *seconds, *lists)
+
+
+def _of_enriching(plan: Plan, step: Step, each: Enriching, stream: Stream) -> Route:
+    asked = replace(step, request=each.spec.request, incremental=None)
+    first = first_request(plan, asked, sample_of(step, each))
+    return Route(
+        stream=stream,
+        first=first,
+        path=unquote(urlsplit(first.url).path),
+        envelope=envelope_of(each.records),
+        pagination=each.spec.pagination,
+        view=View(part=each),
+    )
 
 
 def _of_list(world: World, plan: Plan, step: Step, finding: Finding) -> Route:
@@ -210,6 +239,7 @@ def _of_step(
             share=at if step.parts.fixed else 0,
             shares=len(combinations) if step.parts.fixed else 1,
             parent=None if parent is None else _filling(streams, parent.table),
+            view=view_of(step),
         )
 
 

@@ -28,6 +28,7 @@ from crmmap.plan.rendering import Settings, render_declared, render_text, shown
 from crmmap.plan.steps import (
     Changing,
     Column,
+    Enriching,
     FieldPlan,
     Filter,
     Finding,
@@ -50,7 +51,7 @@ from crmmap.select.jmespath import (
     names_under,
 )
 from crmmap.spec.languages import Language, by_columns, format_of, language_of
-from crmmap.spec.model import Defaults, Field, Latest, Stream
+from crmmap.spec.model import Defaults, Enrich, Field, Latest, Stream
 from crmmap.spec.model import Mapping as MappingSpec
 from crmmap.values import GIVEN, Expression, Secret
 
@@ -230,6 +231,18 @@ def _step(whole: _Whole, name: str, parents: tuple[str, ...]) -> Step:
         changes=_changes(stream, language),
         cursor_of=_cursor_of(whole, stream),
         finding=_finding(whole, name, stream),
+        enriching=tuple(_enriching(each, spec) for each, spec in stream.enrich.items()),
+    )
+
+
+def _enriching(name: str, spec: Enrich) -> Enriching:
+    return Enriching(
+        name=name,
+        spec=spec,
+        records=compile_expression(spec.records),
+        on=tuple(
+            (compile_expression(here), compile_expression(there)) for here, there in spec.on.items()
+        ),
     )
 
 

@@ -84,7 +84,8 @@ def _named(parent: Target, stream: Stream) -> tuple[str, ...]:
 
 def _texts(stream: Stream) -> Iterator[str]:
     changing = None if stream.changes is None else stream.changes.request
-    for request in (stream.request, changing):
+    enriching = (each.request for each in stream.enrich.values())
+    for request in (stream.request, changing, *enriching):
         if request is not None:
             yield from texts_of(request)
     if stream.query is not None:

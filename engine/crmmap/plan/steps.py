@@ -18,7 +18,7 @@ from crmmap.kinds.source import Source
 from crmmap.kinds.types import Type
 from crmmap.select.jmespath import Jmespath
 from crmmap.select.xpath import RecordPath
-from crmmap.spec.model import FieldsFrom, Missing, OnError, RequestSpec
+from crmmap.spec.model import Enrich, FieldsFrom, Missing, OnError, RequestSpec
 from crmmap.template import Template
 from crmmap.values import Page, RawFrame, Secret
 
@@ -189,6 +189,16 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Enriching:
+    """A second request for the records of a page. `on` are the texts' places, here and there."""
+
+    name: str
+    spec: Enrich
+    records: Jmespath
+    on: tuple[tuple[Jmespath, Jmespath], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """One stream, compiled. `parents` are the streams that must have ended before it starts."""
 
@@ -226,6 +236,7 @@ class Step:
     selected: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """What `selected(NAME)` gives in templates: the entries of NAME that the fields read."""
     finding: Finding | None = None
+    enriching: tuple[Enriching, ...] = ()
     file: str | None = None
     query: Query | None = None
     headers: tuple[tuple[str, ...], ...] = ()

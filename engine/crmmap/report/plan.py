@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from crmmap.declare import word
+from crmmap.extract.enrich import sample_of
 from crmmap.extract.partitions import sample
 from crmmap.extract.request import first_request
 from crmmap.kinds.actions import ACTIONS
@@ -21,7 +22,7 @@ from crmmap.kinds.responses import ResponseRule
 from crmmap.kinds.shapes import SHAPES
 from crmmap.kinds.source import SOURCES, Files, Http, Source
 from crmmap.kinds.types import TYPES
-from crmmap.plan import FieldPlan, LookupPlan, Plan, Step
+from crmmap.plan import Enriching, FieldPlan, LookupPlan, Plan, Step
 from crmmap.report.parts import Grid, Heading, Line, Part
 from crmmap.report.wording import listed, number, plural
 from crmmap.select.jmespath import Jmespath, JmespathSelector
@@ -95,6 +96,7 @@ def _stream(plan: Plan, step: Step) -> Document:
         "key": list(step.target.key),
         "latest": step.target.version,
         "batch": step.batch,
+        "enrich": {each.name: _enriching(plan, step, each) for each in step.enriching},
         "fields_from": _finding(plan, step),
         "responses": [_response(each) for each in step.responses],
         "where": {each.field: [rule.name for rule in each.rules] for each in step.filters},
@@ -119,6 +121,18 @@ def _reading(plan: Plan, step: Step) -> Document:
         "shape": [_described(each, SHAPES) for each in step.shape],
         "pages_of": step.pages_of,
         "pagination": _described(step.pagination, PAGINATION),
+    }
+
+
+def _enriching(plan: Plan, step: Step, each: Enriching) -> Document:
+    asked = replace(step, request=each.spec.request, incremental=None)
+    request = first_request(plan, asked, sample_of(step, each))
+    return {
+        "request": {"method": request.method, "url": unquote(request.url)},
+        "on": {here.text: there.text for here, there in each.on},
+        "batch": each.spec.batch,
+        "missing": each.spec.missing,
+        "on_failure": each.spec.on_failure,
     }
 
 
@@ -276,6 +290,8 @@ def _stream_parts(place: int, stream: Document) -> Iterator[Part]:
     keeps = f"; of one key, the greatest {stream['latest']} stays" if stream["latest"] else ""
     yield Line(f"   key       {', '.join(stream['key'])}{keeps}")
     yield Line(f"   batch     about {number(stream['batch'])} rows to a transaction")
+    for name, each in stream["enrich"].items():
+        yield Line(f"   adds      {_asking_again(name, each)}")
     if stream["fields_from"] is not None:
         yield Line(f"   adds      {_adding(stream['fields_from'])}")
     if stream["where"]:
@@ -303,6 +319,12 @@ def _reading_lines(stream: Document) -> Iterator[str]:
         yield f"{'' if at else 'shape':<9} {each}"
     shared = f"; those of {stream['pages_of']}, asked for once" if stream["pages_of"] else ""
     yield f"pages     {stream['pagination']}{shared}"
+
+
+def _asking_again(name: str, each: Document) -> str:
+    request = each["request"]
+    whom = "each record" if each["batch"] is None else plural(each["batch"], "record")
+    return f"to each record, as {name}: {request['method']} {request['url']}, for {whom}"
 
 
 def _adding(finding: Document) -> str:

@@ -16,6 +16,7 @@ from crmmap.kinds.types import declared
 from crmmap.spec import (
     lint_auth,
     lint_columns,
+    lint_enrich,
     lint_found,
     lint_lookups,
     lint_partitions,
@@ -47,8 +48,9 @@ def lint(built: Built, spoilt: Collection[Path]) -> list[Fault]:
         lint_lookups.faults(mapping.streams, spoilt),
         lint_partitions.faults(mapping),
         lint_responses.faults(mapping),
-        lint_found.faults(mapping.streams),
         lint_queries.faults(mapping),
+        lint_found.faults(mapping),
+        lint_enrich.faults(mapping),
         lint_columns.faults(mapping, spoilt),
         lint_patterns.faults(mapping),
         lint_texts.faults(mapping, built.uses),

@@ -9,7 +9,7 @@ from crmmap.spec.faults import Fault, guess, quoted
 from crmmap.spec.model import RequestSpec, Setting, Stream
 from crmmap.values import Path
 
-ALLOWED = "`parents`, `selected.NAME`, `settings.NAME`"
+ALLOWED = "`parents`, `records`, `selected.NAME`, `settings.NAME`"
 
 
 def faults(stream: Stream, settings: Mapping[str, Setting], path: Path) -> Iterator[Fault]:
@@ -25,6 +25,9 @@ def faults(stream: Stream, settings: Mapping[str, Setting], path: Path) -> Itera
                 continue
             outer.append(place)
             yield from _of(each, stream, settings, (*place, "each"))
+            if each.of == "records" and not _enriches(stream, way):
+                message = "are the records of a page, for `enrich` with a `batch` only"
+                yield Fault(path=(*place, "each"), rule="body.each", message=message)
 
 
 def _of(each: Each, stream: Stream, settings: Mapping[str, Setting], path: Path) -> Iterator[Fault]:
@@ -45,6 +48,11 @@ def _of(each: Each, stream: Stream, settings: Mapping[str, Setting], path: Path)
         yield Fault(path=path, rule="body.each", message=message)
 
 
+def _enriches(stream: Stream, way: Path) -> bool:
+    """Say whether a request is one for several records."""
+    return way[0] == "enrich" and stream.enrich[str(way[1])].batch is not None
+
+
 def inside_a_list(stream: Stream, way: Path) -> bool:
     """Say whether a text of the stream, found along `way`, is in an item of a body's list."""
     for before, request in _requests(stream):
@@ -60,3 +68,5 @@ def _requests(stream: Stream) -> Iterator[tuple[Path, RequestSpec]]:
         yield ("request",), stream.request
     if stream.changes is not None and stream.changes.request is not None:
         yield ("changes", "request"), stream.changes.request
+    for name, each in stream.enrich.items():
+        yield ("enrich", name, "request"), each.request

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from crmmap.select.jmespath import compile_expression
 from crmmap.spec.faults import Fault
 from crmmap.spec.model import FieldsFrom, Stream
+from crmmap.spec.model import Mapping as MappingSpec
 from crmmap.values import Path
 
 PROBE = '"probe"'
 
 
-def faults(streams: Mapping[str, Stream]) -> Iterator[Fault]:
+def faults(mapping: MappingSpec) -> Iterator[Fault]:
     """Yield the faults of every `fields_from`."""
-    for name, stream in streams.items():
+    for name, stream in mapping.streams.items():
         if stream.fields_from is not None:
             yield from _finding(stream, stream.fields_from, ("streams", name, "fields_from"))
 

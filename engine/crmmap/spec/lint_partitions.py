@@ -115,7 +115,8 @@ def allowed_names(path: Path, mapping: MappingSpec) -> dict[str, str]:
     stream = mapping.streams.get(str(path[1]))
     stream = None if stream is None else mapping.asked(stream)
     valued = path[2] == "fields" and path[-1] == "value"
-    if stream is None or not (valued or path[2] in ("request", "changes", "incremental", "query")):
+    asking = ("request", "changes", "incremental", "query", "enrich")
+    if stream is None or not (valued or path[2] in asking):
         return allowed
     each = stream.for_each
     if each is not None and each.stream is not None:
@@ -126,8 +127,11 @@ def allowed_names(path: Path, mapping: MappingSpec) -> dict[str, str]:
         allowed["window"] = "window.start"
     if lint_bodies.inside_a_list(stream, path[2:]):
         allowed["item"] = "item"
+    if path[2] == "enrich" and str(path[3]) in stream.enrich:
+        several = stream.enrich[str(path[3])].batch is not None
+        allowed |= {"records": "records"} if several else {"record": "record.NAME"}
     how = stream.incremental
-    if how is not None and (path[2] != "request" or how.start is not None):
+    if how is not None and (path[2] not in ("request", "enrich") or how.start is not None):
         allowed["cursor"] = "cursor"
     return allowed
 

@@ -48,6 +48,36 @@ class Setting:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """A list in a request that is too long for one: the request is sent several times.
+
+    Each has a stretch of the list, and all else alike; what they bring is merged, record by
+    record. A record that does not come with every stretch is asked for once more, with its page,
+    and then rejected (`split.incomplete`): what is missing of it must not look empty. The pages
+    follow from the answers to the first stretch.
+    """
+
+    param: Annotated[
+        str | None, "The query parameter with the list: a text with commas.", Limits(min_length=1)
+    ] = None
+    body: Annotated[
+        str | None,
+        "Or the entry of the JSON body with the list: `properties`, or `query.fields`.",
+        Limits(min_length=1),
+    ] = None
+    by: Annotated[Expression, "JMESPath to what tells the records of a page apart."]
+    most: Annotated[int, "Items to a request.", Limits(minimum=1)] = 100
+    longest: Annotated[
+        int, "Characters of a stretch, as they are sent.", Limits(minimum=100, maximum=60_000)
+    ] = 7000
+
+    def __post_init__(self) -> None:
+        if (self.param is None) == (self.body is None):
+            message = "the list is in one place: write `param` or `body`"
+            raise ValueError(message)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RequestSpec:
     """The request for a stream's first page; pagination makes the later ones from it."""
 
@@ -60,11 +90,15 @@ class RequestSpec:
     body: Annotated[
         Json,
         "JSON body, for POST. In it `{each: parents, give: {id: '{{ item.id }}'}}` is a list with "
-        "one item for each parent of a batch; `each: selected.properties` takes the names that the "
-        "fields read, `each: settings.NAME` the parts of a setting between commas. "
+        "one item for each parent of a batch (`each: records` in `enrich`); `each: "
+        "selected.properties` takes the names that the fields read, `each: settings.NAME` the "
+        "parts of a setting between commas. "
         "`{text: '{{ cursor | epoch_ms }}', as: number}` is a number (or `as: boolean`).",
     ] = None
     safe: Annotated[bool, "Of a POST: sending it twice does no harm (a search)."] = False
+    split: Annotated[
+        Split | None, "A list in it that is too long for one request, such as that of properties."
+    ] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -258,6 +292,45 @@ class Changes:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Enrich:
+    """A second request for the records of a page; what it finds is put into each under a name.
+
+    Templates of the request have `records`, the records it asks for, or `record` where it asks for
+    one: `{{ records | map('id') | join(',') }}`, or `{each: records, give: …}` in a body. The
+    fields then read what was found like any other part of the record: `companies.to[0].id`.
+    """
+
+    request: Annotated[RequestSpec, "The request for what belongs to the records."]
+    on: Annotated[
+        MappingOf[str, str],
+        "JMESPath in a record → JMESPath in what is found: they belong together where both give "
+        "the same text or number: `{id: from.id}`.",
+    ]
+    batch: Annotated[
+        int | None, "Records to one request; without it, each has its own.", Limits(1, 10_000)
+    ] = None
+    records: Annotated[
+        str, "JMESPath to the list of what is found; `@` if the answer is the list."
+    ] = "@"
+    pagination: Annotated[
+        Pagination, Kind("pagination", PAGINATION), "How the next page of it is asked for."
+    ] = Single()
+    many: Annotated[
+        bool, "Put a list of all that is found for a record under the name, not the one that is."
+    ] = False
+    missing: Annotated[
+        Literal["null", "reject"], "Of a record for which nothing is found: leave it empty, or "
+        "`reject` it.",
+    ] = "null"  # fmt: skip
+    on_failure: Annotated[
+        Literal["fail", "reject", "skip"],
+        "Where the request fails: `fail` the stream; `reject` the records it was for; `skip`: take "
+        "it that nothing was found, and report it. Credentials that are refused, a source that "
+        "can't be reached and one that asks to wait longer always fail the stream.",
+    ] = "fail"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Naming:
     """How the column of a field that the source listed is called: after the field.
 
@@ -384,6 +457,9 @@ class Stream:
         "What need not be read again; without it, all is.",
     ] = None  # fmt: skip
     changes: Annotated[Changes | None, "How to ask once a cursor is known."] = None
+    enrich: Annotated[
+        MappingOf[Name, Enrich], "Name → a second request for the records of each page."
+    ] = field(default_factory=dict)
     fields_from: Annotated[
         FieldsFrom | None, "Columns that the source lists, beside those in `fields`."
     ] = None
