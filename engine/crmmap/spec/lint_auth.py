@@ -77,6 +77,6 @@ def _taken(text: str, known: set[str], path: Path) -> Iterator[Fault]:
     for name in sorted(names - known):
         message = (
             f"names '{name}', which no step before it takes{guess(name, known)}. "
-            f"Taken by then: {quoted(known)}"
+            f"Taken by then: {quoted(sorted(known))}"
         )
         yield Fault(path=path, rule="auth.taken", message=message)
