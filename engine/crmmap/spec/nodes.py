@@ -19,7 +19,7 @@ from crmmap.spec.faults import Fault, Place
 
 LARGEST = 1024 * 1024
 MOST_NODES = 50_000
-MOST_ALIASES = 50
+MOST_ALIASES = 500
 DEEPEST = 40
 FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What YAML does not allow unescaped; we don't allow it escaped either."""
