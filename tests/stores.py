@@ -20,7 +20,20 @@ import sqlalchemy as sa
 from sqlalchemy import create_engine, make_url
 from sqlalchemy.engine import URL
 
-from crmmap.kinds.types import Boolean, Date, Datetime, Decimal, Integer, Json, Number, Text
+from crmmap.kinds.types import (
+    Boolean,
+    Date,
+    Datetime,
+    Decimal,
+    Duration,
+    Integer,
+    Json,
+    Number,
+    Text,
+    Time,
+    Url,
+    Uuid,
+)  # fmt: skip
 from crmmap.load import Mark, Store, Tally, Transaction, Written
 from crmmap.plan import Column, Target
 from crmmap.values import AT, INDEX, PAGE, REJECT_SCHEMA, Counts
@@ -115,7 +128,7 @@ KINDS = Target(
     columns=columns(
         id=Integer(), text=Text(), whole=Integer(), approximate=Number(),
         exact=Decimal(precision=20, scale=4), flag=Boolean(), day=Date(), moment=Datetime(),
-        document=Json(),
+        document=Json(), clock=Time(), length=Duration(unit="minutes"), link=Url(), guid=Uuid(),
     ),
 )  # fmt: skip
 

@@ -49,6 +49,15 @@ VARIANTS = [
             ("enum", {"values": ("Open", "Won")}),
             ("enum", {"values": ("Open", "Won"), "case": "ignore"}),
             ("json", {}),
+            ("datetime", {"formats": ("odata", "rfc2822")}),
+            ("datetime", {"formats": ("rfc2822",)}),
+            ("time", {}),
+            ("time", {"formats": ("%I:%M %p",)}),
+            ("duration", {}),
+            ("duration", {"unit": "minutes"}),
+            ("url", {}),
+            ("url", {"scheme": "http"}),
+            ("uuid", {}),
         ]
     )
 ]

@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 from decimal import Decimal as Exact
 from typing import Any
 
@@ -24,17 +24,22 @@ from stores import KINDS, PEOPLE, Loader, frame, load, store_url  # noqa: F401  
 
 VALUES: list[tuple[Any, ...]] = [
     (1, "\U0001f4de Ω\ta", 2**63 - 1, 1.5, Exact("1234567890123456.7891"), True,
-     date(1, 1, 1), datetime(2024, 2, 29, 23, 59, 59, 999999, tzinfo=UTC), '{"b":1,"a":[null]}'),
+     date(1, 1, 1), datetime(2024, 2, 29, 23, 59, 59, 999999, tzinfo=UTC), '{"b":1,"a":[null]}',
+     time(23, 59, 59, 999999), Exact("-3020399.000001"), "https://example.com/ü?x=1",
+     "0a6dcb42-6a3f-4d6e-9f5c-1f1f3c1c0d01"),
     (2, "", -(2**63) + 1, -0.1, Exact("-0.0001"), False,
-     date(9999, 12, 31), datetime(1969, 12, 31, 23, 59, 59, 1, tzinfo=UTC), "[]"),
-    (3, None, None, None, None, None, None, None, None),
+     date(9999, 12, 31), datetime(1969, 12, 31, 23, 59, 59, 1, tzinfo=UTC), "[]",
+     time(0, 0), Exact("99999999999.000000"), "http://localhost/",
+     "00000000-0000-0000-0000-000000000000"),
+    (3, *[None] * 12),
 ]  # fmt: skip
 
 
 def test_every_kind_of_value_is_stored_exactly(load: Callable[..., Loader]) -> None:
     it = load(KINDS)
     it.upsert(KINDS, VALUES)
-    for by in ("text", "whole", "approximate", "exact", "flag", "day", "moment"):
+    for by in ("text", "whole", "approximate", "exact", "flag", "day", "moment", "clock", "length",
+               "link", "guid"):  # fmt: skip
         values = frame(KINDS, VALUES)[by]
         found = it.work(
             lambda transaction, by=by, values=values: transaction.known(KINDS, by, values)

@@ -8,6 +8,7 @@ for `%Y`, second 60, and forgets a zone's name.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import polars as pl
@@ -56,7 +57,25 @@ class TimeFormat:
 
 def time_format(text: str, *, with_time: bool) -> TimeFormat:
     """Understand a format. Raises ValueError that says what is unknown or lacking."""
-    allowed = {**WORDS, **TIME_WORDS} if with_time else WORDS
+    read, used = _understood(text, {**WORDS, **TIME_WORDS} if with_time else WORDS)
+    return _whole(text, read, lacking=_lacking(used))
+
+
+def clock_format(text: str) -> TimeFormat:
+    """Understand a format of a time of day. Raises ValueError as `time_format` does."""
+    words = {word: meaning for word, meaning in TIME_WORDS.items() if word != "%z"}
+    read, used = _understood(text, words)
+    return _whole(text, read, lacking="" if used else "the hour, %H or %I", needs=used)
+
+
+def _whole(text: str, read: TimeFormat, *, lacking: str, needs: Collection[str] = ()) -> TimeFormat:
+    if lacking := lacking or _needed(needs):
+        message = f"the format '{text}' lacks {lacking}"
+        raise ValueError(message)
+    return read
+
+
+def _understood(text: str, allowed: Mapping[str, tuple[str, str]]) -> tuple[TimeFormat, set[str]]:
     polars, pattern, used = "", "", set()
     for piece in PIECE.findall(text):
         if piece in allowed:
@@ -69,10 +88,7 @@ def time_format(text: str, *, with_time: bool) -> TimeFormat:
         else:
             polars += piece
             pattern += re.escape(piece)
-    if lacking := _lacking(used):
-        message = f"the format '{text}' lacks {lacking}"
-        raise ValueError(message)
-    return TimeFormat(polars=polars, pattern=f"^{pattern}$", zoned="%z" in used)
+    return TimeFormat(polars=polars, pattern=f"^{pattern}$", zoned="%z" in used), used
 
 
 NEEDS: tuple[tuple[str, frozenset[str], str], ...] = (
@@ -86,12 +102,16 @@ NEEDS: tuple[tuple[str, frozenset[str], str], ...] = (
 )
 
 
-def _lacking(used: set[str]) -> str:
-    if not used & {"%Y", "%y"}:
+def _lacking(used: Collection[str]) -> str:
+    if not {"%Y", "%y"} & set(used):
         return "the year, %Y or %y"
-    if not (used & {"%m", "%b", "%B"} and "%d" in used) and "%j" not in used:
+    if not ({"%m", "%b", "%B"} & set(used) and "%d" in used) and "%j" not in used:
         return "the month and day"
+    return _needed(used)
+
+
+def _needed(used: Collection[str]) -> str:
     for word, others, lacking in NEEDS:
-        if word in used and not used & others:
+        if word in used and not others & set(used):
             return lacking
     return ""

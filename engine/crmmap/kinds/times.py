@@ -44,6 +44,34 @@ AS_SHOWN = TimeFormat(
 EPOCHS = {"epoch_s": 1_000_000, "epoch_ms": 1_000}
 """Formats that count from 1970 → the microseconds of what they count."""
 
+ODATA = r"^/Date\((-?[0-9]{1,15})(?:[+-][0-9]{4})?\)/$"
+"""Milliseconds since 1970 as OData's JSON has them; the zone behind them changes nothing."""
+
+MAIL = tuple(time_format(f"%d %b %Y {clock} %z", with_time=True) for clock in ("%H:%M:%S", "%H:%M"))
+MAIL_DAY = r"^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), +"
+MAIL_ZONES = {
+    "GMT": "+0000", "UTC": "+0000", "UT": "+0000", "EST": "-0500", "EDT": "-0400", "CST": "-0600",
+    "CDT": "-0500", "MST": "-0700", "MDT": "-0600", "PST": "-0800", "PDT": "-0700",
+}  # fmt: skip
+"""The names of zones that RFC 2822 knows."""
+
+WORDED = {*EPOCHS, "odata", "rfc2822"}
+"""Formats that are a word, not a pattern."""
+
+ZERO_RESTS = ("", "Z", ".000", ".000Z", ".000000", ".0000000")
+ZERO = tuple(
+    day + clock
+    for day in ("0000-00-00", "0001-01-01")
+    for clock in ("", *(f"{between}00:00:00{rest}" for between in " T" for rest in ZERO_RESTS))
+)
+"""How sources write that there is no date: zeros, or the first day that their language knows."""
+
+ZEROS = Annotated[
+    Literal["refuse", "null"],
+    "What becomes of a date that says that there is none, `0000-00-00` or `0001-01-01` (both "
+    "with midnight, too): it is refused, or null.",
+]
+
 FIRST, LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
@@ -63,6 +91,7 @@ class Date:
     flexible: Annotated[
         bool, "Also try to understand what no format matches. Where in doubt it is refused."
     ] = False
+    zero: ZEROS = "refuse"
 
     def __post_init__(self) -> None:
         for text in self.formats:
@@ -110,9 +139,11 @@ class Datetime:
     and zone may be missing; a day alone is its midnight), or else the formats
     that are given, tried in order against the whole text. The words of a format
     are those of Python's strptime: %Y %y %m %b %B %d %j %a %A %H %I %M %S %p
-    .%f %z, or it is `epoch_s` or `epoch_ms`: seconds or milliseconds since
-    1970. Fractions finer than a microsecond are cut; second 60 and hour 24 are
-    refused. On SQLite it is TEXT `2024-12-31T23:59:59.500000Z`, which sorts.
+    .%f %z, or it is a word: `epoch_s` or `epoch_ms`, seconds or milliseconds
+    since 1970 (after each other they read both); `odata`, like `/Date(1464620400000)/`;
+    `rfc2822`, like `Fri, 05 Jan 2024 10:00:00 +0000`. Fractions finer than a
+    microsecond are cut; second 60 and hour 24 are refused. On SQLite it is TEXT
+    `2024-12-31T23:59:59.500000Z`, which sorts.
     """
 
     formats: Annotated[
@@ -130,10 +161,11 @@ class Datetime:
     flexible: Annotated[
         bool, "Also try to understand what no format matches. Where in doubt it is refused."
     ] = False
+    zero: ZEROS = "refuse"
 
     def __post_init__(self) -> None:
         for text in self.formats:
-            if text not in EPOCHS:
+            if text not in WORDED:
                 _refuse_lookalike(text, time_format(text, with_time=True))
         if "{" not in self.zone:
             _refuse_unknown(self.zone)
@@ -160,6 +192,11 @@ class Datetime:
     def _declared(self, text: pl.Expr, how: str) -> pl.Expr:
         if how in EPOCHS:
             return _counted(text, EPOCHS[how])
+        if how == "odata":
+            return _counted(text.str.extract(ODATA, 1), EPOCHS["epoch_ms"])
+        if how == "rfc2822":
+            mail = _mail(text)
+            return pl.coalesce(self._moment(mail, each) for each in MAIL)
         return self._moment(text, time_format(how, with_time=True))
 
     def _iso(self, text: pl.Expr) -> pl.Expr:
@@ -189,10 +226,22 @@ class Datetime:
         how = self.formats[0] if self.formats else ""
         if how in EPOCHS:
             return (moment - datetime.fromtimestamp(0, UTC)) // timedelta(microseconds=EPOCHS[how])
+        if how == "odata":
+            return f"/Date({int(moment.timestamp() * 1000)})/"
+        if how == "rfc2822":
+            return moment.strftime("%a, %d %b %Y %H:%M:%S +0000")
         return moment.strftime(how or "%Y-%m-%dT%H:%M:%S.%fZ")
 
     def spoil(self, random: Random) -> object | None:
         return random.choice(("soon", "2024-02-30T10:00:00Z", "2024-01-01T25:00:00Z", "10 AM IST"))
+
+
+def _mail(text: pl.Expr) -> pl.Expr:
+    """Return a mail's date without the name of the day, its zone as a number."""
+    bare = text.str.replace(MAIL_DAY, "")
+    for name, offset in MAIL_ZONES.items():
+        bare = bare.str.replace(f" {name}$", f" {offset}")
+    return bare
 
 
 def _counted(text: pl.Expr, microseconds: int) -> pl.Expr:

@@ -14,8 +14,10 @@ from typing import Any, Protocol, cast
 import polars as pl
 from sqlalchemy.types import TypeEngine
 
+from crmmap.kinds.clock import Duration, Time
 from crmmap.kinds.contacts import Email, Phone
 from crmmap.kinds.numbers import Decimal, Integer, Number
+from crmmap.kinds.references import Url, Uuid
 from crmmap.kinds.texts import Boolean, Enum, Json, Text
 from crmmap.kinds.times import Date, Datetime
 
@@ -67,6 +69,10 @@ TYPES: dict[str, type[Type]] = {
     "datetime": Datetime,
     "email": Email,
     "phone": Phone,
+    "time": Time,
+    "duration": Duration,
+    "url": Url,
+    "uuid": Uuid,
     "enum": Enum,
     "json": Json,
 }
@@ -82,6 +88,6 @@ def declared(type_: Type) -> str:
 
 
 __all__ = [
-    "TYPES", "Boolean", "Date", "Datetime", "Decimal", "Email", "Enum", "Integer", "Json",
-    "Number", "Phone", "Text", "Type", "declared",
+    "TYPES", "Boolean", "Date", "Datetime", "Decimal", "Duration", "Email", "Enum", "Integer",
+    "Json", "Number", "Phone", "Text", "Time", "Type", "Url", "Uuid", "declared",
 ]  # fmt: skip

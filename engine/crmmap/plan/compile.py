@@ -18,7 +18,8 @@ from crmmap.kinds.clean import NullIf
 from crmmap.kinds.database import Sql
 from crmmap.kinds.formats import Format, Xml
 from crmmap.kinds.source import Source
-from crmmap.kinds.types import Type
+from crmmap.kinds.times import ZERO
+from crmmap.kinds.types import Date, Datetime, Type
 from crmmap.plan.absences import absences
 from crmmap.plan.choices import settled
 from crmmap.plan.found import Found, with_found
@@ -328,6 +329,8 @@ def _field(name: str, field: Field, type_: Type, defaults: Defaults, *, key: boo
     steps = (*defaults.clean, *field.clean)
     if field.lookup is not None and field.lookup.none:
         steps = (*steps, NullIf(value=field.lookup.none))
+    if isinstance(type_, Date | Datetime) and type_.zero == "null":
+        steps = (*steps, NullIf(value=ZERO))
     clean = reduce(lambda each, step: step.apply(each), steps, text)
     required = field.required or key
     return FieldPlan(
