@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 import pytest
 
@@ -587,3 +587,106 @@ def test_too_many_values_are_refused(tmp_path: Path, serve: Callable[[Api], str]
     plan = plan_of(text.format(url=serve(found_api()), type="text"), {})
     failed = next(each for each in load(plan, sqlite(tmp_path)).streams if each.stream == "rooms")
     assert "`for_each` goes over 'house': it has more than 10000 values" in failed.message
+
+
+# --- a cursor for each row of the parent --------------------------------------------------------
+
+OWN = """
+crmmap: 1
+name: own
+source: {{kind: http, base_url: "{url}", retry: {{attempts: 1}}}}
+defaults: {{batch: 1}}
+streams:
+  notes:
+    for_each: {{stream: people, own_cursors: {most}}}
+    request: {{path: "/people/{{{{ parent.id }}}}/notes"}}
+    incremental: {{kind: {kind}, field: at, params: {{since: "{{{{ cursor }}}}"}}}}
+    table: {{name: notes, key: [of, at]}}
+    fields: {{of: {{value: "{{{{ parent.id }}}}"}}, at: {{from: at, type: {type}}}}}
+  people:
+    request: {{path: /people}}
+    table: {{name: people, key: id}}
+    fields: {{id: id}}
+"""
+NOTES = {"a": [1, 5], "b,": [], "c": [2], '["d"]': [3, 9]}
+
+
+def own_api(notes: dict[str, list[int]]) -> Api:
+    def of(name: str) -> Callable[[Query, Any], object]:
+        return lambda query, _: [
+            {"at": at} for at in notes[name] if at > int(query.get("since", -1))
+        ]
+
+    api = Api({"/people": lambda _query, _body: [{"id": name} for name in notes]})
+    api.paths |= {f"/people/{quote(name, safe='')}/notes": of(name) for name in notes}
+    return api
+
+
+def asked_since(api: Api) -> dict[str, str | None]:
+    found = {
+        unquote(path).split("/")[2]: query.get("since")
+        for path, query in api.asked if path != "/people"
+    }  # fmt: skip
+    api.asked.clear()
+    return found
+
+
+@pytest.mark.parametrize("kind", ["sequence", "event_id"])
+def test_each_row_of_the_parent_keeps_its_own_cursor(
+    store_url: str, serve: Callable[[Api], str], kind: str
+) -> None:
+    notes = {name: [*several] for name, several in NOTES.items()}
+    api = own_api(notes)
+    url = serve(api)
+    plan = plan_of(OWN.format(url=url, most=5, kind=kind, type="integer"), {})
+    load(plan, store_url)
+    assert asked_since(api) == dict.fromkeys(NOTES)
+    notes["c"].append(4)
+    # A person who is new is asked for from the start.
+    notes["e"] = [7]
+    api.paths["/people/e/notes"] = lambda query, _: [] if "since" in query else [{"at": 7}]
+    load(plan, store_url)
+    assert asked_since(api) == {"a": "5", "b,": None, "c": "2", '["d"]': "9", "e": None}
+    load(plan, store_url)
+    assert asked_since(api) == {"a": "5", "b,": None, "c": "4", '["d"]': "9", "e": "7"}
+    load(plan, store_url, fresh=True)
+    assert asked_since(api) == dict.fromkeys(notes)
+    assert len(table(store_url, "notes")) == 7
+
+
+@pytest.mark.parametrize("at", range(2, 7))
+def test_a_read_with_a_cursor_for_each_row_is_resumed(
+    tmp_path: Path, serve: Callable[[Api], str], at: int
+) -> None:
+    api, store, stop = own_api(NOTES), sqlite(tmp_path), threading.Event()
+    plan = plan_of(OWN.format(url=serve(api), most=5, kind="sequence", type="integer"), {})
+
+    def counting(gave: Callable[[Query, Any], object]) -> Callable[[Query, Any], object]:
+        def give(query: Query, body: Any) -> object:
+            if len(api.asked) >= at:
+                stop.set()
+            return gave(query, body)
+
+        return give
+
+    plain = dict(api.paths)
+    api.paths = {path: counting(give) for path, give in plain.items()}
+    load(plan, store, stop=stop)
+    api.paths = plain
+    report = load(plan, store)
+    assert report.status == "done"
+    assert len(table(store, "notes")) == 5
+    api.asked.clear()
+    load(plan, store)
+    assert asked_since(api) == {"a": "5", "b,": None, "c": "2", '["d"]': "9"}
+
+
+def test_more_rows_than_may_keep_a_cursor_are_refused(
+    tmp_path: Path, serve: Callable[[Api], str]
+) -> None:
+    plan = plan_of(
+        OWN.format(url=serve(own_api(NOTES)), most=2, kind="sequence", type="integer"), {}
+    )
+    stream = next(each for each in load(plan, sqlite(tmp_path)).streams if each.stream == "notes")
+    assert stream.status == "failed"
+    assert "more than 2 rows of its parent would keep a cursor each" in stream.message

@@ -16,7 +16,7 @@ from crmmap.extract.request import SAMPLE, Context, given_values
 from crmmap.extract.windows import TooMany, Window, windows
 from crmmap.kinds.incremental import Timestamp
 from crmmap.plan import Plan, Step
-from crmmap.values import GIVEN, Page, Parents, Start
+from crmmap.values import GIVEN, Page, Start
 
 Row = Mapping[str, str | None]
 ReadPart = Callable[[Step, Context, str | None], Iterator[Page]]
@@ -149,7 +149,7 @@ def _parts(step: Step, start: Start, place: Mapping[str, object] | None) -> Iter
             found = chain((part,), found)
     for at, part in enumerate(found):
         after = place.get("after") if place is not None and at == 0 else None
-        yield from _for_parents(step, start.parents, part, after)
+        yield from _for_parents(step, start, part, after)
 
 
 def _combined(step: Step, start: Start) -> Iterator[Part]:
@@ -158,7 +158,7 @@ def _combined(step: Step, start: Start) -> Iterator[Part]:
     for values in combinations(step, start):
         labels = [each.label for each in values.values()]
         label = ",".join(labels)
-        context = _cursor(step, start, label)
+        context = _cursor(step, start, label) if step.parts.own_cursors is None else {}
         if values:
             context["partition"] = {name: each.given for name, each in values.items()}
         for window in _windows(step, start, label):
@@ -189,20 +189,27 @@ def _windows(step: Step, start: Start, label: str) -> Iterator[Window | None]:
     yield from windows(how, str(_cursor(step, start, label)["cursor"]), start.began)
 
 
-def _for_parents(step: Step, parents: Parents, part: Part, after: object) -> Iterator[Part]:
+def _for_parents(step: Step, start: Start, part: Part, after: object) -> Iterator[Part]:
     """Yield a combination once for every row of the parent, or for so many rows at a time."""
     if step.parts.parent is None:
         yield part
         return
     key = [str(each) for each in after] if isinstance(after, list) else None
     batch = step.parts.batch
-    while rows := parents(key, batch or PARENTS):
+    while rows := start.parents(key, batch or PARENTS):
         for chunk in [rows] if batch else [[row] for row in rows]:
             named = {"parents": [*chunk]} if batch else {"parent": chunk[0]}
             upto = _key(step, chunk[-1])
             place = {**part.place, "after": key, "upto": upto}
-            yield replace(part, context={**part.context, **named}, place=place)
+            found = replace(part, context={**part.context, **named}, place=place)
+            yield found if step.parts.own_cursors is None else _with_own(step, start, found, upto)
             key = upto
+
+
+def _with_own(step: Step, start: Start, part: Part, key: list[str]) -> Part:
+    """Return the partition of a row that has a cursor of its own."""
+    label = json.dumps([part.label, *key])
+    return replace(part, label=label, context={**part.context, **_cursor(step, start, label)})
 
 
 def _key(step: Step, row: Row) -> list[str]:

@@ -11,11 +11,12 @@ A stream's cursor in the ledger is JSON:
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import polars as pl
 
+from crmmap.errors import CrmmapError
 from crmmap.kinds.incremental import Incremental, Timestamp
 from crmmap.load import Mark
 from crmmap.loop.work import Work
@@ -54,19 +55,22 @@ class Cursors:
         if step.incremental is None or step.pages_of is not None:
             return self
         if step.incremental.field is None:
-            return replace(
-                self, seen={**self.seen, **dict.fromkeys(batch.parts.values(), self.began)}
-            )
-        return replace(self, seen=_seen(step, step.incremental, batch, self.seen))
+            seen: Texts = {**self.seen, **dict.fromkeys(batch.parts.values(), self.began)}
+        else:
+            seen = _seen(step, step.incremental, batch, self.seen)
+        _refuse_too_many(step, {*self.at, *seen})
+        return replace(self, seen=seen)
 
     def text(self, step: Step, *, ended: bool) -> str:
         """Return what the ledger keeps: once the read has ended, what it saw counts."""
         if not ended:
-            reading = {"since": self.since, "seen": self.seen, "began": self.began}
+            # What it asks with is mostly what is kept: then it need not be there twice.
+            since = None if self.since == self.at else self.since
+            reading = {"since": since, "seen": self.seen, "began": self.began}
             kept = {"at": self.at, "began": self.before, "of": self.of, "reading": reading}
         else:
             kept = {"at": self.reached(step), "began": self.began, "of": self.of}
-        return json.dumps(kept, sort_keys=True)
+        return json.dumps(kept, sort_keys=True, separators=(",", ":"))
 
     def reached(self, step: Step) -> Texts:
         """Return the cursors that the next read asks with, once this one has ended."""
@@ -86,7 +90,8 @@ def cursors_of(step: Step, mark: Mark, *, fresh: bool = False) -> Cursors:
     )  # fmt: skip
     reading = kept.get("reading")
     if mark.position is not None and reading is not None:
-        return replace(found, since=reading["since"], seen=reading["seen"], began=reading["began"])
+        since = found.at if reading["since"] is None else reading["since"]
+        return replace(found, since=since, seen=reading["seen"], began=reading["began"])
     return found if fresh else replace(found, since=found.at)
 
 
@@ -109,32 +114,33 @@ def keeps_cursors(step: Step) -> bool:
     return step.incremental is not None or step.parts.changed
 
 
+def _refuse_too_many(step: Step, labels: Collection[str]) -> None:
+    most = step.parts.own_cursors
+    if most is not None and len(labels) > most:
+        message = (
+            f"more than {most} rows of its parent would keep a cursor each (`own_cursors`). Write "
+            "a greater number, or leave it out: then all have one together"
+        )
+        raise CrmmapError(message)
+
+
 def _seen(step: Step, how: Incremental, batch: Batch, seen: Texts) -> Texts:
-    name = how.field or ""
-    rows = batch.rows.select(PAGE, pl.col(name).alias("value")).drop_nulls()
-    labels = set(batch.parts.values())
-    for label in sorted(labels):
-        pages = [number for number, part in batch.parts.items() if part == label]
-        values = rows.filter(pl.col(PAGE).is_in(pages))["value"]
-        text = _chosen(step, how, values, seen.get(label))
-        seen = seen if text is None else {**seen, label: text}
-    return seen
-
-
-def _chosen(step: Step, how: Incremental, values: pl.Series, before: str | None) -> str | None:
-    """Return the text of the value that the cursor takes from a batch and what came before."""
+    """Return, by partition, the text of what a batch's rows and those before them hold."""
     kind = step.target.column(how.field or "").type
     value = pl.col("value")
-    if how.choice == "last":
-        last = values.tail(1).to_frame().select(kind.show(value)).to_series()
-        return str(last[0]) if len(last) else before
-    earlier = pl.DataFrame({"value": [before]}, schema={"value": pl.String})
-    every = pl.concat([values, earlier.select(kind.read(value)).to_series()]).drop_nulls()
-    greatest = every.max()
-    if greatest is None:
-        return None
-    return str(pl.DataFrame({"value": [greatest]}, schema={"value": values.dtype})
-               .select(kind.show(value)).item())  # fmt: skip
+    numbers, labels = list(batch.parts), list(batch.parts.values())
+    parts = pl.DataFrame(
+        {PAGE: numbers, "part": labels}, schema={PAGE: pl.UInt32, "part": pl.String}
+    )
+    rows = batch.rows.select(PAGE, pl.col(how.field or "").alias("value")).drop_nulls()
+    rows = rows.join(parts, on=PAGE, how="inner", maintain_order="left").select("part", "value")
+    known = {label: seen[label] for label in dict.fromkeys(labels) if label in seen}
+    texts = {"part": list(known), "value": list(known.values())}
+    earlier = pl.DataFrame(texts, schema={"part": pl.String, "value": pl.String})
+    every = pl.concat([earlier.select("part", kind.read(value)), rows]).drop_nulls()
+    one = value.last() if how.choice == "last" else value.max()
+    chosen = every.group_by("part", maintain_order=True).agg(one).select("part", kind.show(value))
+    return {**seen, **dict(chosen.iter_rows())}
 
 
 def not_after(text: str, began: str) -> str:

@@ -23,6 +23,7 @@ def parts_of(stream: Stream, targets: Mapping[str, Target], settings: Settings) 
         columns=() if parent is None else _named(parent, stream),
         batch=each.batch,
         changed=each.changed,
+        own_cursors=each.own_cursors,
     )
 
 

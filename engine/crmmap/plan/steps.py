@@ -138,6 +138,8 @@ class Parts:
     columns: tuple[str, ...] = ()
     batch: int | None = None
     changed: bool = False
+    own_cursors: int | None = None
+    """The most rows that may keep a cursor each; None where all have one together."""
 
     @property
     def split(self) -> bool:

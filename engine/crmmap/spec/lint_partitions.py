@@ -28,6 +28,7 @@ def faults(mapping: MappingSpec) -> Iterator[Fault]:
         path: Path = ("streams", name)
         if stream.for_each is not None:
             yield from _for_each(name, stream.for_each, streams, (*path, "for_each"))
+            yield from _own_cursors(stream, stream.for_each, (*path, "for_each", "own_cursors"))
         yield from _incremental(stream, path)
         yield from lint_bodies.faults(stream, settings, path)
         for field, each in stream.fields.items():
@@ -55,6 +56,22 @@ def _for_each(name: str, each: ForEach, streams: Streams, path: Path) -> Iterato
         yield from _parent(name, each.stream, streams, (*path, "stream"))
     for part, over in each.over.items():
         yield from lint_over.faults(name, over, streams, (*path, "over", part))
+
+
+def _own_cursors(stream: Stream, each: ForEach, path: Path) -> Iterator[Fault]:
+    if each.own_cursors is None:
+        return
+    message = None
+    if each.stream is None:
+        message = "is of the rows of a stream. Write `stream: NAME` beside it"
+    elif stream.incremental is None:
+        message = "is of a stream that keeps cursors. Add `incremental`"
+    elif each.batch is not None:
+        message = "needs a request for each row: one for several has one cursor. Take `batch` away"
+    elif isinstance(stream.incremental, Timestamp) and stream.incremental.window is not None:
+        message = "does not go with windows, which all rows share. Take `window` away"
+    if message is not None:
+        yield Fault(path=path, rule="for_each.own_cursors", message=message, on_key=True)
 
 
 def _parent(name: str, parent: str, streams: Streams, path: Path) -> Iterator[Fault]:

@@ -265,6 +265,12 @@ class ForEach:
         "Only for rows that were written since this stream was last read to its end. The others "
         "are not asked for again.",
     ] = False
+    own_cursors: Annotated[
+        int | None,
+        "Of an `incremental` stream: each row keeps a cursor of its own, and one that is new is "
+        "read from the start. So many rows at most, for all cursors are kept with every batch.",
+        Limits(1, 100_000),
+    ] = None
     over: Annotated[MappingOf[Name, Over], "Name → the values that it takes."] = field(
         default_factory=dict
     )
