@@ -39,11 +39,27 @@ streams:
 """
 STREAM = """
   %(name)s:
-    request: {path: /%(name)s, params: {limit: '7'}%(more)s}
+    request: {path: /%(name)s, params: {limit: '7'}}
     records: items[]
     pagination: %(pagination)s
     table: {name: %(name)s, key: id}
     fields: {id: id, name: {from: name}, changed: {from: changed, type: datetime}}
+"""
+MARKUP = """
+  markup:
+    format: {kind: xml}
+    request: {path: /markup, params: {limit: '7'}}
+    records: /list/item
+    pagination: {kind: offset, param: skip}
+    table: {name: markup, key: id}
+    fields: {id: id, name: {from: name}, changed: {from: changed, type: datetime}}
+"""
+RULES = """
+  responses:
+    - {status: 429, then: {kind: fail, message: never again}}
+    - {status: [500, 502], then: skip}
+    - {status: 503, then: {kind: wait, seconds: 600}}
+    - {body: never, then: {kind: fail, message: never}}
 """
 PAGINATIONS = {
     "none": "none",
@@ -72,10 +88,15 @@ AUTHS = {
 }
 
 
-def fleet(auth: str) -> str:
-    return PAGINATED % AUTHS[auth] + "".join(
-        STREAM % {"name": name, "pagination": pagination, "more": ""}
-        for name, pagination in PAGINATIONS.items()
+def fleet(auth: str, rules: str = "") -> str:
+    head = (PAGINATED % AUTHS[auth]).replace("streams:\n", f"{rules.strip(chr(10))}\nstreams:\n")
+    return (
+        head
+        + MARKUP
+        + "".join(
+            STREAM % {"name": name, "pagination": pagination}
+            for name, pagination in PAGINATIONS.items()
+        )
     )
 
 
@@ -92,13 +113,23 @@ def test_every_way_to_page_ends_with_the_same_tables(tmp_path: Path, auth: str, 
     good, _ = run(fleet(auth), tmp_path / "good", faults=0, seed=seed)
     bad, _ = run(fleet(auth), tmp_path / "bad", faults=0.3, seed=seed)
     assert [each.message for each in (*good.streams, *bad.streams) if each.status != "done"] == []
-    for name in PAGINATIONS:
+    for name in (*PAGINATIONS, "markup"):
         one, other = (table(sqlite(tmp_path / each), name) for each in ("good", "bad"))
         assert len(one) == 60
         assert one == other, name
     twice = bad.counts.duplicate + bad.counts.unchanged
     assert twice > 0
     assert bad.counts.fetched == good.counts.fetched + twice
+
+
+def test_what_the_mapping_has_rules_for_does_not_go_wrong(tmp_path: Path) -> None:
+    text = fleet("bearer", RULES)
+    good, _ = run(text, tmp_path / "good", faults=0)
+    bad, _ = run(text, tmp_path / "bad", faults=1)
+    assert [each.message for each in (*good.streams, *bad.streams) if each.message] == []
+    for name in PAGINATIONS:
+        one, other = (table(sqlite(tmp_path / each), name) for each in ("good", "bad"))
+        assert one == other, name
 
 
 @pytest.mark.parametrize("rate", [0.1, 1.0])
@@ -130,17 +161,21 @@ def tables(store: Path) -> Iterator[tuple[str, list[str]]]:
         engine.dispose()
 
 
-def test_the_command_ends_with_the_same_tables(tmp_path: Path) -> None:
+@pytest.mark.parametrize("rate", ["0.1", "0.6"])
+def test_the_command_ends_with_the_same_tables(tmp_path: Path, rate: str) -> None:
     mapping = str(ROOT / "mappings" / "hubspot.yaml")
     words = ("run", mapping, "--mock", "--records", "250", "--json", "--quiet")
     good = crmmap(tmp_path, *words, "--store", "sqlite:///good.db")
-    bad = crmmap(tmp_path, *words, "--faults", "0.1", "--store", "sqlite:///bad.db")
+    bad = crmmap(tmp_path, *words, "--faults", rate, "--store", "sqlite:///bad.db")
     assert (good.code, bad.code) == (ExitCode.OK, ExitCode.OK), bad.err
     assert dict(tables(tmp_path / "good.db")) == dict(tables(tmp_path / "bad.db"))
     fetched = [
         sum(each["counts"]["fetched"] for each in ran.json["streams"]) for ran in (good, bad)
     ]
     assert fetched[0] < fetched[1]
+    assert sum(each["retries"] for each in good.json["streams"]) == 0
+    if rate == "0.6":
+        assert sum(each["retries"] for each in bad.json["streams"]) > 0
 
 
 def test_faults_without_a_mock_are_refused(tmp_path: Path) -> None:

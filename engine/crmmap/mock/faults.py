@@ -8,6 +8,7 @@ again is the same; none is missing.
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -18,11 +19,13 @@ from http import HTTPStatus
 from threading import Lock
 from typing import Literal
 
+from crmmap.kinds.actions import TryAgain
+from crmmap.kinds.responses import ResponseRule
 from crmmap.kinds.source import Http
 from crmmap.kinds.tokens import MOCKED
 from crmmap.mock.chance import generator
 from crmmap.mock.reply import Reply, refusal
-from crmmap.values import Request, Secret
+from crmmap.values import Request, Response, Secret
 
 Fault = Literal["throttled", "throttled_until", "unready", "cut", "truncated", "slow", "expired"]
 
@@ -33,6 +36,7 @@ PAUSE = 0.05
 REPEATED_WITHIN = 150
 """A record that has moved comes again at most so many places later."""
 UNREADY = (500, 502, 503, 504)
+THROTTLED = refusal(HTTPStatus.TOO_MANY_REQUESTS, "too many requests")
 
 NUMBERED = re.compile(rf"{MOCKED}-[0-9]+")
 """The tokens that a pretended source gives, each with a number of its own."""
@@ -47,6 +51,8 @@ class Asked:
     safe: bool
     gains: bool
     """It is one of the conversation that gains a token."""
+    rules: tuple[ResponseRule, ...] = ()
+    """What the mapping says of answers to it."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -90,15 +96,17 @@ class Faults:
                 reply = replace(reply, pause=PAUSE)
             case "cut":
                 reply = replace(reply, cut=len(reply.body) // 2)
-            case "truncated":
+            case "truncated" if _shows_its_end(reply):
                 reply = replace(reply, body=reply.body[: len(reply.body) // 2])
+            case "truncated":
+                reply = replace(reply, cut=len(reply.body) // 2)
             case "throttled":
-                reply = refusal(HTTPStatus.TOO_MANY_REQUESTS, "too many requests")
+                reply = THROTTLED
             case "throttled_until":
                 wait = {self.source.retry.honour: f"{PAUSE}"}
-                reply = replace(refusal(HTTPStatus.TOO_MANY_REQUESTS, "wait"), headers=wait)
+                reply = replace(THROTTLED, headers=wait)
             case "unready":
-                reply = refusal(HTTPStatus(self._unready()[0]), "the source is not ready")
+                reply = _unready(self._statuses(asked)[0])
             case "expired":
                 reply = refusal(HTTPStatus.UNAUTHORIZED, "the token has expired")
         return reply
@@ -109,9 +117,21 @@ class Faults:
             self._given += 1
             return answer.replace(MOCKED.encode(), f"{MOCKED}-{self._given}".encode())
 
-    def _unready(self) -> tuple[int, ...]:
-        """Return the statuses that say so, and after which the mapping tries again."""
-        return tuple(each for each in UNREADY if each in self.source.retry.statuses)
+    def _statuses(self, asked: Asked) -> tuple[int, ...]:
+        """Return the statuses of a source that is not ready, after which it is asked again."""
+        return tuple(each for each in UNREADY if self._tries_again(asked, _unready(each)))
+
+    def _tries_again(self, asked: Asked, reply: Reply) -> bool:
+        """Say whether the mapping has the request sent again after an answer."""
+        names = {name.lower(): value for name, value in reply.headers.items()}
+        answer = Response(status=reply.status, headers=names, body=reply.body, url="")
+        fitting = (
+            each for each in asked.rules if each.fits(answer, lambda: json.loads(reply.body))
+        )
+        rule = next(fitting, None)
+        if rule is not None:
+            return isinstance(rule.then, TryAgain)
+        return reply.status in self.source.retry.statuses
 
     def _in_a_row(self, asked: Asked) -> int:
         spare = self.source.retry.attempts - 1
@@ -126,17 +146,28 @@ class Faults:
             yield "expired"
         if not asked.safe or self.source.retry.attempts < 2:
             return
-        if HTTPStatus.TOO_MANY_REQUESTS in self.source.retry.statuses:
+        if self._tries_again(asked, THROTTLED):
             yield "throttled"
             yield "throttled_until"
-        if self._unready():
+        if self._statuses(asked):
             yield "unready"
         yield "cut"
         if not asked.gains:
             yield "truncated"
 
 
-def asked_of(request: Request, *, safe: bool, gains: bool) -> Asked:
+def _unready(status: int) -> Reply:
+    return refusal(HTTPStatus(status), "the source is not ready")
+
+
+def _shows_its_end(reply: Reply) -> bool:
+    """Say whether a body that is cut short shows it: JSON does, and what is compressed."""
+    return "Content-Type" not in reply.headers or "Content-Encoding" in reply.headers
+
+
+def asked_of(
+    request: Request, *, safe: bool, gains: bool, rules: tuple[ResponseRule, ...] = ()
+) -> Asked:
     """Return a request as faults see it: without its credentials, which differ from run to run."""
     said = repr((request.method, request.url.partition("//")[2].partition("/")[2],
                  sorted(request.params), request.body))  # fmt: skip
@@ -144,7 +175,7 @@ def asked_of(request: Request, *, safe: bool, gains: bool) -> Asked:
     texts = " ".join(each.reveal() if isinstance(each, Secret) else each for each in shown)
     return Asked(
         key=sha256(NUMBERED.sub(MOCKED, said).encode()).hexdigest()[:16],
-        marks=frozenset(NUMBERED.findall(texts)), safe=safe, gains=gains,
+        marks=frozenset(NUMBERED.findall(texts)), safe=safe, gains=gains, rules=rules,
     )  # fmt: skip
 
 

@@ -41,6 +41,7 @@ class Server:
         self._auth = found.auth
         self._told = _told(found)
         self._answers = Answers(world, source)
+        self._rules = found.responses
         self._faults = Faults(rate=world.faults, seed=world.seed, source=found)
         self._counted = threading.Lock()
         self.requests = 0
@@ -85,7 +86,7 @@ class Server:
             if b'"error"' in token:
                 return Reply(status=HTTPStatus.BAD_REQUEST, body=token)
             safe = all(route.first.safe for route in self._answers.routes)
-            asked = asked_of(request, safe=safe, gains=True)
+            asked = asked_of(request, safe=safe, gains=True, rules=self._rules)
             return self._faults.spoilt(asked, Reply(body=token))
         routes = self._answers.chosen(request)
         if not routes:
@@ -94,7 +95,11 @@ class Server:
         if missing := lacking(self._auth, unnumbered(request)):
             what = f"missing or wrong: {', '.join(missing)}"
             return refusal(HTTPStatus.UNAUTHORIZED, what)
-        asked = asked_of(request, safe=all(route.first.safe for route in routes), gains=False)
+        own = (rule for route in routes for rule in route.stream.step.responses)
+        asked = asked_of(
+            request, safe=all(route.first.safe for route in routes), gains=False,
+            rules=(*own, *self._rules),
+        )  # fmt: skip
         return self._faults.spoilt(asked, self._page(routes, request))
 
     def _page(self, routes: Sequence[Route], request: Request) -> Reply:
