@@ -52,7 +52,7 @@ class Origin:
     def __call__(self, *statements: str) -> None:
         with self.engine.begin() as connection:
             for statement in statements:
-                connection.exec_driver_sql(statement)
+                connection.execute(sa.text(statement.replace(":", "\\:")))
 
     def fill(self, table: str, rows: list[dict[str, Any]]) -> None:
         names = ", ".join(rows[0])
@@ -112,3 +112,9 @@ def origin(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Origin]:
 def mariadb() -> Iterator[Origin]:
     """Give a MariaDB database. The test must have the mark `mariadb`."""
     yield from mariadb_origin()
+
+
+@pytest.fixture
+def postgres() -> Iterator[Origin]:
+    """Give a PostgreSQL schema to read from. The test must have the mark `postgres`."""
+    yield from postgres_origin()

@@ -88,7 +88,8 @@ class Postgres:
                 pool_size=source.connections,
                 max_overflow=0,
                 pool_timeout=source.timeout.statement,
-                connect_args=_connection(url, source),
+                # Values become literals of no type, which is settled by what they stand beside.
+                connect_args={**_connection(url, source), "cursor_factory": _cursor()},
             )
         except ImportError:
             message = "PostgreSQL needs psycopg: pip install 'crmmap[postgres]'"
@@ -159,6 +160,12 @@ def _connection(url: URL, source: Sql) -> dict[str, str | int]:
         **secured,
         **asked,
     }
+
+
+def _cursor() -> type[Any]:
+    from psycopg import ClientCursor
+
+    return ClientCursor
 
 
 def _text_loader() -> type[Any]:

@@ -381,4 +381,4 @@ def _written(cursor: str, family: Family, zone: str) -> str:
         bare = min(bare, at.astimezone(UTC).replace(tzinfo=None))
     if family == "day":
         return bare.date().isoformat()
-    return bare.isoformat(" ", "microseconds")
+    return bare.isoformat(" ", "seconds" if family == "loose" else "microseconds")
