@@ -34,6 +34,7 @@ class Database:
     stop: threading.Event
     first_wait: float = 1.0
     _busy: dict[int, Any] = field(default_factory=dict)
+    _closed: bool = False
 
     @classmethod
     def open(cls, source: Sql, *, stop: threading.Event) -> Database:
@@ -72,7 +73,7 @@ class Database:
 
     def _rest(self, attempt: int) -> None:
         bound = min(LONGEST_WAIT, self.first_wait * 2 ** (attempt - 1))
-        if self.stop.wait(uniform(0, bound)):  # noqa: S311  (jitter, no secret)
+        if self._closed or self.stop.wait(uniform(0, bound)):  # noqa: S311  (jitter, no secret)
             message = f"{self.name}: stopped while waiting for another attempt"
             raise Interrupted(message)
 
@@ -85,9 +86,12 @@ class Database:
                 yield connection
             finally:
                 self._busy.pop(id(driver), None)
+                if self._closed and not connection.invalidated:
+                    connection.detach()  # the pool, to which it would go back, is gone
 
     def close(self) -> None:
         """End what is still asked, and close all connections."""
+        self._closed = True
         for driver in [*self._busy.values()]:
             self.dialect.cut(self.engine, driver)
         with suppress(Exception):
