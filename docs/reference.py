@@ -18,9 +18,9 @@ FAMILIES = {
     "source": "Sources", "auth": "Authentication", "pagination": "Pagination",
     "action": "Actions", "format": "Formats", "type": "Types",
 }  # fmt: skip
-PARTS = ["Setting", "Stream", "RequestSpec", "Table", "Field", "Lookup", "Dedupe", "Latest",
-         "Split", "Enrich", "FieldsFrom", "Naming", "Defaults", "Retry", "ResponseRule", "Rate",
-         "Daily", "Timeouts"]  # fmt: skip
+PARTS = ["Setting", "Stream", "Nested", "RequestSpec", "Table", "Field", "Lookup", "Dedupe",
+         "Latest", "Split", "Enrich", "FieldsFrom", "Naming", "Defaults", "Retry", "ResponseRule",
+         "Rate", "Daily", "Timeouts"]  # fmt: skip
 
 
 def reference(schema: Schema) -> str:

@@ -11,8 +11,11 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from crmmap.extract.spool import Spool
+from crmmap.prove.cases import cases_of
+from crmmap.prove.casework import failure
 from crmmap.report.parts import Line
 from crmmap.report.plan import plan_document, plan_parts
+from crmmap.spec.read import read_mapping
 from crmmap.values import Request, Response, Secret
 from fault_server import FaultServer, Seen, answer
 from invented import load, mock, plan_of, sqlite, table
@@ -389,3 +392,97 @@ def test_a_spool_that_is_full_keeps_what_it_has(bounds: dict[str, int]) -> None:
     spool.keep(other, SAID)
     assert [spool.find(each) for each in (ASKED, other)] == [SAID, None]
     spool.close()
+
+
+# --- lists in records that come in pieces ---------------------------------------------------------
+
+NESTED = (
+    HEAD
+    + """
+  companies:
+    request: {path: /contacts}
+    records: results
+    nested:
+      - at: companies
+        records: results
+        request: {path: "/contacts/{{ record.id }}/companies"}
+        pagination: {kind: next_url, url: next}
+    responses: [{status: 404, then: {kind: skip}}]
+    shape: [explode: {of: companies.results, as: company}]
+    pagination: {kind: none}
+    table: {name: companies, key: [contact, company]}
+    fields: {contact: id, company: company.id}
+"""
+)
+
+
+@pytest.mark.parametrize(
+    ("way", "says"),
+    [("/again", "goes in a circle"), ("https://evil.example/x", "evil.example"),
+     ("/other", "there is no list 'results' in the answer of"), ("", "")],
+)  # fmt: skip
+def test_a_list_in_pieces_is_held_to_the_bounds_of_pages(
+    tmp_path: Path, serve: Callable[[Callable[[str], object]], str], way: str, says: str
+) -> None:
+    contact = {"id": "1", "companies": {"results": [{"id": "a"}], "next": way or None}}
+
+    def give(target: str) -> object:
+        if target == "/contacts":
+            return {"results": [contact]}
+        return {"results": [{"id": target}], "next": "/again"} if target == "/again" else {}
+
+    (stream,) = load(plan_of(NESTED, {"url": serve(give)}), sqlite(tmp_path)).streams
+    assert stream.status == ("failed" if way else "done")
+    assert says in stream.message
+    assert len(table(sqlite(tmp_path), "companies")) == (0 if way else 1)
+
+
+def test_a_piece_that_a_rule_skips_is_reported(tmp_path: Path) -> None:
+    def give(seen: Seen) -> bytes:
+        if seen.target != "/contacts":
+            return answer(b"{}", 404)
+        found = {"id": "1", "companies": {"results": [{"id": "a"}], "next": "/more"}}
+        return answer(json.dumps({"results": [found]}).encode())
+
+    with FaultServer(give) as server:
+        report = load(plan_of(NESTED, {"url": server.url}), sqlite(tmp_path))
+    (stream,) = report.streams
+    assert (stream.status, stream.counts.inserted) == ("done", 1), stream.message
+    assert sum(stream.skips.values()) == 1
+
+
+def test_a_record_that_can_not_name_its_pieces_fails_the_stream_in_words(
+    tmp_path: Path, serve: Callable[[Callable[[str], object]], str]
+) -> None:
+    contact = {"companies": {"results": [], "next": "/more"}}
+    plan = plan_of(NESTED, {"url": serve(lambda _: {"results": [contact]})})
+    (stream,) = load(plan, sqlite(tmp_path)).streams
+    assert "a template of the request can't be rendered" in stream.message
+
+
+def test_the_plan_names_the_lists_that_come_in_pieces() -> None:
+    document = plan_document(plan_of(NESTED, {"url": "https://api.shapes.example"}))
+    lines = [part.text for part in plan_parts(document) if isinstance(part, Line)]
+    assert "   nested    companies, by next_url(url=next)" in lines
+
+
+# --- cases ---------------------------------------------------------------------------------------
+
+CASES = """
+cases:
+  - name: records are given as the API lists them
+    stream: phones
+    given: [{id: "1", phones: [a, b]}, {id: "2", phones: 7}, {id: "3"}]
+    rows: [{person: "1", place: 0, phone: a}, {person: "1", place: 1, phone: b}]
+    rejects: [{key: null, reasons: [shape.type]}]
+  - name: an answer holds them where the stream whose pages are read has them
+    stream: phones
+    answer: {people: [{id: "1", phones: [a]}], next: null}
+    rows: [{person: "1", place: 0, phone: a}]
+"""
+
+
+def test_cases_of_a_shaped_stream_give_what_the_source_sends() -> None:
+    spec = read_mapping(SHARED.encode(), "shapes.yaml")
+    found = [failure(spec, Path("x"), case) for case in cases_of(CASES.encode(), "x", spec)]
+    assert found == [None, None]

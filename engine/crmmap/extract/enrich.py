@@ -95,7 +95,8 @@ def _found(
     named = {"records": asking} if each.spec.batch else {"record": asking[0]}
     asked = replace(
         step, request=each.spec.request, records=each.records, pagination=each.spec.pagination,
-        incremental=None, changes=None, shape=(), format=None, parts=Parts(), enriching=(),
+        incremental=None, changes=None, shape=(), nested=(), format=None, parts=Parts(),
+        enriching=(),
     )  # fmt: skip
     found: dict[Key, list[object]] = {}
     count = 0

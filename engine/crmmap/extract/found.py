@@ -35,7 +35,8 @@ def _listed(plan: Plan, step: Step, finding: Finding, client: Client) -> Iterato
     spec = finding.spec
     asked = replace(
         step, request=spec.request, records=finding.records, pagination=spec.pagination,
-        incremental=None, changes=None, shape=(), format=None, parts=Parts(), enriching=(),
+        incremental=None, changes=None, shape=(), nested=(), format=None, parts=Parts(),
+        enriching=(),
     )  # fmt: skip
     try:
         for page in read_responses(plan, asked, client, None):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from crmmap.errors import SourceError
@@ -27,17 +27,23 @@ DUPLICATE_KEY = Reason(
 )
 
 
+Complete = Callable[[object], object] | None
+"""Makes a record whole before it is looked at."""
+
+
 def page_of(step: Step, number: int, response: Response, document: Document) -> Page:
     """Return an answer as a page. Raises SourceError where `records` does not suit it."""
     return both_pages(step, number, response, document)[1]
 
 
 def both_pages(
-    step: Step, number: int, response: Response, document: Document
-) -> tuple[Page, Page]:
+    step: Step, number: int, response: Response, document: Document,
+    complete: Complete = None,
+) -> tuple[Page, Page]:  # fmt: skip
     """Return an answer's page as the source sent it, for the pagination to count, and as shaped.
 
-    Raises SourceError where `records` does not suit the answer.
+    `complete` makes each record whole before it is looked at. Raises SourceError where
+    `records` does not suit the answer.
     """
     if document.found is not None:
         page = _read(number, document.found, response, document)
@@ -47,6 +53,8 @@ def both_pages(
         doubtful=ambiguous if document.has_ambiguous else lambda _: False,
     )  # fmt: skip
     sent = _sent(step, response, document, around)
+    if complete is not None:
+        sent = [(at, complete(value)) for at, value in sent]
     if not step.shape:
         page = _page(number, sent, response, document)
         return page, page

@@ -13,7 +13,8 @@ from crmmap.extract.circles import Circles
 from crmmap.extract.decoders import decoder_of
 from crmmap.extract.enrich import enriched
 from crmmap.extract.halving import following, halves_of
-from crmmap.extract.pages import both_pages
+from crmmap.extract.nested import Completer
+from crmmap.extract.pages import Complete, both_pages
 from crmmap.extract.request import BARE, Context, first_request
 from crmmap.extract.ruling import Skipped
 from crmmap.extract.split import Ask, read_split
@@ -44,12 +45,14 @@ def read_responses(
     first = first_request(plan, step, context)
     request, number, fetched = _resumed(first, position)
     secrets = {secret.reveal() for secret in plan.secrets}
+    whole = Completer(plan=plan, step=step, client=client, asker=asker, context=context)
+    complete = whole.whole if step.nested else None
     circles, empty = Circles(), 0
     while True:
         _refuse_more(step, number)
         circles.refuse_request(request, number)
         try:
-            ask = partial(_ask, step, client, asker, number)
+            ask = partial(_ask, step, client, asker, number, complete)
             answered, sent, page = _asked(step, request, first, ask)
         except SourceError as error:
             if position is None and isinstance(error, Skipped):
@@ -89,11 +92,11 @@ def read_responses(
 
 
 def _ask(
-    step: Step, client: Asked, asker: Asker, number: int, request: Request
+    step: Step, client: Asked, asker: Asker, number: int, complete: Complete, request: Request
 ) -> tuple[Request, Page, Page]:
     """Return the request that was answered at last, and its page: as it was sent, and as shaped."""
     response, document = client.read(request, decoder_of(step), asker)
-    return response.request or request, *both_pages(step, number, response, document)
+    return response.request or request, *both_pages(step, number, response, document, complete)
 
 
 def _asked(step: Step, request: Request, first: Request, ask: Ask) -> tuple[Request, Page, Page]:

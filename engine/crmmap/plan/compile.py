@@ -210,6 +210,7 @@ def _step(whole: _Whole, name: str, parents: tuple[str, ...]) -> Step:
         request=stream.request,
         format=form,
         records=None if columns else language.records(stream.records),
+        nested=stream.nested,
         shape=stream.shape,
         pages_of=stream.pages_of,
         pagination=None if columns else stream.pagination,

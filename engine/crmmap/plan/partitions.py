@@ -89,6 +89,8 @@ def _texts(stream: Stream) -> Iterator[str]:
     for request in (stream.request, changing, *enriching):
         if request is not None:
             yield from texts_of(request)
+    for nested in stream.nested:
+        yield from texts_of(nested.request)
     if stream.query is not None:
         yield from (re.sub("^parents?_", "", name) for name in stream.query.parameters)
     if stream.incremental is not None:

@@ -18,7 +18,7 @@ from crmmap.kinds.source import Source
 from crmmap.kinds.types import Type
 from crmmap.select.jmespath import Jmespath
 from crmmap.select.xpath import RecordPath
-from crmmap.spec.model import Enrich, FieldsFrom, Missing, OnError, RequestSpec
+from crmmap.spec.model import Enrich, FieldsFrom, Missing, Nested, OnError, RequestSpec
 from crmmap.template import Template
 from crmmap.values import Page, RawFrame, Secret
 
@@ -219,6 +219,7 @@ class Step:
     format: Format | None = None
     """How what it reads is written: its own format, or its source's."""
     records: Jmespath | RecordPath | None = None
+    nested: tuple[Nested, ...] = ()
     shape: tuple[Shape, ...] = ()
     """What makes records of that which `records` finds."""
     pages_of: str | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -25,6 +25,7 @@ from crmmap.kinds.formats import Csv
 from crmmap.kinds.source import Files
 from crmmap.plan import Plan, Step, compile_plan, placeholder_settings
 from crmmap.prove.cases import Case, Row
+from crmmap.select.jmespath import compile_expression
 from crmmap.spec.model import Mapping as MappingSpec
 from crmmap.transform import apply, dedupe
 from crmmap.values import Batch, Page, Response, as_json
@@ -89,6 +90,9 @@ def _pages(step: Step, case: Case, folder: Path) -> list[Page]:
         return [Page(number=1, records=cells(case.given), lines=lines)]
     if isinstance(step.source, Sql):
         return [Page(number=1, records=cells([*map(_as_texts, case.given)]))]
+    if step.shape:
+        listed = replace(step, records=compile_expression("@"))
+        return [_of_answer(listed, as_json(list(case.given)).encode())]
     return [Page(number=1, records=list(case.given))]
 
 

@@ -118,6 +118,10 @@ def _reading(plan: Plan, step: Step) -> Document:
             "body": request.body,
         },
         "records": step.records.text if step.records else None,
+        "nested": [
+            {"at": each.at, "pagination": _described(each.pagination, PAGINATION)}
+            for each in step.nested
+        ],
         "shape": [_described(each, SHAPES) for each in step.shape],
         "pages_of": step.pages_of,
         "pagination": _described(step.pagination, PAGINATION),
@@ -315,6 +319,8 @@ def _reading_lines(stream: Document) -> Iterator[str]:
     if request["body"] is not None:
         yield f"            body {_cut(as_json(request['body']))}"
     yield f"records   {stream['records']}"
+    for each in stream["nested"]:
+        yield f"nested    {each['at']}, by {each['pagination']}"
     for at, each in enumerate(stream["shape"]):
         yield f"{'' if at else 'shape':<9} {each}"
     shared = f"; those of {stream['pages_of']}, asked for once" if stream["pages_of"] else ""

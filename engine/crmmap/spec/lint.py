@@ -204,6 +204,7 @@ def _of_files(stream: Stream, path: Path) -> Iterator[Fault]:
         "request": stream.request is not None,
         "records": stream.records != "@",
         "shape": bool(stream.shape),
+        "nested": bool(stream.nested),
         "pagination": stream.pagination != Single(),
     }
     for word in (word for word, given in foreign.items() if given):

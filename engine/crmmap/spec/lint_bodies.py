@@ -64,6 +64,8 @@ def inside_a_list(stream: Stream, way: Path) -> bool:
 
 
 def _requests(stream: Stream) -> Iterator[tuple[Path, RequestSpec]]:
+    for at, nested in enumerate(stream.nested):
+        yield ("nested", at, "request"), nested.request
     if stream.request is not None:
         yield ("request",), stream.request
     if stream.changes is not None and stream.changes.request is not None:

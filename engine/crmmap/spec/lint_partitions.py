@@ -16,6 +16,8 @@ from crmmap.spec.model import Mapping as MappingSpec
 from crmmap.values import Path
 
 Streams = Mapping[str, Stream]
+ASKING = ("request", "changes", "incremental", "query", "enrich", "nested")
+"""Words of a stream whose templates may name what it is read for."""
 
 IN_LOGINS = (("headers",), ("params",), ("json",), ("form",))
 """Where texts of a login may name what its steps took."""
@@ -132,8 +134,7 @@ def allowed_names(path: Path, mapping: MappingSpec) -> dict[str, str]:
     stream = mapping.streams.get(str(path[1]))
     stream = None if stream is None else mapping.asked(stream)
     valued = path[2] == "fields" and path[-1] == "value"
-    asking = ("request", "changes", "incremental", "query", "enrich")
-    if stream is None or not (valued or path[2] in asking):
+    if stream is None or not (valued or path[2] in ASKING):
         return allowed
     each = stream.for_each
     if each is not None and each.stream is not None:
@@ -142,13 +143,17 @@ def allowed_names(path: Path, mapping: MappingSpec) -> dict[str, str]:
         allowed["partition"] = "partition.NAME"
     if isinstance(stream.incremental, Timestamp) and stream.incremental.window is not None:
         allowed["window"] = "window.start"
+    if path[2] == "nested":
+        allowed["record"] = "record.NAME"
     if lint_bodies.inside_a_list(stream, path[2:]):
         allowed["item"] = "item"
     if path[2] == "enrich" and str(path[3]) in stream.enrich:
         several = stream.enrich[str(path[3])].batch is not None
         allowed |= {"records": "records"} if several else {"record": "record.NAME"}
     how = stream.incremental
-    if how is not None and (path[2] not in ("request", "enrich") or how.start is not None):
+    if how is not None and (
+        path[2] not in ("request", "enrich", "nested") or how.start is not None
+    ):
         allowed["cursor"] = "cursor"
     return allowed
 

@@ -14,6 +14,11 @@ from crmmap.values import Path
 
 def faults(stream: Stream, path: Path) -> Iterator[Fault]:
     """Yield the steps that can't do what they say where they stand."""
+    for at, each in enumerate(stream.nested):
+        if each.request.body is not None and each.request.method != "POST":
+            message = "is sent with POST only. Write `method: POST`, or take the body away"
+            place = (*path, "nested", at, "request", "body")
+            yield Fault(path=place, rule="request.body", message=message)
     for at, step in enumerate(stream.shape):
         word = next(token for token, made in SHAPES.items() if made is type(step))
         place = (*path, "shape", at, word)
@@ -26,7 +31,7 @@ def faults(stream: Stream, path: Path) -> Iterator[Fault]:
 
 
 ASKING = ("request", "pagination", "for_each", "incremental", "changes", "responses", "source",
-          "format", "instead_of", "fields_from", "file", "query")  # fmt: skip
+          "format", "instead_of", "fields_from", "file", "query", "nested")  # fmt: skip
 """Words that a stream takes over, or that make no sense beside `pages_of`."""
 
 

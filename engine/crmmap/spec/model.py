@@ -21,7 +21,7 @@ from crmmap.kinds.paging import Pagination
 from crmmap.kinds.periods import STEP
 from crmmap.kinds.responses import ResponseRule
 from crmmap.kinds.shapes import SHAPES
-from crmmap.kinds.shaping import Shape
+from crmmap.kinds.shaping import PATH, Shape
 from crmmap.kinds.source import SOURCES, Source
 from crmmap.kinds.types import TYPES, Text, Type
 from crmmap.template import Template
@@ -403,6 +403,29 @@ class FieldsFrom:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Nested:
+    """A list within each record that the source sends in pieces: the further ones are added.
+
+    `at` names the object in the record that holds the list and what leads to its next piece; the
+    pagination looks for it there, and then in the answers. A record whose list is whole costs no
+    request. `shape` comes after it, and so may explode the list.
+    """
+
+    at: Annotated[str, "Where the object stands: names with dots between.", Limits(pattern=PATH)]
+    records: Annotated[str, "The name of the list in it.", Limits(pattern=NAME)]
+    request: Annotated[
+        RequestSpec, "The request for a piece; it may name `{{ record.id }}`, and what is below."
+    ]
+    pagination: Annotated[
+        Pagination, Kind("pagination", PAGINATION), "How the next piece is asked for."
+    ]
+    answer: Annotated[
+        Expression | None,
+        "JMESPath to an object like that at `at`, in an answer; the whole answer by default.",
+    ] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stream:
     """One kind of record: where it is read, what its fields are, which table it fills."""
 
@@ -441,6 +464,9 @@ class Stream:
         "JMESPath to the list of records in an answer; `@` if the answer is the list. Of XML: the "
         "way from the root to the record elements, `/a:feed/a:entry`.",
     ] = "@"
+    nested: Annotated[
+        tuple[Nested, ...], "Lists in the records that the source sends in pieces of their own."
+    ] = ()
     shape: Annotated[
         tuple[Shape, ...], Words("shape", SHAPES, as_list=True),
         "Steps that make records of what `records` finds: of the entries of a map, of rows and "
@@ -529,7 +555,7 @@ class Mapping:
         return replace(
             stream, source=other.source, request=other.request, pagination=other.pagination,
             responses=other.responses, for_each=other.for_each, incremental=other.incremental,
-            changes=other.changes,
+            changes=other.changes, nested=other.nested,
         )  # fmt: skip
 
     def source_path(self, name: str) -> tuple[str, ...]:
