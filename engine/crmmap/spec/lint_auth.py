@@ -56,7 +56,7 @@ def _choice(choice: Choice, path: Path, mapping: MappingSpec) -> Iterator[Fault]
 
 
 def _steps(steps: Steps, path: Path, mapping: MappingSpec) -> Iterator[Fault]:
-    known: set[str] = set()
+    known: dict[str, None] = {}
     for at, step in enumerate(steps.steps):
         if not isinstance(step, LoginStep):  # one that is spoilt is none
             return
@@ -65,16 +65,16 @@ def _steps(steps: Steps, path: Path, mapping: MappingSpec) -> Iterator[Fault]:
             texts: Mapping[str, Secret] = getattr(step, place)
             for name, text in texts.items():
                 yield from _taken(text.reveal(), known, (*path, "steps", at, place, name))
-        known |= {*step.take}
+        known |= dict.fromkeys(step.take)
     for place in ("headers", "params"):
         templates: Mapping[str, Template] = getattr(steps, place)
         for name, template in templates.items():
             yield from _taken(template.text, known, (*path, place, name))
 
 
-def _taken(text: str, known: set[str], path: Path) -> Iterator[Fault]:
+def _taken(text: str, known: Mapping[str, None], path: Path) -> Iterator[Fault]:
     names = {next(filter(None, found)) for found in TAKEN.findall(text)}
-    for name in sorted(names - known):
+    for name in sorted(names - {*known}):
         message = (
             f"names '{name}', which no step before it takes{guess(name, known)}. "
             f"Taken by then: {quoted(sorted(known))}"
