@@ -132,7 +132,7 @@ def test_an_answer_is_read_whole_and_the_request_is_sent_as_it_stands() -> None:
     )
     (seen,) = server.requests
     assert (seen.method, seen.target) == ("POST", "/search?a=1%202&a=%26")
-    assert seen.body == b'{"\\u00fc": null}'
+    assert seen.body == b'{"\\u00fc":null}'
     assert seen.headers["content-type"] == "application/json"
     assert seen.headers["x-api"] == "3"
     assert seen.headers["x-one"] == "1"

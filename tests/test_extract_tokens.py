@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 import stat
 import threading
@@ -17,6 +18,7 @@ from crmmap.errors import SourceError, SourceUnreachable
 from crmmap.extract.client import Client
 from crmmap.extract.vault import Vault
 from crmmap.kinds.oauth2 import OAuth2
+from crmmap.kinds.signing import Hmac
 from crmmap.kinds.source import Http
 from crmmap.values import Request, Secret
 from fault_server import FaultServer, Seen, answer
@@ -184,3 +186,26 @@ def test_a_vault_of_another_key_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "tokens.json").write_text("{")
     with pytest.raises(SourceError, match="damaged"):
         Vault(folder=tmp_path, key=one).get("a")
+
+
+def test_what_is_signed_is_what_is_sent() -> None:
+    auth = Hmac(
+        key=Secret("canary-key"), message=Secret("{method} {path}?{query}\n{body}"),
+        headers={"X-Sign": Secret("{signature}")}, encoding="hex",
+    )  # fmt: skip
+
+    def check(seen: Seen) -> bytes:
+        text = f"{seen.method} {seen.target}\n".encode() + seen.body
+        right = hmac.new(b"canary-key", text, "sha256").hexdigest() == seen.headers["x-sign"]
+        return answer(b"[]") if right else answer(b"{}", 403)
+
+    with FaultServer(check) as server:
+        source = Http(base_url=server.url, auth=auth)
+        talking = Client(source, stop=threading.Event(), clock=Clock())
+        request = Request(
+            method="POST", url=f"{server.url}/a%20b", params=(("q", "a b&c"), ("é", "+~")),
+            body={"list": [1, "ü", None], "more": {"a": True}},
+        )  # fmt: skip
+        assert talking.send(request).body == b"[]"
+        assert talking.send(request.with_form({"a b": "ü"})).body == b"[]"
+        talking.close()

@@ -74,6 +74,7 @@ def credentials(attributes: dict) -> dict:
         "headers": sealed,
         **dict.fromkeys(("username", "password", "key", "message", "client_id"), Secret),
         **dict.fromkeys(("client_secret", "refresh_token"), Secret),
+        **dict.fromkeys(("access_key", "secret_key", "session_token"), Secret),
     }
     return {name: wrapped.get(name, same)(value) for name, value in attributes.items()}
 
@@ -146,6 +147,8 @@ def test_a_signed_request_does_not_show_its_headers_secrets(word):
         "oauth2": {"token_url": RESPONSE.url, "grant": "refresh_token", "client_id": CANARY,
                    "client_secret": CANARY, "refresh_token": CANARY},
         "steps": {"steps": [{"url": RESPONSE.url, "form": {"password": CANARY}}]},
+        "sigv4": {"access_key": CANARY, "secret_key": CANARY, "session_token": CANARY,
+                  "region": "r", "service": "s3"},
         "choice": {"by": "a", "of": {"a": {"kind": "bearer", "token": CANARY},
                                      "b": {"kind": "none"}}},
     }  # fmt: skip

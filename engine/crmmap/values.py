@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from hashlib import sha256
 from typing import Any, Protocol
+from urllib.parse import quote, urlencode
 
 import polars as pl
 
@@ -114,6 +115,19 @@ class Request:
     form: tuple[tuple[str, str | Secret], ...] = ()
     safe: bool = True
     passed: int = 0
+
+    @property
+    def query(self) -> str:
+        """The parameters as they are sent: a blank as %20, which all understand."""
+        return urlencode(self.params, quote_via=quote)
+
+    @property
+    def payload(self) -> bytes | None:
+        """The body as it is sent, and may be signed."""
+        if self.form:
+            pairs = [(n, v.reveal() if isinstance(v, Secret) else v) for n, v in self.form]
+            return urlencode(pairs).encode()
+        return None if self.body is None else as_json(self.body).encode()
 
     def with_param(self, name: str, value: str) -> Request:
         """Return this request with the query parameter set, whatever it was before."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-from urllib.parse import quote, urlencode
 
 import requests
 
@@ -25,15 +23,13 @@ def prepare(request: Request, source: Http, *, where: str, plain: bool) -> reque
     `where` names it in messages. With `plain`, no compressed answer is asked for.
     Raises SourceError for what can't be written as HTTP.
     """
-    body = _body(request)
     try:
         return requests.Request(
             request.method,
             request.url,
-            # A blank as %20, which all understand: some take + for itself, as RFC 3986 does.
-            params=urlencode(request.params, quote_via=quote),
+            params=request.query,
             headers=_headers(request, source, where=where, plain=plain),
-            data=body,
+            data=request.payload,
         ).prepare()
     except (requests.RequestException, UnicodeError):
         # The exception's own message would quote the header or the address.
@@ -49,16 +45,6 @@ def accepted(form: object) -> str:
         case Xml():
             return "application/atom+xml, application/xml, text/xml, */*;q=0.1"
     return "*/*"
-
-
-def _body(request: Request) -> bytes | None:
-    if request.form:
-        pairs = [
-            (name, value.reveal() if isinstance(value, Secret) else value)
-            for name, value in request.form
-        ]
-        return urlencode(pairs).encode()
-    return None if request.body is None else json.dumps(request.body).encode()
 
 
 def _headers(request: Request, source: Http, *, where: str, plain: bool) -> dict[str, str]:

@@ -15,7 +15,7 @@ from typing import Annotated, Literal, Protocol
 from crmmap.declare import Kind, Limits, SealedText, SecretText, SettingText
 from crmmap.kinds.conversations import Steps
 from crmmap.kinds.oauth2 import OAuth2
-from crmmap.kinds.signing import Hmac
+from crmmap.kinds.signing import Hmac, SigV4
 from crmmap.kinds.tokens import Tokens
 from crmmap.values import Request, Response, Secret
 
@@ -139,5 +139,6 @@ AUTH: dict[str, type] = {
     "oauth2": OAuth2,
     "steps": Steps,
     "hmac": Hmac,
+    "sigv4": SigV4,
     "choice": Choice,
 }
