@@ -10,10 +10,11 @@ A file of `tests/reasons/` is named for its reason, and holds:
     rejects     the records refused: `{stream, reasons: ["field: rule"]}`; else none
     streams     stream → what else its report says: `{status: skipped, message: part of it}`
 
-An answer: `request` is what the request must have at least (`method`, `path`, `params`, `headers`,
-`body`, and `form` of a body that is a form); `status` (200), `headers`, and `body` (JSON) or
-`text`. `times` says how often it is given (1). A request that no answer is left for fails the
-test, and so does an answer that nobody asked for. `SERVER` in an answer is the server's address.
+An answer: `request` is what the request must have at least (`method`, `path`, `target`, `params`,
+`headers`, `body`, and `form` of a body that is a form); `status` (200), `headers`, and `body`
+(JSON) or `text`. `times` says how often it is given (1). A request that no answer is left for
+fails the test, and so does an answer that nobody asked for. `SERVER` in an answer is the
+server's address.
 """
 
 from __future__ import annotations
@@ -78,7 +79,8 @@ def asked(seen: Seen) -> dict[str, Any]:
     """Return a request as the files write it."""
     parts = urlsplit(seen.target)
     request: dict[str, Any] = {
-        "method": seen.method, "path": unquote(parts.path), "headers": dict(seen.headers),
+        "method": seen.method, "target": seen.target,
+        "path": unquote(parts.path), "headers": dict(seen.headers),
         "params": dict(parse_qsl(parts.query, keep_blank_values=True)),
     }  # fmt: skip
     if seen.headers.get("content-type") == "application/x-www-form-urlencoded":

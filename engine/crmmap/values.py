@@ -105,6 +105,7 @@ class Request:
     leaf by leaf, or None; `form` a body as HTML forms send it instead. `safe` says
     that sending it twice does no harm (GET always; POST where the mapping says so). `passed`
     is not sent: how many records came before, of a source that counts them for each query.
+    `unescaped` are characters that stand in parameters as they are.
     """
 
     method: str = "GET"
@@ -115,11 +116,12 @@ class Request:
     form: tuple[tuple[str, str | Secret], ...] = ()
     safe: bool = True
     passed: int = 0
+    unescaped: str = ""
 
     @property
     def query(self) -> str:
         """The parameters as they are sent: a blank as %20, which all understand."""
-        return urlencode(self.params, quote_via=quote)
+        return urlencode(self.params, safe=self.unescaped, quote_via=quote)
 
     @property
     def payload(self) -> bytes | None:

@@ -11,6 +11,7 @@ import click
 
 import crmmap
 from crmmap.errors import MappingError
+from crmmap.plan import under_new_names
 from crmmap.spec import Mapping, read_file
 from crmmap.spec.document import read_document
 from crmmap.spec.faults import Fault
@@ -131,14 +132,16 @@ def given_settings(pairs: Sequence[str]) -> dict[str, str]:
 
 def settings_for(mapping: Mapping, given: dict[str, str]) -> dict[str, str]:
     """Return those of the given settings that the mapping has."""
-    return {name: value for name, value in given.items() if name in mapping.settings}
+    renamed = under_new_names(mapping, given)
+    return {name: value for name, value in renamed.items() if name in mapping.settings}
 
 
 def refuse_unknown_settings(mappings: Sequence[Mapping], given: Iterable[str]) -> None:
     """Raise UsageError if a given setting is of none of the mappings."""
     known = sorted({name for mapping in mappings for name in mapping.settings})
+    old = {name for each in mappings for setting in each.settings.values() for name in setting.was}
     for name in given:
-        if name not in known:
+        if name not in known and name not in old:
             raise click.UsageError(_unknown("setting", name, known))
 
 

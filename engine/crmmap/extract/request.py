@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from types import MappingProxyType
 from urllib.parse import quote
@@ -32,17 +32,24 @@ def first_request(plan: Plan, step: Step, context: Context = BARE) -> Request:
     spec, source = step.request, step.source
     assert spec is not None and isinstance(source, Http)  # noqa: S101, PT018  (lint pairs them)
     render = _Renderer(plan, step, context)
-    headers = {**source.headers, **render.each(spec.headers)}
+    headers = {**source.headers, **_kept(spec, render.each(spec.headers))}
     if step.format != source.format and "accept" not in {name.lower() for name in headers}:
         headers["Accept"] = accepted(step.format)
+    params = {**render.each(spec.params), **render.each(_more(step, context))}
     return Request(
         method=spec.method,
         url=source.base_url.rstrip("/") + render.path(spec),
-        params=tuple({**render.each(spec.params), **render.each(_more(step, context))}.items()),
+        params=tuple(_kept(spec, params).items()),
         headers=tuple(headers.items()),
         body=render.json(spec.body),
         safe=spec.method == "GET" or spec.safe,
+        unescaped=spec.unescaped,
     )
+
+
+def _kept(spec: RequestSpec, texts: Mapping[str, str]) -> dict[str, str]:
+    """Return parameters or headers without those that the mapping has left out."""
+    return {name: text for name, text in texts.items() if text or not spec.omit_empty}
 
 
 def _more(step: Step, context: Context) -> Mapping[str, Template]:
@@ -62,7 +69,10 @@ class _Renderer:
     def __init__(self, plan: Plan, step: Step, context: Context) -> None:
         self._step = step
         self._values: dict[str, object] = {"settings": plan.values, **context}
-        self._functions = {"selected": lambda name: step.selected.get(name, ())}
+        self._functions: dict[str, Callable[..., object]] = {
+            "selected": lambda name: step.selected.get(name, ()),
+            "graphql": lambda: step.selection,
+        }
 
     def text(self, template: Template, values: Mapping[str, object] | None = None) -> str:
         try:
@@ -118,7 +128,7 @@ class _Renderer:
 @lru_cache(maxsize=4096)
 def _parsed(text: str) -> Template:
     """Return a text of a body as a template; a list's items have it rendered again and again."""
-    return Template.parse(text, functions=("selected",))
+    return Template.parse(text, functions=("selected", "graphql"))
 
 
 def _quoted(values: Mapping[str, object]) -> dict[str, object]:

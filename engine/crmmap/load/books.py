@@ -162,11 +162,12 @@ def close_stream(session: Session, *, run_id: str, stream: str, status: str) -> 
 
 
 def open_stream(
-    session: Session, *, mapping: str, run_id: str, stream: str, fingerprint: str, fresh: bool
-) -> Mark:
+    session: Session, *, mapping: str, run_id: str, stream: str, fingerprint: str, fresh: bool,
+    was: tuple[str, ...] = (),
+) -> Mark:  # fmt: skip
     """Begin a stream: shut out every earlier run of it, and tell where to go on reading."""
     _check_lock(session, mapping, run_id)
-    found = _cursor(session, mapping, stream)
+    found = _cursor(session, mapping, stream) or _renamed(session, mapping, stream, was)
     position = None
     if found is not None and found.fingerprint == fingerprint and not fresh:
         position = found.position
@@ -187,6 +188,20 @@ def _cursor(session: Session, mapping: str, stream: str) -> sa.Row[Any] | None:
         .where(table.c.mapping == mapping, table.c.stream == stream)
         .with_for_update()
     ).one_or_none()
+
+
+def _renamed(
+    session: Session, mapping: str, stream: str, was: tuple[str, ...]
+) -> sa.Row[Any] | None:
+    """Give a stream what is known of it under the latest name that it had before."""
+    for name in was:
+        if _cursor(session, mapping, name) is not None:
+            for table in (ledger.CURSORS, ledger.DEFERRED):
+                session.connection.execute(
+                    sa.update(table).filter_by(mapping=mapping, stream=name).values(stream=stream)
+                )
+            return _cursor(session, mapping, stream)
+    return None
 
 
 def _begin_cursor(session: Session, mark: Mark, fingerprint: str) -> None:

@@ -152,7 +152,7 @@ class Store:
         )  # fmt: skip
 
     def _serially(
-        self, action: Callable[..., Result], session: Session, **given: str | bool
+        self, action: Callable[..., Result], session: Session, **given: str | bool | tuple[str, ...]
     ) -> Result:
         # A row that is not there yet can't be locked; two beginnings might both insert it.
         if self.dialect.schema_lock is not None:
@@ -171,17 +171,20 @@ class Store:
         self._transact(lambda session: books.close_run(session, run_id, status))
 
     def begin_stream(
-        self, *, mapping: str, run_id: str, stream: str, fingerprint: str, fresh: bool = False
-    ) -> Mark:
+        self, *, mapping: str, run_id: str, stream: str, fingerprint: str, fresh: bool = False,
+        was: tuple[str, ...] = (),
+    ) -> Mark:  # fmt: skip
         """Begin a stream, shutting out every earlier run of it, and tell where to go on reading.
 
         That is the position that an interrupted run left, if the stream had the same
-        `fingerprint` and `fresh` is false; otherwise None: from the start.
+        `fingerprint` and `fresh` is false; otherwise None: from the start. What the ledger knows
+        of it under a name that it had before (`was`) is its own from now on.
         """
         mark = self._transact(
             partial(
                 self._serially, books.open_stream,
                 mapping=mapping, run_id=run_id, stream=stream, fingerprint=fingerprint, fresh=fresh,
+                was=was,
             )
         )  # fmt: skip
         fail_at("load.stream_begun")

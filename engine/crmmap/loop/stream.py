@@ -147,6 +147,7 @@ async def _load_all(work: Work, progress: Progress) -> None:
         run_id=work.options.run_id,
         stream=step.name,
         fingerprint=step.fingerprint,
+        was=step.was,
         fresh=work.options.fresh or work.options.limit is not None,
     )
     progress.mark = mark = await in_thread(begin)

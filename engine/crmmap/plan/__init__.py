@@ -3,7 +3,12 @@
 from crmmap.plan.choices import usual
 from crmmap.plan.compile import compile_plan
 from crmmap.plan.found import grown, is_wanted, unknown_types
-from crmmap.plan.settings import placeholder_settings, require_something, resolve_settings
+from crmmap.plan.settings import (
+    placeholder_settings,
+    require_something,
+    resolve_settings,
+    under_new_names,
+)
 from crmmap.plan.steps import (
     Choice,
     Column,
@@ -46,6 +51,7 @@ __all__ = [
     "placeholder_settings",
     "require_something",
     "resolve_settings",
+    "under_new_names",
     "unknown_types",
     "usual",
 ]

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import reduce
-from hashlib import scrypt, sha256
+from hashlib import scrypt
 from types import MappingProxyType
+from typing import Any
 
 import polars as pl
 from sqlalchemy import make_url
@@ -22,6 +23,7 @@ from crmmap.kinds.times import ZERO
 from crmmap.kinds.types import Date, Datetime, Type
 from crmmap.plan.absences import absences
 from crmmap.plan.choices import settled
+from crmmap.plan.digests import digest
 from crmmap.plan.found import Found, with_found
 from crmmap.plan.order import parents_of
 from crmmap.plan.partitions import missing_values, parts_of
@@ -205,6 +207,7 @@ def _step(whole: _Whole, name: str, parents: tuple[str, ...]) -> Step:
         batch=mapping.defaults.batch,
         fingerprint=_fingerprint(whole, stream, selected),
         source=source,
+        was=stream.was,
         source_name=source_name,
         absent=whole.absent.get(name) or missing_values(stream, whole.settings),
         request=stream.request,
@@ -217,6 +220,7 @@ def _step(whole: _Whole, name: str, parents: tuple[str, ...]) -> Step:
         max_pages=stream.max_pages,
         responses=stream.responses,
         selected=selected,
+        selection=_selection(stream, expressions),
         file=None if stream.file is None else render_text(stream.file, whole.settings),
         query=render_declared(stream.query, whole.settings),
         headers=tuple(map(_sources, stream.fields, stream.fields.values())) if columns else (),
@@ -380,11 +384,31 @@ def _selected(mapping: MappingSpec, name: str, language: Language) -> dict[str, 
     return {name: names_under(every, name) for name in sorted(objects)}
 
 
+def _selection(stream: Stream, expressions: Mapping[str, Sequence[Expression]]) -> str:
+    """Return what a stream's fields read of its records, as GraphQL asks for it."""
+    elsewhere = {GIVEN, *stream.enrich}
+    tree: dict[str, Any] = {}
+    for several in expressions.values():
+        for each in _jmespath(several):
+            for leaf in leaves(each):
+                names = [step for step in leaf if isinstance(step, str)]
+                at = tree
+                for name in names if names and names[0] not in elsewhere else ():
+                    at = at.setdefault(name, {})
+    return _asked_for(tree)
+
+
+def _asked_for(tree: Mapping[str, Any]) -> str:
+    return " ".join(
+        f"{name} {{ {_asked_for(inner)} }}" if inner else name for name, inner in tree.items()
+    )
+
+
 def _fingerprint(whole: _Whole, stream: Stream, asked: object) -> str:
     """Return a digest of what a position in the stream depends on."""
-    mapping, values = whole.mapping, sorted(shown(whole.settings).items())
-    said = repr((mapping.source_of(stream), stream, mapping.defaults, values, whole.account, asked))
-    return sha256(said.encode()).hexdigest()[:32]
+    mapping, values = whole.mapping, _values(whole)
+    source, known = mapping.source_of(stream), replace(stream, was=())
+    return digest((source, known, mapping.defaults, values, whole.account, asked), length=32)
 
 
 def _cursor_of(whole: _Whole, stream: Stream) -> str:
@@ -393,9 +417,26 @@ def _cursor_of(whole: _Whole, stream: Stream) -> str:
     Unlike a position it outlives a change of token, as tokens are renewed, and of fields: rows
     that were read before get a new column's values by `--full`.
     """
-    asked = (stream.table.name, stream.incremental, stream.request, stream.changes, stream.for_each)
-    said = repr((asked, stream.file, stream.query, sorted(shown(whole.settings).items())))
-    return sha256(said.encode()).hexdigest()[:16]
+    asked = (stream.table.name, stream.incremental, stream.request, stream.changes)
+    each = stream.for_each
+    if each is not None and each.stream is not None:
+        each = replace(
+            each, stream=_first_name(each.stream, whole.mapping.streams[each.stream].was)
+        )
+    return digest((asked, each, stream.file, stream.query, _values(whole)), length=16)
+
+
+def _values(whole: _Whole) -> list[tuple[str, str]]:
+    """Return the settings that are not secret, by the names that they had first."""
+    settings = whole.mapping.settings
+    return sorted(
+        (_first_name(name, settings[name].was), value)
+        for name, value in shown(whole.settings).items()
+    )
+
+
+def _first_name(name: str, was: tuple[str, ...]) -> str:
+    return was[-1] if was else name
 
 
 def _account(settings: Settings) -> str:

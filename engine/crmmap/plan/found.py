@@ -48,6 +48,7 @@ def grown(step: Step, found: Sequence[FoundField]) -> Step:
         fields=compiled.fields,
         optional=compiled.optional,
         selected=compiled.selected,
+        selection=compiled.selection,
         fingerprint=compiled.fingerprint,
     )
 

@@ -25,6 +25,7 @@ def resolve_settings(
     where its value comes from, and the way to try the mapping without it.
     Likewise where they make an address that can't be asked, or a header that can't be sent.
     """
+    given = under_new_names(mapping, given)
     unknown = [name for name in given if name not in mapping.settings]
     if unknown:
         known = ", ".join(mapping.settings) or "none"
@@ -51,6 +52,13 @@ def resolve_settings(
         raise SettingError(message)
     demand_askable(mapping, values)
     return values
+
+
+def under_new_names(mapping: MappingSpec, given: Mapping[str, str]) -> dict[str, str]:
+    """Return given settings by the names that they have now; a name of now counts first."""
+    new = {old: name for name, each in mapping.settings.items() for old in each.was}
+    renamed = {new[name]: value for name, value in given.items() if name in new}
+    return {**renamed, **{name: value for name, value in given.items() if name not in new}}
 
 
 def require_something(mapping: MappingSpec, plan: Plan) -> None:
@@ -82,7 +90,7 @@ def require_something(mapping: MappingSpec, plan: Plan) -> None:
 def placeholder_settings(mapping: MappingSpec, given: Mapping[str, str]) -> dict[str, str | Secret]:
     """Return a value for every setting without asking anybody: for a plan, a mock or a case."""
     values: dict[str, str | Secret] = {}
-    chosen = usual(mapping)
+    chosen, given = usual(mapping), under_new_names(mapping, given)
     for name, setting in mapping.settings.items():
         invented = chosen.get(name, f"mock-{name}")
         text = given.get(name, setting.default if setting.default is not None else invented)

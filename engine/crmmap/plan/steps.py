@@ -215,6 +215,8 @@ class Step:
     fingerprint: str
     source: Source
     source_name: str
+    was: tuple[str, ...] = ()
+    """Names that the stream had before, under which the ledger may know it still."""
     request: RequestSpec | None = None
     format: Format | None = None
     """How what it reads is written: its own format, or its source's."""
@@ -238,6 +240,8 @@ class Step:
     """Digest of what a cursor depends on: one that was kept for another is worth nothing."""
     selected: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """What `selected(NAME)` gives in templates: the entries of NAME that the fields read."""
+    selection: str = ""
+    """What `graphql()` gives: all that the fields read, as GraphQL asks for it."""
     finding: Finding | None = None
     enriching: tuple[Enriching, ...] = ()
     file: str | None = None

@@ -40,7 +40,7 @@ from crmmap.spec.shapes import (
 from crmmap.template import Template
 from crmmap.values import Path, Secret
 
-FUNCTIONS: Mapping[type, tuple[str, ...]] = {model.RequestSpec: ("selected",)}
+FUNCTIONS: Mapping[type, tuple[str, ...]] = {model.RequestSpec: ("selected", "graphql")}
 """What templates may call inside of an object."""
 
 LONGEST_TEMPLATE = 8192

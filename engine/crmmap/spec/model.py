@@ -44,6 +44,10 @@ class Setting:
     default: Annotated[str | None, "Value where the user gives none."] = None
     secret: Annotated[bool, "Never shown, and allowed only where requests are signed."] = False
     required: Annotated[bool, "False: may be left out, and is then empty text."] = True
+    was: Annotated[
+        tuple[Name, ...], OneOrMany(),
+        "Names that it had before, the latest first: `--set` still takes them.",
+    ] = ()  # fmt: skip
     help: Annotated[str, "What it is and where the user finds it."] = ""
 
 
@@ -93,9 +97,21 @@ class RequestSpec:
         "one item for each parent of a batch (`each: records` in `enrich`); `each: "
         "selected.properties` takes the names that the fields read, `each: settings.NAME` the "
         "parts of a setting between commas. "
-        "`{text: '{{ cursor | epoch_ms }}', as: number}` is a number (or `as: boolean`).",
+        "`{text: '{{ cursor | epoch_ms }}', as: number}` is a number (or `as: boolean`). "
+        "`{{ graphql() }}` is all that the fields read, as GraphQL selects it: "
+        "`id owner { name }`.",
     ] = None
     safe: Annotated[bool, "Of a POST: sending it twice does no harm (a search)."] = False
+    omit_empty: Annotated[
+        bool, "Leave out parameters and headers whose text is empty: `{{ settings.team }}` of a "
+        "setting that nobody gave, or `{{ 'yes' if settings.all == 'true' else '' }}`.",
+    ] = False  # fmt: skip
+    unescaped: Annotated[
+        str,
+        "Characters that parameters are sent with as they are, for a source that does not "
+        "understand them escaped: `:,`.",
+        Limits(pattern=r"^[!$'()*,/:;?@\[\]~]*$"),
+    ] = ""
     split: Annotated[
         Split | None, "A list in it that is too long for one request, such as that of properties."
     ] = None
@@ -435,6 +451,11 @@ class Stream:
     source: Annotated[
         str | None, "Of several sources: the one that it is read from; the first by default."
     ] = None
+    was: Annotated[
+        tuple[Name, ...], OneOrMany(),
+        "Names that it had before, the latest first: it goes on from the cursor that it had then, "
+        "and takes over the records that wait.",
+    ] = ()  # fmt: skip
     instead_of: Annotated[
         str | None,
         "Another stream that fills the same table: this one is read instead of it where this "
