@@ -240,6 +240,13 @@ def test_refused_credentials_are_unreachable(status: int) -> None:
     assert "check the credentials" in str(error)
 
 
+def test_an_answer_of_several_parts_is_no_success_unless_a_rule_says_so() -> None:
+    error, seen = fail(answer(b'{"results": []}', 207))
+    assert len(seen) == 1
+    assert "answered 207 Multi-Status" in str(error)
+    assert "Say in `responses` what becomes of them" in str(error)
+
+
 def test_an_unusual_status_is_refused() -> None:
     assert "answered 304 Not Modified" in str(fail(answer(b"", 304))[0])
     assert "answered 799" in str(fail(answer(b"", 799))[0])

@@ -7,8 +7,11 @@ import json
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import parse_qsl
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from crmmap.errors import ExitCode, SourceError, SourceUnreachable, Throttled
 from crmmap.events import RunReport, StreamReport
@@ -23,7 +26,7 @@ from crmmap.plan import compile_plan
 from crmmap.report import plan_document, plan_parts, rendered
 from crmmap.select.jmespath import compile_expression
 from crmmap.values import Page, Request, Secret
-from fault_server import Answer, FaultServer, answer
+from fault_server import Answer, FaultServer, Seen, answer
 from invented import load, mapping, sqlite
 from test_extract_client import Hourglass, get, meeting
 
@@ -189,7 +192,7 @@ settings: {{url: {{default: "{url}"}}}}
 source: {{kind: http, base_url: "{{{{ settings.url }}}}", retry: {{attempts: 2, base: 0}}}}
 streams:
   people:
-    request: {{path: /people, params: {{limit: "4"}}}}
+    request: {{path: /people, params: {{limit: "{size}"}}}}
     records: "@"
     pagination: {pagination}
     responses: {responses}
@@ -198,12 +201,18 @@ streams:
 """
 
 
-def pages(*answers: Answer, pagination: str, responses: str, position: str | None = None):
+def people(*, url: str, pagination: str, responses: str, size: int = 4) -> str:
+    return PEOPLE.format(url=url, pagination=pagination, responses=responses, size=size)
+
+
+def pages(
+    *answers: Answer, pagination: str, responses: str, position: str | None = None, size: int = 4
+):
     """Read a stream to its end; return its pages, what was asked, and the account."""
     from test_extract_client import source, talking
 
     with FaultServer(*answers) as server:
-        text = PEOPLE.format(url=server.url, pagination=pagination, responses=responses)
+        text = people(url=server.url, pagination=pagination, responses=responses, size=size)
         plan = compile_plan(mapping(text), {"url": server.url})
         step = plan.step("people")
         asker = Asker(stream="people", rules=step.responses)
@@ -249,6 +258,40 @@ def test_halved_pages_lose_no_record(pagination, answers, asked) -> None:
     assert [sorted(each.split("&")) for each in sent] == [sorted(each.split("&")) for each in asked]
 
 
+@settings(max_examples=25, deadline=None)
+@given(
+    total=st.integers(0, 30),
+    heavy=st.sets(st.integers(0, 30)),
+    most=st.integers(1, 8),
+    pagination=st.sampled_from(("{kind: offset, param: skip, size: 8}",
+                                "{kind: offset, param: skip}",
+                                "{kind: keyset, from: id, param: after, size: 8}",
+                                "{kind: token, token: '[-1].next', param: after}")),
+)  # fmt: skip
+def test_however_heavy_records_are_halving_reads_each_once(
+    total: int, heavy: set[int], most: int, pagination: str
+) -> None:
+    """A page that holds a heavy record has `most` records at most, or it can't be made."""
+
+    def page(seen: Seen) -> bytes:
+        params = dict(parse_qsl(seen.target.partition("?")[2]))
+        start, count = int(params.get("skip", params.get("after", 0))), int(params["limit"])
+        ids = range(start, min(start + count, total))
+        if len(ids) > most and heavy & {*ids}:
+            return HEAVY
+        following = {"next": ids.stop} if ids.stop < total else {}
+        last = [*ids][-1:]
+        return answer(
+            json.dumps(
+                [{"id": each + 1, **(following if [each] == last else {})} for each in ids]
+            ).encode()
+        )  # fmt: skip
+
+    responses = "[{status: 500, then: {kind: halve, param: limit}}]"
+    found, _, _ = pages(page, pagination=pagination, responses=responses, size=8)
+    assert [record["id"] for each in found for record in each.records] == [*range(1, total + 1)]
+
+
 SKIP = "[{status: [403, 404], then: {kind: skip, message: not there}}]"
 
 
@@ -277,7 +320,7 @@ def test_a_kept_position_that_is_gone_is_no_skip() -> None:
 
 def whole(tmp_path: Path, *answers: Answer, responses: str) -> StreamReport:
     with FaultServer(*answers) as server:
-        text = PEOPLE.format(url=server.url, pagination="none", responses=responses)
+        text = people(url=server.url, pagination="none", responses=responses)
         report: RunReport = load(compile_plan(mapping(text), {"url": server.url}), sqlite(tmp_path))
     return report.streams[0]
 
@@ -291,7 +334,7 @@ def test_a_run_reports_skips_and_retries(tmp_path: Path) -> None:
 def test_a_run_that_the_source_sends_away_goes_on_where_it_was(tmp_path: Path) -> None:
     pages = [answer(b'[{"id": 1}]', x_today="1"), answer(b'[{"id": 2}]', x_today="0")]
     with FaultServer(*pages, answer(b'[{"id": 3}]', x_today="9"), answer(b"[]")) as server:
-        text = PEOPLE.format(
+        text = people(
             url=server.url, pagination="{kind: offset, param: skip}", responses="[]"
         ).replace("source: {", "source: {daily: {remaining: X-Today}, ")
         plan = compile_plan(mapping(text), {"url": server.url})
@@ -316,7 +359,7 @@ def test_what_an_answer_says_has_failed_is_rejected_and_kept(tmp_path: Path) -> 
     report = whole(tmp_path, answer(b"[]"), responses="[{status: 200, then: {kind: succeed}}]")
     assert report.counts.rejected == 0
     with FaultServer(answer(body, 207)) as server:
-        text = PEOPLE.format(
+        text = people(
             url=server.url, pagination="none",
             responses="[{status: 207, then: {kind: succeed, rejects: errors}}]",
         ).replace('records: "@"', "records: results")  # fmt: skip
@@ -381,7 +424,7 @@ def test_rules_about_xml_are_written_in_xpath(tmp_path: Path, code, status, skip
 
 
 def test_a_plan_tells_the_rules_and_the_limits() -> None:
-    text = PEOPLE.format(url="https://api.example", pagination="none", responses=SKIP).replace(
+    text = people(url="https://api.example", pagination="none", responses=SKIP).replace(
         "source: {", 'source: {rate: {limit: 5, path: "/a/*"}, daily: {limit: 9}, concurrency: 2, '
         "responses: [{headers: {X-Why: quota}, body: error, then: {kind: wait, seconds: 5}}], ",
     )  # fmt: skip

@@ -208,6 +208,19 @@ def test_a_list_that_can_not_be_used_fails_its_stream_alone(
     assert not any(path == "/members" for path, _ in api.asked)
 
 
+def test_a_list_is_not_skipped_by_a_rule_for_lost_would_be_its_columns(
+    tmp_path: Path, guild: tuple[Guild, str]
+) -> None:
+    api, url = guild
+    api.properties = {}
+    rules = "    responses: [{status: 403, then: skip}]\n"
+    written = text(url).replace("    fields_from:", f"{rules}    fields_from:")
+    report = load(plan_of(written, {"url": url}), sqlite(tmp_path))
+    members = next(each for each in report.streams if each.stream == "members")
+    assert members.status == "failed"
+    assert "there is no list: answered 403 Forbidden" in members.message
+
+
 def test_clashing_names_keep_their_columns_by_a_digest(
     tmp_path: Path, guild: tuple[Guild, str]
 ) -> None:

@@ -298,15 +298,18 @@ def test_none_or_several_are_found(
     assert {each for each, _ in rejects(sqlite(tmp_path))} == ({rule} if rule else set())
 
 
+# The second: an answer that is well, but for an item of it.
+@pytest.mark.parametrize("trouble", [(500, {}), (200, [None])], ids=["500", "unfit"])
 @pytest.mark.parametrize(
     ("policy", "status", "inserted", "rejected"),
     [("fail", "failed", 2, 0), ("reject", "done", 3, 2), ("skip", "done", 5, 0)],
 )
 def test_a_second_request_that_fails(
-    tmp_path: Path, api: tuple[Api, str], policy: str, status: str, inserted: int, rejected: int
-) -> None:
+    tmp_path: Path, api: tuple[Api, str], policy: str, status: str, inserted: int, rejected: int,
+    trouble: tuple[int, Any],
+) -> None:  # fmt: skip
     made, url = api
-    made.second = lambda path, body: (500, {}) if "3" in body["ids"] else boats(path, body)
+    made.second = lambda path, body: trouble if "3" in body["ids"] else boats(path, body)
     text = enriching(url, f"batch: 2\n        on_failure: {policy}")
     report = load(plan_of(text, {}), sqlite(tmp_path))
     (stream,) = report.streams

@@ -38,6 +38,9 @@ from crmmap.values import Request, Response, Secret
 GLANCE = 0.2
 """Seconds after which a wait looks up, whether the client was closed."""
 
+MULTI_STATUS = 207
+"""An answer of several parts, each of which has a status of its own."""
+
 EXCERPT = 300
 """Characters of an error's body that its message shows."""
 
@@ -268,6 +271,13 @@ class Client:
         """Raise unless the status says that the answer is what was asked for."""
         if self._passing(response):
             raise self._unready(request, response)
+        if response.status == MULTI_STATUS:
+            message = (
+                f"{self._refusal(request, response)}. Parts of what was asked may have failed. Say "
+                "in `responses` what becomes of them: {status: 207, then: {kind: succeed, "
+                "rejects: …}}"
+            )
+            raise SourceError(message)
         if fine(response):
             return
         message = self._refusal(request, response)

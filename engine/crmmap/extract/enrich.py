@@ -101,6 +101,10 @@ def _found(
     found: dict[Key, list[object]] = {}
     count = 0
     for page in more(asked, {**context, **named}):
+        if page.refused:
+            what = page.refused[0].reasons[0].message
+            message = f"enrich.{each.name}: {len(page.refused)} found things are unfit: {what}"
+            raise SourceError(message)
         for record in page.records:
             key = _key(each, record, side=1)
             if key is not None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from crmmap.errors import SourceError
+from crmmap.extract.asker import Asker
 from crmmap.extract.client import Client
 from crmmap.extract.responses import read_responses
 from crmmap.plan import Finding, FoundField, Parts, Plan, Step
@@ -16,13 +17,19 @@ MOST = 20_000
 """Fields that are listed at most, wanted or not."""
 
 
-def find_fields(plan: Plan, step: Step, client: Client) -> tuple[FoundField, ...]:
-    """Return the fields that the source lists for a stream, by name. Raises SourceError."""
+def find_fields(
+    plan: Plan, step: Step, client: Client, asker: Asker | None = None
+) -> tuple[FoundField, ...]:
+    """Return the fields that the source lists for a stream, by name. Raises SourceError.
+
+    A list that a rule would skip is none: its columns would be lost in silence.
+    """
+    asker = asker or Asker(stream=step.name, rules=step.responses)
     finding = step.finding
     if finding is None:
         return ()
     found: dict[str, FoundField] = {}
-    for each in _listed(plan, step, finding, client):
+    for each in _listed(plan, step, finding, client, asker):
         known = found.setdefault(each.name, each)
         if known != each:
             raise _unusable(step, f"the field '{each.name}' is listed twice, as two types")
@@ -31,7 +38,9 @@ def find_fields(plan: Plan, step: Step, client: Client) -> tuple[FoundField, ...
     return tuple(found[name] for name in sorted(found))
 
 
-def _listed(plan: Plan, step: Step, finding: Finding, client: Client) -> Iterator[FoundField]:
+def _listed(
+    plan: Plan, step: Step, finding: Finding, client: Client, asker: Asker
+) -> Iterator[FoundField]:
     spec = finding.spec
     asked = replace(
         step, request=spec.request, records=finding.records, pagination=spec.pagination,
@@ -39,8 +48,11 @@ def _listed(plan: Plan, step: Step, finding: Finding, client: Client) -> Iterato
         enriching=(),
     )  # fmt: skip
     try:
-        for page in read_responses(plan, asked, client, None):
+        for page in read_responses(plan, asked, client, None, asker=asker):
             yield from _of_page(step, finding, page)
+        for why in asker.account.troubles().skips:
+            message = f"there is no list: {why}"
+            raise SourceError(message)
     except SourceError as error:
         if type(error) is not SourceError:
             raise

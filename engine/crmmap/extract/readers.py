@@ -152,9 +152,12 @@ class HttpReader:
         return read_parts(self.plan, step, start, self._part)
 
     def _part(self, step: Step, context: Context, position: str | None) -> Iterator[Page]:
+        asked, asker = self._asked(step), self._asker(step)
+        return read_responses(self.plan, step, asked, position, context, asker)
+
+    def _asker(self, step: Step) -> Asker:
         account = self.accounts.setdefault(step.name, Account())
-        asker = Asker(stream=step.name, rules=step.responses, account=account)
-        return read_responses(self.plan, step, self._asked(step), position, context, asker)
+        return Asker(stream=step.name, rules=step.responses, account=account)
 
     def _asked(self, step: Step) -> Asked:
         keeps = any(other.pages_of == step.name for other in self.plan.steps)
@@ -170,7 +173,7 @@ class HttpReader:
         return None
 
     def fields(self, step: Step) -> tuple[FoundField, ...]:
-        return find_fields(self.plan, step, self.client)
+        return find_fields(self.plan, step, self.client, self._asker(step))
 
     def share(self, step: Step, page: Page) -> float | None:
         return None
