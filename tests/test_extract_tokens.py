@@ -18,6 +18,7 @@ from crmmap.errors import SourceError, SourceUnreachable
 from crmmap.extract.client import Client
 from crmmap.extract.vault import Vault
 from crmmap.kinds.oauth2 import OAuth2
+from crmmap.kinds.retry import Retry
 from crmmap.kinds.signing import Hmac
 from crmmap.kinds.source import Http
 from crmmap.values import Request, Secret
@@ -64,7 +65,7 @@ def client(
         token_url=f"{server.url}/token", grant="refresh_token", client_id=Secret("app"),
         refresh_token=Secret("canary-refresh-0"),
     )  # fmt: skip
-    source = Http(base_url=server.url, auth=auth)
+    source = Http(base_url=server.url, auth=auth, retry=Retry(base=0.001))
     return Client(source, stop=threading.Event(), clock=clock or Clock(), vault=vault)
 
 
@@ -209,3 +210,81 @@ def test_what_is_signed_is_what_is_sent() -> None:
         assert talking.send(request).body == b"[]"
         assert talking.send(request.with_form({"a b": "ü"})).body == b"[]"
         talking.close()
+
+
+# --- what the desk may do wrong -----------------------------------------------------------------
+
+
+def test_many_refused_at_once_gain_one_new_token() -> None:
+    desk, everybody = Desk(), threading.Barrier(8, timeout=30)
+
+    def at_once(seen: Seen) -> bytes:
+        told = desk(seen)
+        if b" 401 " in told:  # none is refused before all have asked
+            everybody.wait()
+        return told
+
+    with FaultServer(at_once) as server:
+        talking = client(server)
+        talking.send(get(server))
+        desk.access = "another"
+        with ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(lambda _: talking.send(get(server)).body, range(8)))
+        talking.close()
+    assert answers == [b"[]"] * 8
+    assert desk.given == 2
+
+
+def test_a_token_that_is_refused_as_soon_as_it_is_given_ends_it() -> None:
+    desk = Desk()
+
+    def forgetful(seen: Seen) -> bytes:
+        desk.access = "another"
+        return desk(seen)
+
+    with FaultServer(forgetful) as server:
+        talking = client(server)
+        with pytest.raises(SourceUnreachable, match="answered 401") as caught:
+            talking.send(get(server))
+        talking.close()
+        assert desk.given == 2
+    assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("told", "message"),
+    [
+        (answer(b"", 307, location="/elsewhere"), "answered 307"),
+        (answer(b"<title>Log in</title>canary", content_type="text/html"), "answered 200"),
+        (answer(b'{"access_token": "canary\\r\\nX-Evil: 1"}'), "holds a line break"),
+        (answer(b'{"access_token": "canary-\xe2\x82\xac"}'), "a character that HTTP can't carry"),
+        (answer(b'{"access_token": ["canary"]}'), "the answer holds no access token"),
+        (answer(b'["canary"]'), "the answer is no object with an access token"),
+    ],
+    ids=["redirect", "page", "line break", "euro", "list", "no object"],
+)
+def test_what_is_no_token_ends_it_and_is_not_shown(told: bytes, message: str) -> None:
+    with FaultServer(told) as server:
+        talking = client(server)
+        with pytest.raises(SourceError, match=message) as caught:
+            talking.send(get(server))
+        talking.close()
+        assert [seen.target for seen in server.requests] == ["/token"]
+    assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize("trouble", [429, 503])
+def test_a_desk_that_is_busy_is_asked_again(trouble: int) -> None:
+    desk, left = Desk(), [2]
+
+    def busy(seen: Seen) -> bytes:
+        if seen.target == "/token" and left[0]:
+            left[0] -= 1
+            return answer(b"{}", trouble)
+        return desk(seen)
+
+    with FaultServer(busy) as server:
+        talking = client(server)
+        assert talking.send(get(server)).body == b"[]"
+        talking.close()
+    assert desk.given == 1
