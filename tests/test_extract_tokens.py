@@ -6,15 +6,20 @@ import hmac
 import json
 import stat
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import parse_qs
 
+import keyring
 import pytest
 from cryptography.fernet import Fernet
+from keyring.backend import KeyringBackend
+from keyring.errors import KeyringLocked
 
-from crmmap.errors import SourceError, SourceUnreachable
+from crmmap.cli.once import vault_of
+from crmmap.errors import SettingError, SourceError, SourceUnreachable
 from crmmap.extract.client import Client
 from crmmap.extract.vault import Vault
 from crmmap.kinds.oauth2 import OAuth2
@@ -288,3 +293,60 @@ def test_a_desk_that_is_busy_is_asked_again(trouble: int) -> None:
         assert talking.send(get(server)).body == b"[]"
         talking.close()
     assert desk.given == 1
+
+
+# --- the keyring --------------------------------------------------------------------------------
+
+
+class Ring(KeyringBackend):
+    """A machine's keyring, in memory."""
+
+    priority = 1
+
+    def __init__(self, *, is_open: bool = True) -> None:
+        self.kept: dict[tuple[str, str], str] = {}
+        self.is_open = is_open
+
+    def get_password(self, service: str, username: str) -> str | None:
+        if not self.is_open:
+            raise KeyringLocked("canary")
+        return self.kept.get((service, username))
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        self.kept[service, username] = password
+
+    def delete_password(self, service: str, username: str) -> None:
+        del self.kept[service, username]
+
+
+@pytest.fixture
+def ring() -> Iterator[Ring]:
+    before, ring = keyring.get_keyring(), Ring()
+    keyring.set_keyring(ring)
+    yield ring
+    keyring.set_keyring(before)
+
+
+def test_a_refresh_token_outlives_the_process_in_the_keyring(tmp_path: Path, ring: Ring) -> None:
+    desk, vault = Desk(), vault_of({"CRMMAP_VAULT": "keyring", "CRMMAP_TOKENS": str(tmp_path)})
+    with FaultServer(desk) as server:
+        for _ in range(3):
+            talking = client(server, vault)
+            talking.send(get(server))
+            talking.close()
+    assert desk.given == 3
+    assert "canary-refresh-3" in "".join(ring.kept.values())
+    assert [file.name for file in tmp_path.iterdir()] == ["lock"]
+
+
+def test_a_keyring_that_is_locked_is_told_of(tmp_path: Path, ring: Ring) -> None:
+    ring.is_open = False
+    vault = vault_of({"CRMMAP_VAULT": "keyring", "CRMMAP_TOKENS": str(tmp_path)})
+    with pytest.raises(SourceError, match=r"can't be used \(KeyringLocked\): unlock it") as caught:
+        vault.get("a")
+    assert "canary" not in str(caught.value)
+
+
+def test_a_vault_of_no_known_kind_is_refused() -> None:
+    with pytest.raises(SettingError, match="CRMMAP_VAULT is 'wallet'"):
+        vault_of({"CRMMAP_VAULT": "wallet"})

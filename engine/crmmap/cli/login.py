@@ -87,4 +87,4 @@ def _log_in(name: str, source: Http, order: LoginOrder, surroundings: Surroundin
             "another --port, if the source takes it, or end what listens there"
         )
         raise click.UsageError(message) from None
-    surroundings.write(f"Logged in. The token is kept, encrypted, in {vault.folder}\n")
+    surroundings.write(f"Logged in. The token is kept, encrypted, in {vault.where}\n")

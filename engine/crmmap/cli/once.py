@@ -11,8 +11,9 @@ from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from pathlib import Path
 
+from crmmap.errors import SettingError
 from crmmap.events import Observe, RunReport
-from crmmap.extract import Vault, open_reader
+from crmmap.extract import Keeper, KeyringVault, Vault, open_reader
 from crmmap.load import Store
 from crmmap.loop import Options, run
 from crmmap.plan import Plan
@@ -44,11 +45,20 @@ def run_once(
         )
 
 
-def vault_of(environment: Mapping[str, str]) -> Vault:
-    """Return where this user's tokens are kept: `CRMMAP_TOKENS`, or with the user's other state."""
+def vault_of(environment: Mapping[str, str]) -> Keeper:
+    """Return where this user's tokens are kept: `CRMMAP_TOKENS`, or with the user's other state.
+
+    With `CRMMAP_VAULT=keyring`, in this machine's keyring. Raises SettingError for other words.
+    """
     key = environment.get("CRMMAP_KEY")
     state = environment.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     folder = environment.get("CRMMAP_TOKENS") or Path(state) / "crmmap"
+    kind = environment.get("CRMMAP_VAULT") or "file"
+    if kind == "keyring":
+        return KeyringVault(folder=Path(folder))
+    if kind != "file":
+        message = f"CRMMAP_VAULT is {kind!r}. Allowed: 'file' (the default) and 'keyring'"
+        raise SettingError(message)
     return Vault(folder=Path(folder), key=Secret(key) if key else None)
 
 

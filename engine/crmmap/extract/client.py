@@ -29,7 +29,7 @@ from crmmap.extract.retry_after import retry_after
 from crmmap.extract.ruling import RENEWED, carry_out, fine, ruling_of
 from crmmap.extract.tokens import KeptTokens
 from crmmap.extract.transport import NETWORK_ERRORS, DeadlinePassed, Transport
-from crmmap.extract.vault import Vault
+from crmmap.extract.vault import Keeper
 from crmmap.kinds.source import Http
 from crmmap.kinds.tokens import Denied, Token, Tokens
 from crmmap.redact import Redactor, secrets_in
@@ -67,7 +67,7 @@ class Client:
         stop: threading.Event,
         clock: Callable[[], datetime],
         observe: Callable[[Wait], None] = _unobserved,
-        vault: Vault | None = None,
+        vault: Keeper | None = None,
         timer: Timer = monotonic,
     ) -> None:
         self._source = source

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from crmmap.extract.client import Client
 from crmmap.extract.landing import Landing
-from crmmap.extract.vault import Vault
+from crmmap.extract.vault import Keeper
 from crmmap.kinds.oauth2 import OAuth2
 from crmmap.kinds.source import Http
 from crmmap.values import Secret
@@ -20,7 +20,7 @@ def log_in(
     *,
     show: Callable[[str], None],
     clock: Callable[[], datetime],
-    vault: Vault,
+    vault: Keeper,
     seconds: float,
     port: int | None = None,
 ) -> None:

@@ -27,7 +27,7 @@ from crmmap.extract.patience import Wait
 from crmmap.extract.request import Context, given_values
 from crmmap.extract.responses import read_responses
 from crmmap.extract.spool import Asked, Spool, Spooled
-from crmmap.extract.vault import Vault
+from crmmap.extract.vault import Keeper
 from crmmap.kinds.database import Sql
 from crmmap.kinds.formats import Csv
 from crmmap.kinds.source import Files
@@ -76,7 +76,7 @@ def open_reader(
     stop: threading.Event,
     clock: Clock,
     observe: Observe = lambda _: None,
-    vault: Vault | None = None,
+    vault: Keeper | None = None,
 ) -> Iterator[Reader]:
     """Give the reader for a plan's source, and close its connections at the end.
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 from hashlib import sha256
 
-from crmmap.extract.vault import Vault
+from crmmap.extract.vault import Keeper
 from crmmap.kinds.source import Http
 from crmmap.kinds.tokens import Gain, Token, usable
 from crmmap.values import Request, Response, Secret
@@ -19,7 +19,7 @@ class KeptTokens:
     """Keeps a source's token in memory; its refresh token in a vault too, before it is used."""
 
     def __init__(
-        self, source: Http, clock: Callable[[], datetime], vault: Vault | None,
+        self, source: Http, clock: Callable[[], datetime], vault: Keeper | None,
         learn: Callable[[Secret], None],
     ) -> None:  # fmt: skip
         self._clock = clock

@@ -6,14 +6,36 @@ import fcntl
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from cryptography.fernet import Fernet, InvalidToken
 
 from crmmap.errors import SourceError
 from crmmap.values import Secret
+
+
+class Keeper(Protocol):
+    """Where tokens outlive a run."""
+
+    @property
+    def where(self) -> str:
+        """Where the tokens are, in words."""
+        ...
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Keep every other process from using it meanwhile."""
+        ...
+
+    def get(self, name: str) -> str | None:
+        """Return what is kept under a name."""
+        ...
+
+    def put(self, name: str, text: str) -> None:
+        """Keep a text under a name."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,12 +49,15 @@ class Vault:
     folder: Path
     key: Secret | None = None
 
+    @property
+    def where(self) -> str:
+        """Where the tokens are, in words."""
+        return str(self.folder)
+
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Keep every other process from using the vault meanwhile."""
-        self._prepare()
-        with _opened(self.folder / "lock", os.O_RDWR | os.O_CREAT) as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+        with locked(self.folder):
             yield
 
     def get(self, name: str) -> str | None:
@@ -51,19 +76,13 @@ class Vault:
 
     def put(self, name: str, text: str) -> None:
         """Keep a text under a name: on the disk, all of it or none, once this returns."""
-        self._prepare()
+        _prepare(self.folder)
         every = {**self._read(), name: self._fernet().encrypt(text.encode()).decode()}
         _write(self._file, json.dumps(every, indent=1))
 
     @property
     def _file(self) -> Path:
         return self.folder / "tokens.json"
-
-    def _prepare(self) -> None:
-        try:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise _unusable(self.folder, error) from None
 
     def _read(self) -> dict[str, str]:
         try:
@@ -99,6 +118,22 @@ class Vault:
             return file.read_text(encoding="ascii").strip()
         except (OSError, UnicodeError) as error:
             raise _unusable(file, error) from None
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the lock of a folder, which is made if need be."""
+    _prepare(folder)
+    with _opened(folder / "lock", os.O_RDWR | os.O_CREAT) as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def _prepare(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unusable(folder, error) from None
 
 
 def _write(file: Path, text: str) -> None:
