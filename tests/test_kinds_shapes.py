@@ -251,3 +251,15 @@ def test_two_lists_that_multiply_each_other_do_not_fill_the_memory() -> None:
     body = json.dumps([{"a": [0] * 3000, "b": [0] * 3000}])
     with pytest.raises(SourceError, match="makes more than 5,000,000 fields of one page"):
         read(step, body)
+
+
+@given(st.lists(BARE, min_size=1, max_size=4))
+def test_the_list_in_which_a_record_is_pretended_does_not_depend_on_its_neighbours(records):
+    step = step_of([{"union": {"of": {"open": "open", "shut": "shut"}, "as": "state"}}])
+
+    def made(several):
+        assert step.records is not None
+        body = body_of(step, envelope_of(step.records), [as_json(each) for each in several], {})
+        return sorted(as_json(each) for each in read(step, body).records)
+
+    assert made(records) == sorted(each for record in records for each in made([record]))

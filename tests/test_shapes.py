@@ -11,8 +11,10 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from crmmap.extract.spool import Spool
+from crmmap.prove import Asked
 from crmmap.prove.cases import cases_of
 from crmmap.prove.casework import failure
+from crmmap.prove.proving import prove
 from crmmap.report.parts import Line
 from crmmap.report.plan import plan_document, plan_parts
 from crmmap.spec.read import read_mapping
@@ -480,6 +482,25 @@ cases:
     answer: {people: [{id: "1", phones: [a]}], next: null}
     rows: [{person: "1", place: 0, phone: a}]
 """
+
+
+UNITED = (
+    HEAD
+    + """
+  tickets:
+    request: {path: /tickets}
+    shape: [union: {of: {open: open.items, closed: "closed[]"}, as: state}]
+    pagination: {kind: token, token: next, param: after}
+    table: {name: tickets, key: id}
+    fields: {id: id, state: state, title: title}
+"""
+)
+
+
+def test_the_laws_hold_of_a_shape_that_does_not_keep_the_order_of_records() -> None:
+    spec = read_mapping(UNITED.encode(), "shapes.yaml")
+    proofs = list(prove(spec, Asked(examples=10, seconds=None), lambda _: None))
+    assert [each.finding for each in proofs if each.finding is not None] == []
 
 
 def test_cases_of_a_shaped_stream_give_what_the_source_sends() -> None:

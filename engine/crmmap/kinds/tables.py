@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
+from zlib import crc32
 
 from crmmap.declare import Limits
 from crmmap.kinds.shaping import Around, Make, Misfit, Put, Sent, Takes, doubled, no_object
-from crmmap.values import Expression
+from crmmap.values import Expression, as_json
 
 NAMED = Limits(min_length=1)
 
@@ -237,18 +238,19 @@ class Union:
 
     def pretend(self, records: Sequence[object], put: Put) -> Sent:
         lists: dict[str, list[object]] = {tag: [] for tag in self.of}
-        tags = list(self.of)
-        for at, record in enumerate(records):
-            tag = record.get(self.as_) if isinstance(record, dict) and self.as_ else None
-            bare = (
-                {name: each for name, each in record.items() if name != self.as_}
-                if isinstance(record, dict)
-                else record
-            )
-            lists[tag if isinstance(tag, str) and tag in lists else tags[at % len(tags)]].append(
-                bare
-            )
+        for record in records:
+            bare = record
+            if isinstance(record, dict):
+                bare = {name: each for name, each in record.items() if name != self.as_}
+            lists[self._tag(record, bare)].append(bare)
         document: object = {}
         for tag, expression in self.of.items():
             document = put(document, expression, lists[tag])
         return Sent(values=[document])
+
+    def _tag(self, record: object, bare: object) -> str:
+        """Return the tag that a record has, or one that depends on what else is in it alone."""
+        tag = record.get(self.as_) if isinstance(record, dict) and self.as_ else None
+        if isinstance(tag, str) and tag in self.of:
+            return tag
+        return list(self.of)[crc32(as_json(bare).encode()) % len(self.of)]
