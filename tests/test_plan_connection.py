@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +13,7 @@ from crmmap.extract.origin import Origins
 from crmmap.kinds.source import Http
 from crmmap.plan import resolve_settings
 from crmmap.spec.addresses import unsafe
-from invented import mapping
+from invented import load, mapping, mock, sqlite
 
 MAPPING = """
 crmmap: 1
@@ -135,3 +137,27 @@ def test_what_passes_here_is_never_refused_by_the_client(address: str) -> None:
     if unsafe(address) is None:
         origins = Origins.of(Http(base_url=address))
         origins.check_dialled(address)
+
+
+SIGNED = MAPPING.replace(
+    '{kind: bearer, token: "{{ settings.token }}"}',
+    """
+    kind: hmac
+    key: "{{ settings.token }}"
+    key_encoding: base64
+    message: "{epoch}"
+    headers: {X-Signature: "{signature}"}""",
+)
+
+
+def test_a_key_to_sign_with_must_be_written_as_the_mapping_says() -> None:
+    text = refusal(SIGNED, token="canary key!")
+    expected = "setting token (H_TOKEN): the key to sign with is not base64: look at its setting"
+    assert text == expected
+    assert resolve_settings(mapping(SIGNED), {}, {**FINE, "token": "a2V5"})
+
+
+def test_an_invented_key_is_one(tmp_path: Path) -> None:
+    with mock(records=3, text=SIGNED) as plan:
+        (people,) = load(plan, sqlite(tmp_path)).streams
+    assert people.counts.inserted == 3

@@ -198,3 +198,29 @@ def test_depth_and_length_have_bounds(body: bytes) -> None:
     with pytest.raises(NotXml, match="nested too deep, or a text too long") as caught:
         whole(pieces(body), PATH)
     assert not caught.value.again
+
+
+TWO_OF_ONE_ANSWER = """
+crmmap: 1
+name: both
+source: {kind: http, base_url: "https://both.example", format: xml}
+streams:
+  people:
+    request: {path: /all}
+    records: "/feed/item[@of='person']"
+    incremental: {kind: timestamp, field: at, params: {since: "{{ cursor }}"}}
+    table: {name: people, key: id}
+    fields: {id: "@id", at: {from: at, type: datetime}}
+  towns:
+    request: {path: /all}
+    records: "/feed/town"
+    table: {name: towns, key: id}
+    fields: {id: "@id"}
+"""
+
+
+def test_the_mock_answers_two_streams_at_once(tmp_path: Path) -> None:
+    with mock(records=9, text=TWO_OF_ONE_ANSWER) as plan:
+        for inserted in (9, 0):
+            report = load(plan, sqlite(tmp_path))
+            assert [each.counts.inserted for each in report.streams] == [inserted, inserted]

@@ -45,7 +45,9 @@ class Answers:
         nearest = max((route.nearness for route in found), default=(0, 0))
         found = [route for route in found if route.nearness == nearest]
         best = max((route.fits(request) for route in found), default=0)
-        return tuple(route for route in found if route.fits(request) == best)
+        fitting = (route for route in found if route.fits(request) == best)
+        # A stream that asks alike with a cursor and without is answered once.
+        return tuple({route.answers_as: route for route in fitting}.values())
 
     def page(
         self, routes: Sequence[Route], request: Request

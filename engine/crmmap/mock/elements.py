@@ -200,7 +200,8 @@ def merged(texts: Sequence[str]) -> str:
 
 def _together(one: Any, other: Any) -> None:
     for name, value in other.attrib.items():
-        one.attrib.setdefault(name, value)
+        if name not in one.attrib:
+            one.set(name, value)
     one.text = one.text or other.text
     for tag in dict.fromkeys(each.tag for each in other):
         mine, theirs = one.findall(tag), other.findall(tag)

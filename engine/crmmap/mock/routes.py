@@ -72,6 +72,11 @@ class Route:
         before = ".*" if self.path.startswith("/") else ""
         return re.fullmatch(before + pattern, path, re.DOTALL) is not None
 
+    @property
+    def answers_as(self) -> tuple[object, ...]:
+        """What decides the answer: two routes that agree in it answer a request alike."""
+        return (self.stream.step.name, self.share, repr(self.envelope), repr(self.pagination))
+
     def fits(self, request: Request) -> int:
         """Return how much of the stream's own request stands in this one."""
         own = sum(pair in request.params for pair in self.first.params)

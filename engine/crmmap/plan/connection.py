@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 
 from crmmap.errors import SettingError
+from crmmap.kinds.signing import Hmac
 from crmmap.kinds.source import Http
 from crmmap.kinds.tokens import Denied, InMemory
 from crmmap.plan.absences import absences
@@ -37,7 +38,8 @@ def demand_askable(mapping: MappingSpec, settings: Settings) -> None:
             path = ".".join(mapping.source_path(name))
             rendered = render_declared(source, settings)
             faults |= dict.fromkeys((*_addresses(mapping, source, rendered, path),
-                                     *_headers(mapping, source, rendered, path)))  # fmt: skip
+                                     *_headers(mapping, source, rendered, path),
+                                     *_keys(mapping, source, rendered, path)))  # fmt: skip
     if faults:
         raise SettingError("\n".join(faults))
 
@@ -60,6 +62,15 @@ def _headers(mapping: MappingSpec, source: Http, rendered: Http, path: str) -> I
         if message is not None:
             where = _named(mapping, _revealed(text), path)
             yield f"{where}: {message} (it is sent in the header {name!r})"
+
+
+def _keys(mapping: MappingSpec, source: Http, rendered: Http, path: str) -> Iterator[str]:
+    """Yield why requests can't be signed with the key that was given."""
+    if isinstance(source.auth, Hmac) and isinstance(rendered.auth, Hmac):
+        try:
+            next(rendered.auth.flow(Request(url=rendered.base_url), InMemory()))
+        except ValueError as error:
+            yield f"{_named(mapping, source.auth.key.reveal(), f'{path}.auth.key')}: {error}"
 
 
 def _sent(source: Http) -> tuple[tuple[str, str | Secret], ...]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from crmmap.errors import SettingError
-from crmmap.kinds.source import Files
+from crmmap.kinds.signing import Hmac
+from crmmap.kinds.source import Files, Http
 from crmmap.plan.absences import settings_named
 from crmmap.plan.choices import settled, spare, usual
 from crmmap.plan.connection import demand_askable
@@ -14,6 +15,9 @@ from crmmap.spec.model import Mapping as MappingSpec
 from crmmap.spec.model import Setting
 from crmmap.template import Template
 from crmmap.values import Secret
+
+MOCK_KEY = "6d6f636b206b6579"
+"""A key that is well-formed in hexadecimal as well as in base64."""
 
 
 def resolve_settings(
@@ -90,12 +94,24 @@ def require_something(mapping: MappingSpec, plan: Plan) -> None:
 def placeholder_settings(mapping: MappingSpec, given: Mapping[str, str]) -> dict[str, str | Secret]:
     """Return a value for every setting without asking anybody: for a plan, a mock or a case."""
     values: dict[str, str | Secret] = {}
-    chosen, given = usual(mapping), under_new_names(mapping, given)
+    chosen = {**_encoded_keys(mapping), **usual(mapping)}
+    given = under_new_names(mapping, given)
     for name, setting in mapping.settings.items():
         invented = chosen.get(name, f"mock-{name}")
         text = given.get(name, setting.default if setting.default is not None else invented)
         values[name] = Secret(text) if setting.secret else text
     return values
+
+
+def _encoded_keys(mapping: MappingSpec) -> dict[str, str]:
+    """Return values for the settings that hold a key to sign with which is not plain text."""
+    keys = [
+        source.auth.key
+        for source in mapping.every_source.values()
+        if isinstance(source, Http) and isinstance(source.auth, Hmac)
+        and source.auth.key_encoding != "text"
+    ]  # fmt: skip
+    return {name: MOCK_KEY for key in keys for name in settings_named(key)}
 
 
 def _look_up(
