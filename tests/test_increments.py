@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -239,6 +240,19 @@ def test_sequences_and_event_ids(
     only(load(plan, sqlite(tmp_path)))
     only(load(plan, sqlite(tmp_path)))
     assert api.queries() == [{}, {"after": after}, {"after": after}]
+
+
+def test_of_a_source_that_offers_nothing_only_what_changed_is_written(
+    store_url: str, serve: Callable[[Api], str]
+) -> None:
+    records = [note(n, f"2024-01-0{n}T00:00:00.000Z") for n in range(1, 6)]
+    api = Api({"/notes": paged(records)})
+    text = re.sub("incremental: .*", "incremental: {kind: hash}", notes(serve(api)))
+    only(load(plan_of(text, {}), store_url))
+    records[2] = note(3, "2024-01-03T00:00:00.000Z", "changed")
+    counts = only(load(plan_of(text, {}), store_url))
+    assert (counts.fetched, counts.updated, counts.unchanged) == (5, 1, 4)
+    assert all("since" not in query for query in api.queries())
 
 
 # --- partitions ---------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import polars as pl
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crmmap.errors import MappingError, SourceError
@@ -241,6 +241,7 @@ def test_every_pagination_is_walked():
 
 
 @pytest.mark.parametrize(("word", "attributes"), WALKED)
+@settings(deadline=None)
 @given(total=st.integers(0, 200), size=st.integers(1, 60), own=st.sampled_from(OWN))
 def test_walking_the_answers_visits_every_record_once(word, attributes, total, size, own):
     kind = paginated(word, attributes)

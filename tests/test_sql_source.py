@@ -225,3 +225,32 @@ def test_an_interrupted_run_goes_on_to_the_same_tables(origin, tmp_path) -> None
     assert (done.status, done.streams[0].resumed) == ("done", True)
     assert done.streams[0].counts.fetched < 19
     assert table(other, "harbour_ships") == table(straight, "harbour_ships")
+
+
+PERIODS = """
+crmmap: 1
+name: harbour
+settings:
+  database: {env: HARBOUR_DB, secret: true, help: Ask the harbour master}
+  flag: {env: HARBOUR_FLAG, default: NO}
+source: {kind: sql, url: "{{ settings.database }}"}
+streams:
+  ships:
+    for_each: {over: {month: {dates: {from: "2024-01-01", to: "2024-04-01"}}}}
+    query:
+      table: ships
+      where: "name >= 'n' AND :partition_month_start <> :partition_month_end"
+    table: {name: harbour_ships, key: [id, month]}
+    fields:
+      id: {from: id, type: integer}
+      month: {value: "{{ partition.month.start | date }}", type: date}
+"""
+
+
+def test_a_database_is_asked_period_by_period(origin, tmp_path) -> None:
+    made(origin, [(1, "2024-01-01 10:00:00"), (2, "2024-01-01 10:00:00")])
+    report = load(plan(origin, PERIODS), sqlite(tmp_path))
+    assert report.status == "done", report.streams[0].message
+    assert [str(row[1])[:10] for row in table(sqlite(tmp_path), "harbour_ships")] == [
+        "2024-01-01", "2024-02-01", "2024-03-01", "2024-01-01", "2024-02-01", "2024-03-01",
+    ]  # fmt: skip

@@ -289,8 +289,11 @@ def _values(plan: Plan, step: Step, context: Context, found: Found | None) -> di
     """Return what the parameters of the author's SQL stand for."""
     named = _query(step).parameters
     values: dict[str, object] = {f"setting_{name}": text for name, text in plan.values.items()}
-    for name, text in _mapping(context.get("partition")).items():
-        values[f"partition_{name}"] = text
+    for name, value in _mapping(context.get("partition")).items():
+        if isinstance(value, Mapping):  # a period, which has a start and an end
+            values |= {f"partition_{name}_{part}": text for part, text in value.items()}
+        else:
+            values[f"partition_{name}"] = value
     for name in step.parts.columns:
         whole = step.parts.parent is not None and _is_whole(step, name)
         values[f"parent_{name}"] = _number(_mapping(context.get("parent")).get(name), whole=whole)

@@ -18,6 +18,7 @@ from crmmap.kinds.checks import Check, rule_name
 from crmmap.kinds.clean import NullIf
 from crmmap.kinds.database import Sql
 from crmmap.kinds.formats import Format, Xml
+from crmmap.kinds.incremental import RowHash
 from crmmap.kinds.source import Source
 from crmmap.kinds.times import ZERO
 from crmmap.kinds.types import Date, Datetime, Type
@@ -233,7 +234,9 @@ def _step(whole: _Whole, name: str, parents: tuple[str, ...]) -> Step:
             field: each.value for field, each in stream.fields.items() if each.value is not None
         },
         parts=parts_of(stream, whole.targets, whole.settings),
-        incremental=render_declared(stream.incremental, whole.settings),
+        incremental=None
+        if isinstance(stream.incremental, RowHash)
+        else render_declared(stream.incremental, whole.settings),
         changes=_changes(stream, language),
         cursor_of=_cursor_of(whole, stream),
         finding=_finding(whole, name, stream),

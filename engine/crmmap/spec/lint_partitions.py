@@ -8,7 +8,7 @@ import polars as pl
 
 from crmmap.kinds.auth import Choice
 from crmmap.kinds.conversations import Steps
-from crmmap.kinds.incremental import Sequence, Timestamp
+from crmmap.kinds.incremental import RowHash, Sequence, Timestamp
 from crmmap.spec import lint_bodies, lint_over
 from crmmap.spec.faults import Fault, guess, quoted, shown
 from crmmap.spec.model import Field, ForEach, Stream
@@ -66,7 +66,7 @@ def _own_cursors(stream: Stream, each: ForEach, path: Path) -> Iterator[Fault]:
     message = None
     if each.stream is None:
         message = "is of the rows of a stream. Write `stream: NAME` beside it"
-    elif stream.incremental is None:
+    elif stream.incremental is None or isinstance(stream.incremental, RowHash):
         message = "is of a stream that keeps cursors. Add `incremental`"
     elif each.batch is not None:
         message = "needs a request for each row: one for several has one cursor. Take `batch` away"
@@ -90,7 +90,7 @@ def _parent(name: str, parent: str, streams: Streams, path: Path) -> Iterator[Fa
 
 def _incremental(stream: Stream, path: Path) -> Iterator[Fault]:
     how = stream.incremental
-    if how is None:
+    if how is None or isinstance(how, RowHash):
         if stream.changes is not None:
             message = "says how to ask with a cursor, and the stream has none. Add `incremental`"
             place = (*path, "changes")
@@ -150,7 +150,7 @@ def allowed_names(path: Path, mapping: MappingSpec) -> dict[str, str]:
     if path[2] == "enrich" and str(path[3]) in stream.enrich:
         several = stream.enrich[str(path[3])].batch is not None
         allowed |= {"records": "records"} if several else {"record": "record.NAME"}
-    how = stream.incremental
+    how = None if isinstance(stream.incremental, RowHash) else stream.incremental
     if how is not None and (
         path[2] not in ("request", "enrich", "nested") or how.start is not None
     ):

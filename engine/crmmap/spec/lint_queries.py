@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from crmmap.kinds.database import Query, Sql
-from crmmap.kinds.incremental import EventId, Incremental, Timestamp
+from crmmap.kinds.incremental import EventId, Incremental, RowHash, Timestamp
 from crmmap.kinds.pagination import Single
 from crmmap.spec.faults import Fault, guess, quoted
 from crmmap.spec.model import Mapping as MappingSpec
@@ -87,11 +87,13 @@ def _parameters(mapping: MappingSpec, stream: Stream, query: Query, path: Path) 
 
 def _allowed(mapping: MappingSpec, stream: Stream) -> Mapping[str, None]:
     names = [f"setting_{name}" for name, each in mapping.settings.items() if not each.secret]
-    if stream.incremental is not None:
+    if stream.incremental is not None and not isinstance(stream.incremental, RowHash):
         names.append("cursor")
     each = stream.for_each
     if each is not None:
-        names += [f"partition_{name}" for name in each.over]
+        for name, over in each.over.items():
+            ends = ("_start", "_end") if over.dates is not None else ("",)
+            names += [f"partition_{name}{end}" for end in ends]
     if each is not None and each.stream is not None and each.stream in mapping.streams:
         start = BATCHED if each.batch else "parent_"
         names += [f"{start}{name}" for name in mapping.streams[each.stream].fields]
