@@ -433,7 +433,7 @@ def _values(whole: _Whole) -> list[tuple[str, str]]:
     """Return the settings that are not secret, by the names that they had first."""
     settings = whole.mapping.settings
     return sorted(
-        (_first_name(name, settings[name].was), value)
+        (_first_name(name, settings[name].was if name in settings else ()), value)
         for name, value in shown(whole.settings).items()
     )
 
