@@ -184,6 +184,21 @@ def test_a_wait_longer_than_allowed_ends_resumably() -> None:
         kept.take(BASE)
 
 
+def test_a_long_queue_is_waited_for() -> None:
+    hand = Hand()
+    kept = pace(hand, rate=(Rate(limit=1, per="1m"),), max_wait=600)
+    assert [kept.take(BASE) for _ in range(20)][-1] == 19 * 60
+
+
+def test_a_source_that_is_shut_for_long_ends_resumably() -> None:
+    hand = Hand()
+    kept = pace(hand, rate=(LEFT,), max_wait=600)
+    kept.take(BASE)
+    kept.learn(BASE, response(x_left="0", x_reset="601"), sent=0)
+    with pytest.raises(Throttled, match="used up for 601 s"):
+        kept.take(BASE)
+
+
 def test_the_requests_of_a_day_end_until_midnight() -> None:
     hand = Hand()
     kept = pace(hand, daily=Daily(limit=2, zone="Europe/Berlin"))

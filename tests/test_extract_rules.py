@@ -349,6 +349,26 @@ def test_a_run_that_the_source_sends_away_goes_on_where_it_was(tmp_path: Path) -
     ]  # fmt: skip
 
 
+def test_a_skip_does_not_count_as_a_read_up_to_now(tmp_path: Path) -> None:
+    """Else what changed before the source let us read again would never be asked for."""
+    asked = []
+
+    def once(seen: Seen) -> bytes:
+        asked.append(dict(parse_qsl(seen.target.partition("?")[2])).get("since"))
+        return answer(b"", 403) if len(asked) == 1 else rows(1)
+
+    with FaultServer(once) as server:
+        text = people(url=server.url, pagination="none", responses=SKIP).replace(
+            "    table:",
+            '    incremental: {kind: timestamp, params: {since: "{{ cursor }}"}}\n    table:',
+        )
+        plan = compile_plan(mapping(text), {"url": server.url})
+        reports = [load(plan, sqlite(tmp_path)).streams[0] for _ in range(3)]
+    assert [sum(each.skips.values()) for each in reports] == [1, 0, 0]
+    assert asked[:2] == [None, None]
+    assert asked[2] is not None
+
+
 def test_a_run_without_troubles_reports_none(tmp_path: Path) -> None:
     report = whole(tmp_path, rows(1), responses=SKIP)
     assert (report.retries, report.waited, report.skips) == (0, 0, {})

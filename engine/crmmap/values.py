@@ -240,6 +240,8 @@ class Page:
     part: str = ""
     cursor: str | None = None
     mended: int = 0
+    skipped: bool = False
+    """Nothing was read, by a rule for answers: so no moment of reading may count as a cursor."""
 
     @property
     def fetched(self) -> int:

@@ -50,7 +50,9 @@ class Pace:
             now = self._timer()
             fitting = self._fitting(url)
             at = max((bucket.free_at(now) for bucket in fitting), default=now)
-            if at - now > self._longest:
+            # A long queue of our own requests is waited for; a source that is shut is not.
+            shut = any(bucket.shut_for(now) > self._longest for bucket in fitting)
+            if shut and at - now > self._longest:
                 message = (
                     f"the source's rate is used up for {at - now:.0f} s, longer than max_wait "
                     f"({self._longest:.0f} s): resume later"
@@ -124,6 +126,10 @@ class Bucket:
         if len(self._moments) >= self.allowed:
             at = max(at, self._moments[-self.allowed] + self._stretch)
         return at
+
+    def shut_for(self, now: float) -> float:
+        """Return for how long, at worst, the source takes nothing at all."""
+        return max(self._shut - now, self._stretch)
 
     def take(self, at: float) -> None:
         insort(self._moments, at)

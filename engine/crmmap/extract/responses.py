@@ -57,7 +57,7 @@ def read_responses(
         except SourceError as error:
             if position is None and isinstance(error, Skipped):
                 asker.account.skipped(error.why)
-                yield Page(number=number, records=[])
+                yield Page(number=number, records=[], skipped=True)
                 return
             if position is None or type(error) not in (SourceError, Skipped):
                 raise

@@ -47,7 +47,7 @@ def apply(step: Step, pages: Sequence[Page]) -> Batch:
         pages=len(pages),
         position=pages[-1].position,
         raw=read,
-        parts={page.number: page.part for page in pages},
+        parts={page.number: page.part for page in pages if not page.skipped},
         cursor=next((page.cursor for page in reversed(pages) if page.cursor is not None), None),
     )
 
