@@ -291,6 +291,36 @@ def test_the_mock_knows_a_parent_that_has_found_fields(tmp_path: Path) -> None:
     assert (dues.counts.fetched, dues.counts.inserted) == (15, 15)
 
 
+def test_an_account_with_five_hundred_fields(store_url: str, guild: tuple[Guild, str]) -> None:
+    """They are asked for in parts, written to a table as wide, and found unchanged again."""
+    api, url = guild
+    names = [f"property_number_{n}_of_a_long_list" for n in range(498)]
+    api.properties = [{"name": name, "type": "string"} for name in names]
+    api.members = [
+        {"id": str(n), "properties": {name: f"{name[16:20]} {n}" for name in names}}
+        for n in range(1, 6)
+    ]
+    # One has more in it than a row of PostgreSQL holds: it costs itself.
+    long = {"id": "6", "properties": {name: f"{name} at length" for name in names}}
+    api.members.append(long)
+    for each in api.members:
+        each["properties"]["email"] = None
+    split = "split: {param: properties, most: 100, longest: 2000, by: id}"
+    wide = text(url).replace("      path: /members\n", f"      path: /members\n      {split}\n")
+    plan = plan_of(wide, {"url": url})
+    report = load(plan, store_url)
+    held = 5 if store_url.startswith("postgresql") else 6
+    assert report.counts.inserted == held + 1, [each.message for each in report.streams]
+    assert report.counts.rejected == 6 - held
+    assert report.streams[0].reasons == ({"store.size": 1} if held == 5 else {})
+    pages = [query["properties"] for path, query in api.asked if path == "/members"]
+    assert len(pages) > 3 * 6
+    assert max(map(len, pages)) <= 2000
+    row = next(row for row in table(store_url, "members") if row[0] == "3")
+    assert {f"{name[16:20]} 3" for name in names} <= set(row)
+    assert load(plan, store_url).counts.unchanged == held + 1
+
+
 def test_a_plan_needs_no_network() -> None:
     spec = mapping(text("https://guild.example"))
     plan = compile_plan(spec, placeholder_settings(spec, {}))

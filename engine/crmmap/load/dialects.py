@@ -54,6 +54,7 @@ REFUSALS = {
     "length": "the value is too long for the store's column",
     "range": "the value is out of the range of the store's column",
     "type": "the store's column does not take the value",
+    "size": "the row is longer than a row of the store can be: leave some of its columns out",
     "trigger": "a trigger of the store refuses the row",
 }
 
