@@ -43,7 +43,8 @@ class Succeed:
     Of an answer about many inputs some of which failed (207), `rejects` finds what it says
     about those: each becomes a reject with that text as its raw record, so that none is lost.
     Leave out by a filter what is no failure, like an input that has nothing to give:
-    `errors[?code != 'NONE']`.
+    `errors[?code != 'NONE']`. Where a source counts more failures than it lists, let a rule
+    before this one fail: `{status: 207, body: "count > length(errors)", then: {kind: fail, …}}`.
     """
 
     rejects: Annotated[
