@@ -45,6 +45,7 @@ class Search:
 
     people: list[dict[str, Any]]
     asked: list[Any] = field(default_factory=list)
+    lost: int = 0
 
     def __call__(self, seen: Seen) -> bytes:
         body = json.loads(seen.body)
@@ -59,6 +60,7 @@ class Search:
             return answer(b'{"error": "beyond the window of a search"}', 400)
         stop = min(start + SIZE, CAP)
         page = {"results": found[start:stop], "next": str(stop) if stop < len(found) else None}
+        page["all"] = len(found) + self.lost
         return answer(json.dumps(page).encode())
 
     @staticmethod
@@ -134,6 +136,19 @@ def test_a_page_that_comes_again_beyond_the_cap_is_no_circle(
     report = load(plan_of(MAPPING.format(url=url, **WAYS["time"]), {}), sqlite(tmp_path))
     assert report.status == "done", report.streams[0].message
     assert everyone(sqlite(tmp_path)) == [*range(1, 26)]
+
+
+def test_a_search_that_ends_before_its_total_is_refused(
+    tmp_path: Path, search: tuple[Search, str]
+) -> None:
+    """What earlier searches gave does not make up for what the last one lacks."""
+    api, url = search
+    text = MAPPING.format(url=url, **WAYS["id"]).replace("body: after,", "body: after, total: all,")
+    assert load(plan_of(text, {}), sqlite(tmp_path)).status == "done"
+    api.lost = 2
+    (stream,) = load(plan_of(text, {}), sqlite(tmp_path), fresh=True).streams
+    assert stream.status == "failed"
+    assert "it has 3 records (at 'all'), and 1 came" in stream.message
 
 
 def test_more_records_of_one_moment_than_the_cap_stop_the_stream(

@@ -78,7 +78,9 @@ def read_responses(
         more = partial(_more, plan, client, asker)
         yield enriched(step, page, context, more, asker.account.skipped)
         if after is None:
-            _demand_total(step, sent, fetched)
+            capped = getattr(step.pagination, "cap", None) is not None
+            # Beyond a cap, the source counts what is left for the query, not all that came.
+            _demand_total(step, sent, request.passed + sent.fetched if capped else fetched)
             return
         if empty >= MAX_EMPTY:
             message = (
