@@ -25,7 +25,7 @@ from crmmap.extract.pages import page_of as page_of_answer
 from crmmap.kinds.auth import AUTH
 from crmmap.kinds.caps import Cap
 from crmmap.kinds.conversations import LoginStep
-from crmmap.kinds.formats import Csv, Xml
+from crmmap.kinds.formats import Csv, Ndjson, Xml
 from crmmap.kinds.incremental import INCREMENTAL
 from crmmap.kinds.pagination import PAGINATION
 from crmmap.kinds.retry import Retry
@@ -433,6 +433,26 @@ def test_csv(tmp_path, word, case, way, chunk_bytes):
     assert sum(page.fetched for page in pages) == len(records) + len(refused)
 
 
+@pytest.mark.parametrize(("word", "case"), of_format("ndjson"))
+def test_ndjson(word, case):
+    body = written(case)
+    answer = Response(
+        status=case.get("status", 200), headers={"content-length": str(len(body))}, body=body,
+        url=RESPONSE.url,
+    )  # fmt: skip
+    step = SimpleNamespace(format=Ndjson(), shape=(), records=compile_expression("@"))
+    if "refuses" in case:
+        with pytest.raises(BadBody, match=re.escape(case["refuses"])) as caught:
+            decoder_of(step)(answer)
+        assert CANARY not in str(caught.value)
+        return
+    page = page_of_answer(step, 1, answer, decoder_of(step)(answer))
+    found = {at: page.raw(index) for index, at in enumerate(page.lines)}
+    assert found == case["reads"]
+    refused = {each.at: each.reasons[0].rule for each in page.refused}
+    assert refused == case.get("refused", {})
+
+
 NAMESPACES = {"a": "urn:a", "m": "urn:m"}
 
 
@@ -481,13 +501,18 @@ def test_xml(word, case):
     faults = dict(frame.select(AT, fault_column("name")).rows()) if "faults" in case else {}
     assert faults == case.get("faults", {})
     assert page.mended == case.get("mended", 0)
-    again = step.selector.select(Page(number=1, records=[json.loads(page.raw(at)) for at in
-                                                         range(len(page.records))]))  # fmt: skip
+    kept = [json.loads(page.raw(at)) for at in range(len(page.records))]
+    again = step.selector.select(Page(number=1, records=kept))
     assert again["id"].to_list() == frame["id"].to_list()
 
 
 def test_every_format_has_a_runner():
-    assert {parameter.values[0] for parameter in cases("formats")} == {"json", "csv", "xml"}
+    assert {parameter.values[0] for parameter in cases("formats")} == {
+        "json",
+        "ndjson",
+        "csv",
+        "xml",
+    }
 
 
 # --- sources ------------------------------------------------------------------------------------

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 from crmmap.errors import SourceError
+from crmmap.extract.body import BadBody
 from crmmap.extract.decode import decode_json
 from crmmap.extract.expected import expected, kind_of, page_for_people
+from crmmap.extract.lines_body import demand_length, read_csv, read_ndjson
+from crmmap.extract.unpack import unpacked
 from crmmap.extract.xml_body import NotXml, astray, pieces, whole
 from crmmap.extract.xml_mend import mended
-from crmmap.kinds.formats import Xml
+from crmmap.kinds.formats import Csv, Format, Json, Xml
 from crmmap.plan import Step
 from crmmap.select.document import Document, Found
 from crmmap.select.xpath import RecordPath
@@ -24,9 +28,37 @@ and holds no records where the mapping says."""
 def decoder_of(step: Step) -> Decoder:
     """Return the decoder for a stream's answers."""
     form = step.format
+    if form is None or form == Json():
+        return decode_json
+
+    def decode(response: Response) -> Document:
+        return _decoded(step, form, _unpacked(step, form, response))
+
+    return decode
+
+
+def _decoded(step: Step, form: Format, response: Response) -> Document:
     if isinstance(form, Xml):
-        return lambda response: decode_xml(step, form, response)
-    return decode_json
+        return decode_xml(step, form, response)
+    if isinstance(form, Json):
+        return decode_json(response)
+    if response.status == 204:
+        return Document(None, found=Found())
+    demand_length(response, form.unpack)
+    return read_csv(step, form, response) if isinstance(form, Csv) else read_ndjson(response)
+
+
+def _unpacked(step: Step, form: Format, response: Response) -> Response:
+    if form.unpack == "none" or response.status == 204:
+        return response
+    limit: int = getattr(step.source, "max_body", MAX_BODY)
+    try:
+        return replace(response, body=unpacked(response.body, form.unpack, limit=limit))
+    except BadBody as error:
+        raise BadBody(f"{response.url}: {error}", again=error.again) from None
+
+
+MAX_BODY = 256 * 1024 * 1024
 
 
 # --- XML ----------------------------------------------------------------------------------------

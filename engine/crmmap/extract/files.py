@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import polars as pl
 
-from crmmap.errors import SourceError
 from crmmap.extract.csv_chunks import Chunk, ChunkReader, Shape, Stretch
-from crmmap.extract.csv_exact import Heading, heading, too_long
-from crmmap.extract.csv_header import Wanted, column_names, looks_like_html
+from crmmap.extract.csv_exact import too_long
+from crmmap.extract.csv_header import Wanted
 from crmmap.extract.csv_quick import quickest
+from crmmap.extract.csv_start import csv_start
 from crmmap.extract.regular_file import (
     Identity,
     demand_unchanged,
@@ -23,7 +22,7 @@ from crmmap.extract.regular_file import (
     opened,
     shown,
 )
-from crmmap.extract.text_files import Lookahead, Text, decoded
+from crmmap.extract.text_files import Lookahead
 from crmmap.kinds.formats import Csv
 from crmmap.values import Page
 
@@ -74,7 +73,8 @@ def read_pages(
     """
     with opened(file.path) as source:
         identity = identify(source)
-        text, shape, start = _after_header(file, source)
+        text, shape, offset, line = csv_start(source, file.format, file.wanted, shown(file.path))
+        start = _Place(offset=offset, line=line)
         signature = _signature(identity, shape)
         place = _resumed(position, signature) or start
         text.seek(place.offset)
@@ -200,50 +200,3 @@ def _skip_line(ahead: Lookahead, line: int, shape: Shape) -> tuple[Chunk, bool]:
         passed=1,
     )
     return chunk, not ahead.peek(1)[0]
-
-
-# The header -----------------------------------------------------------------------------
-
-
-def _after_header(file: CsvFile, source: BinaryIO) -> tuple[Text, Shape, _Place]:
-    """Read the header row; return the text, the shape of its records, and where they start."""
-    where = shown(file.path)
-    text, encoding, start = decoded(source, file.format.encoding)
-    shape = _shape(file.format, encoding)
-    text.seek(start)
-    head, ended = Lookahead(text).peek(shape.max_record + 1)
-    found = heading(Stretch(text=head, ended=ended), shape)
-    fault = _unlike_csv(head, found) or _header_fault(found)
-    if found.cells is None or fault:
-        raise SourceError(f"{where}: {fault}")
-    names = column_names(found.cells, file.wanted, delimiter=shape.delimiter, where=where)
-    place = _Place(offset=start + found.consumed, line=1 + found.passed)
-    return text, replace(shape, columns=names), place
-
-
-def _unlike_csv(head: bytes, found: Heading) -> str:
-    if not head:
-        return "the file is empty. A file without records has a header row still."
-    if looks_like_html(head):
-        return "the file is an HTML page, not CSV. Is it a log-in page? Export it again."
-    if b"\0" in head[: found.consumed]:
-        return "the header row is not text. If it is UTF-16, set the format's `encoding`."
-    return ""
-
-
-def _header_fault(found: Heading) -> str:
-    if found.fault is not None:
-        return f"header row: {found.fault.message}"
-    if found.cells is None:
-        return "the file has only blank lines. Add a header row."
-    return ""
-
-
-def _shape(form: Csv, encoding: str) -> Shape:
-    return Shape(
-        columns=(),
-        delimiter=form.delimiter,
-        quote=form.quote,
-        max_record=form.max_record,
-        encoding=encoding,
-    )

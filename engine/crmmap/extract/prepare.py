@@ -9,7 +9,7 @@ import requests
 from crmmap.errors import SourceError
 from crmmap.extract.body import ACCEPTED
 from crmmap.extract.origin import printable
-from crmmap.kinds.formats import Json, Xml
+from crmmap.kinds.formats import Csv, Json, Ndjson, Xml
 from crmmap.kinds.source import Http
 from crmmap.values import Request, Secret
 
@@ -42,6 +42,10 @@ def accepted(form: object) -> str:
     match form:
         case Json():
             return "application/json"
+        case Ndjson():
+            return "application/x-ndjson, application/json, */*;q=0.1"
+        case Csv():
+            return "text/csv, */*;q=0.1"
         case Xml():
             return "application/atom+xml, application/xml, text/xml, */*;q=0.1"
     return "*/*"

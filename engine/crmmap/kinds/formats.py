@@ -6,9 +6,16 @@ import codecs
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Literal
 
 from crmmap.declare import Limits
+
+Unpack = Literal["none", "gzip", "zip", "auto"]
+UNPACK = Annotated[
+    Unpack,
+    "Of an HTTP source: how what is sent is packed, beyond its `Content-Encoding`: as `gzip`, as a "
+    "`zip` archive with one file in it, or as its first bytes tell (`auto`).",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +26,20 @@ class Json:
     twice is rejected (rule `json.duplicate_key`): readers disagree on which one counts.
     """
 
+    unpack: UNPACK = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ndjson:
+    """One JSON document to a line, each a record; in UTF-8. Also called JSON Lines.
+
+    Numbers keep their digits. Blank lines are skipped; a line that is not JSON is rejected (rule
+    `json.line`), and so is a record that holds an object with the same key twice
+    (`json.duplicate_key`). An answer must say how long it is: one that is cut short looks whole.
+    """
+
+    unpack: UNPACK = "none"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Csv:
@@ -27,7 +48,8 @@ class Csv:
     Every cell is text until its field types it. A byte order mark decides the
     encoding, whatever is declared. Blank lines are skipped. A line with too few
     or too many cells, a stray quote or bytes that the encoding does not know
-    becomes a reject with its line number; the rest of the file is read.
+    becomes a reject with its line number; the rest of the file is read. Over HTTP an
+    answer must say how long it is: one that is cut short looks whole.
     """
 
     encoding: Annotated[str, "Text encoding, as Python names it (`utf-8`, `cp1252`)."] = "utf-8"
@@ -36,6 +58,7 @@ class Csv:
     max_record: Annotated[
         int, "Bytes: a longer record (a quote never closed) is rejected.", Limits(minimum=1024)
     ] = 1024 * 1024
+    unpack: UNPACK = "none"
 
     def __post_init__(self) -> None:
         if not _is_of_text(self.encoding):
@@ -85,6 +108,7 @@ class Xml:
         "Mend what no XML may hold before it is read: a bare `&` becomes `&amp;`, control "
         "characters and references to them are removed. How many is noted in the report.",
     ] = False
+    unpack: UNPACK = "none"
 
     def __post_init__(self) -> None:
         name = self.null_attribute
@@ -105,6 +129,6 @@ def _is_of_text(encoding: str) -> bool:
         return False
 
 
-Format = Json | Csv | Xml
+Format = Json | Ndjson | Csv | Xml
 
-FORMATS: dict[str, type] = {"json": Json, "csv": Csv, "xml": Xml}
+FORMATS: dict[str, type] = {"json": Json, "ndjson": Ndjson, "csv": Csv, "xml": Xml}

@@ -12,9 +12,10 @@ from threading import Lock
 from urllib.parse import unquote, urlsplit
 
 from crmmap.kinds.auth import Auth
-from crmmap.kinds.formats import Xml
+from crmmap.kinds.formats import Csv, Ndjson, Xml
 from crmmap.kinds.tokens import InMemory
 from crmmap.mock.elements import merged as merged_documents
+from crmmap.mock.lined import media_type, packed
 from crmmap.mock.records import World
 from crmmap.mock.routes import Route, routes_of
 from crmmap.mock.shelf import Shelf
@@ -60,8 +61,7 @@ class Answers:
         if any(answer.status != HTTPStatus.OK for answer in answers):
             return None
         headers = {name: each for answer in answers for name, each in answer.headers.items()}
-        if _in_xml(routes[0]):
-            headers["Content-Type"] = "application/xml; charset=utf-8"
+        headers["Content-Type"] = media_type(routes[0].form)
         key = repr([(route.stream.step.name, route.indexes(request), answer.start, answer.stop,
                      answer.document, route.view.said(request))
                     for route, answer in zip(routes, answers, strict=True)])  # fmt: skip
@@ -70,7 +70,7 @@ class Answers:
         if bodies is None:
             pairs = zip(routes, answers, strict=True)
             texts = [route.text(request, answer, self._shelf) for route, answer in pairs]
-            plain = _merged(routes, texts).encode()
+            plain = packed(_merged(routes, texts), routes[0].form)
             bodies = (plain, gzip.compress(plain, 1, mtime=0))
             self._keep(key, bodies)
         return (*bodies, headers)
@@ -129,16 +129,14 @@ def _secret(value: str | Secret) -> Secret:
 def _merged(routes: Sequence[Route], texts: Sequence[str]) -> str:
     if len(texts) == 1:
         return texts[0]
-    if _in_xml(routes[0]):
+    if isinstance(routes[0].form, Xml):
         return merged_documents(texts)
+    if isinstance(routes[0].form, Csv | Ndjson):
+        return texts[0]  # lines have no places beside each other
     merged: object = None
     for text in texts:
         merged = _together(merged, json.loads(text, parse_float=Decimal))
     return as_json(merged)
-
-
-def _in_xml(route: Route) -> bool:
-    return isinstance(route.stream.step.format, Xml)
 
 
 def _together(one: object, other: object) -> object:

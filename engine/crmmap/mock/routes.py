@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from crmmap.extract.enrich import sample_of
 from crmmap.extract.partitions import sample
 from crmmap.extract.request import first_request
 from crmmap.kinds.caps import Cap
-from crmmap.kinds.formats import Xml
+from crmmap.kinds.formats import Csv, Format, Ndjson, Xml
 from crmmap.kinds.incremental import Timestamp
 from crmmap.kinds.numbered import Keyset
 from crmmap.kinds.paging import Answer, Pagination
@@ -25,6 +26,7 @@ from crmmap.mock.elements import Around
 from crmmap.mock.envelopes import Envelope, envelope_of
 from crmmap.mock.faults import repeated
 from crmmap.mock.found import Listed, listed
+from crmmap.mock.lined import Lined
 from crmmap.mock.records import Stream, World
 from crmmap.mock.shapes import body_of, sent_for
 from crmmap.mock.shelf import Shelf
@@ -54,12 +56,18 @@ class Route:
     stream: Stream | Listed
     first: Request
     path: str
-    envelope: Envelope | Around
+    envelope: Envelope | Around | Lined
     pagination: Pagination
     share: int = 0
     shares: int = 1
     parent: Stream | None = None
     view: View = View()
+
+    @property
+    def form(self) -> Format | None:
+        """How its answers are written; what is asked beside the records is answered in JSON."""
+        beside = isinstance(self.stream, Listed) or self.view.part is not None
+        return None if beside else self.stream.step.format
 
     @property
     def nearness(self) -> tuple[int, int]:
@@ -248,12 +256,21 @@ def _of_step(
         )
 
 
-def around_of(step: Step) -> Envelope | Around:
+def around_of(step: Step) -> Envelope | Around | Lined:
     """Return what stands around the records in a stream's answers."""
     if isinstance(step.format, Xml) and isinstance(step.records, RecordPath):
         return Around(path=step.records, form=step.format)
     assert isinstance(step.records, Jmespath)  # noqa: S101  (a plan pairs it with the format)
+    if isinstance(step.format, Csv | Ndjson):
+        return Lined(form=step.format, names=tuple(_names(step)))
     return envelope_of(step.records)
+
+
+def _names(step: Step) -> Iterator[str]:
+    """Yield the headers of a CSV answer."""
+    for field in step.fields:
+        if field.name not in step.given and isinstance(step.format, Csv):
+            yield from (json.loads(text) for text in field.sources)
 
 
 @cache

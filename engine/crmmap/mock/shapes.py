@@ -9,6 +9,7 @@ from crmmap.extract.decode import read_json
 from crmmap.kinds.shaping import Shape
 from crmmap.mock.elements import Around
 from crmmap.mock.envelopes import Envelope, placed
+from crmmap.mock.lined import Lined
 from crmmap.mock.places import Place, assumptions, put, shapes
 from crmmap.plan import Step
 from crmmap.select.jmespath import Jmespath, compile_expression, leaves
@@ -18,7 +19,10 @@ PROJECTIONS = ("projection", "value_projection", "filter_projection")
 
 
 def body_of(
-    step: Step, envelope: Envelope | Around, lines: Sequence[str], tokens: Mapping[str, object]
+    step: Step,
+    envelope: Envelope | Around | Lined,
+    lines: Sequence[str],
+    tokens: Mapping[str, object],
 ) -> str:
     """Return the JSON text of an answer with the records, themselves JSON texts, and tokens."""
     if not step.shape:

@@ -19,7 +19,7 @@ from crmmap.kinds.clean import NullIf
 from crmmap.kinds.database import Sql
 from crmmap.kinds.formats import Format, Xml
 from crmmap.kinds.incremental import RowHash
-from crmmap.kinds.source import Source
+from crmmap.kinds.source import Http, Source
 from crmmap.kinds.times import ZERO
 from crmmap.kinds.types import Date, Datetime, Type
 from crmmap.plan.absences import absences
@@ -183,7 +183,7 @@ def _step(whole: _Whole, name: str, parents: tuple[str, ...]) -> Step:
     source = whole.sources[source_name]
     form = format_of(stream, source)
     language = language_of(form)
-    columns = by_columns(form)
+    columns = by_columns(form) and not isinstance(source, Http)
     expressions = {} if columns else _expressions(stream, language)
     selected = {} if columns else _selected(mapping, name, language)
     return Step(

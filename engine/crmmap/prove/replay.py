@@ -107,7 +107,8 @@ def _of_file(step: Step, text: str, path: Path) -> list[Page]:
 
 
 def _of_answer(step: Step, body: bytes) -> Page:
-    response = Response(status=200, headers={}, body=body, url="the case")
+    headers = {"content-length": str(len(body))}
+    response = Response(status=200, headers=headers, body=body, url="the case")
     return page_of(step, 1, response, decoder_of(step)(response))
 
 

@@ -25,6 +25,7 @@ from crmmap.kinds.source import Files, Http
 from crmmap.mock import Stream, World, streams_of
 from crmmap.mock.elements import IN_ELEMENTS, Around
 from crmmap.mock.envelopes import Envelope
+from crmmap.mock.lined import Lined, packed
 from crmmap.mock.routes import around_of
 from crmmap.mock.shapes import body_of
 from crmmap.mock.slots import Slot, slots_of
@@ -70,7 +71,7 @@ class Sheet:
     template: str
     misshapen: tuple[str, ...] = ()
     stream: Stream | None = None
-    envelope: Envelope | Around | None = None
+    envelope: Envelope | Around | Lined | None = None
     context: Context = field(default_factory=dict)
     given: Mapping[str, str] = field(default_factory=dict)
 
@@ -113,7 +114,7 @@ class Sheet:
         """Return an answer with the records, and with what stands beside them."""
         assert self.envelope is not None  # noqa: S101  (of a file there are no answers)
         lines = [each[XML] if self.is_xml else as_json(each) for each in records]
-        return body_of(self.step, self.envelope, lines, tokens).encode()
+        return packed(body_of(self.step, self.envelope, lines, tokens), self.step.format)
 
     def parse(self, raws: Sequence[str]) -> Page:
         """Return raw records, as a page gave them, as a page again."""
@@ -125,7 +126,10 @@ class Sheet:
             headers = tuple(each[0] for each in self.step.headers)
             return Page(number=number, records=_frame(records, headers))
         body = self.body(records, {})
-        response = Response(status=200, headers={}, body=body, url="the pretended source")
+        response = Response(
+            status=200, headers={"content-length": str(len(body))}, body=body,
+            url="the pretended source",
+        )  # fmt: skip
         return page_of(self.step, number, response, decoder_of(self.step)(response))
 
     def _cell(self, number: int, draft: Draft) -> str | None:

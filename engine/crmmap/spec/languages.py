@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -36,8 +37,18 @@ JMESPATH = Language(
 )
 
 
+def _header(text: str) -> Jmespath:
+    """Return the expression for the cell under a header, which may be any text."""
+    return compile_expression(json.dumps(text, ensure_ascii=False))
+
+
+HEADERS = Language(answer=compile_expression, record=_header, records=compile_expression)
+
+
 def language_of(form: Format | None) -> Language:
     """Return the language of a format's expressions."""
+    if isinstance(form, Csv):
+        return HEADERS
     if not isinstance(form, Xml):
         return JMESPATH
     dialect = Dialect(namespaces=form.namespaces, null_attribute=form.null_attribute)

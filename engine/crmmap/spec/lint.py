@@ -77,9 +77,9 @@ def _source(mapping: MappingSpec, spoilt: Collection[Path]) -> Iterator[Fault]:
 
 
 def _format(source: object, form: object, path: Path) -> Iterator[Fault]:
-    if isinstance(source, Http) and isinstance(form, Csv):
-        message = "csv is read from files only. Allowed for http: json, xml"
-        yield Fault(path=path, rule="source.format", message=message)
+    if isinstance(source, Files) and getattr(form, "unpack", "none") != "none":
+        message = "is of answers over HTTP. Unpack the file first"
+        yield Fault(path=(*path, "unpack"), rule="format.unpack", message=message)
     if isinstance(source, Files) and not isinstance(form, Csv):
         word = next((word for word, made in FORMATS.items() if made is type(form)), "json")
         message = f"{word} is read over http only. Allowed for files: csv"
@@ -148,9 +148,13 @@ def _stream(mapping: MappingSpec, name: str, stream: Stream) -> Iterator[Fault]:
     yield from _keys(stream, path)
     yield from _named_fields(stream, path)
     yield from lint_shapes.faults(stream, path)
-    if stream.shape and isinstance(format_of(stream, source), Xml):
-        message = "is of JSON. Of XML, `records` and `from` reach everything by themselves"
+    form = format_of(stream, source)
+    if isinstance(source, Http) and stream.shape and isinstance(form, Xml | Csv):
+        message = "is of JSON. Of other formats, `records` and `from` reach everything there is"
         yield Fault(path=(*path, "shape"), rule="shape.format", message=message, on_key=True)
+    if isinstance(source, Http) and isinstance(form, Csv) and stream.records != "@":
+        message = "is of JSON and XML. Of CSV, every line after the header is a record"
+        yield Fault(path=(*path, "records"), rule="stream.records", message=message, on_key=True)
 
 
 def _stands_for(mapping: MappingSpec, name: str) -> str:
