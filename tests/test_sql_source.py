@@ -5,14 +5,17 @@
 from __future__ import annotations
 
 import json
+import signal
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
+from commands import crmmap, write
 from crmmap.extract import open_reader
 from crmmap.values import Secret, Start
-from databases import Origin, mariadb, origin  # noqa: F401  (fixtures)
+from databases import Origin, mariadb, origin, postgres  # noqa: F401  (fixtures)
 from invented import load, plan_of, sqlite, table
 from stores import store_url  # noqa: F401  (a fixture)
 
@@ -21,7 +24,6 @@ crmmap: 1
 name: harbour
 settings:
   database: {env: HARBOUR_DB, secret: true, help: Ask the harbour master}
-  flag: {env: HARBOUR_FLAG, default: NO}
 source: {kind: sql, url: "{{ settings.database }}", fetch: 3}
 streams:
   ships:
@@ -36,8 +38,8 @@ streams:
 CREATE = "CREATE TABLE ships (id INTEGER PRIMARY KEY, name VARCHAR(40), changed {moment})"
 
 
-def plan(origin: Origin, text: str = SHIPS, **settings):
-    return plan_of(text, {"database": Secret(origin.url), "flag": "NO", **settings})
+def plan(origin: Origin, text: str = SHIPS):
+    return plan_of(text, {"database": Secret(origin.url)})
 
 
 def pages(plan, stream="ships", **start):
@@ -254,3 +256,54 @@ def test_a_database_is_asked_period_by_period(origin, tmp_path) -> None:
     assert [str(row[1])[:10] for row in table(sqlite(tmp_path), "harbour_ships")] == [
         "2024-01-01", "2024-02-01", "2024-03-01", "2024-01-01", "2024-02-01", "2024-03-01",
     ]  # fmt: skip
+
+
+@pytest.mark.postgres
+@pytest.mark.mariadb
+def test_a_bulk_change_is_read_whole_and_once(mariadb, store_url) -> None:
+    made(mariadb, [(at, "2024-01-01 10:00:00") for at in range(1, 30)])
+    load(plan(mariadb), store_url)
+    mariadb(f"UPDATE ships SET name = 'moved', changed = '{BULK}' WHERE id > 8")
+    changed = load(plan(mariadb), store_url).streams[0].counts
+    # The 8 that are still as old as the cursor are asked for again; the others share one time.
+    assert (changed.fetched, changed.updated, changed.unchanged) == (29, 21, 8)
+    again = load(plan(mariadb), store_url).streams[0].counts
+    assert (again.fetched, again.updated, again.unchanged) == (21, 0, 21)
+    names = [row[1] for row in table(store_url, "harbour_ships")]
+    assert names == [f"n{at}" for at in range(1, 9)] + ["moved"] * 21
+
+
+KILLED = ["load.before_commit:3", "load.after_commit:2", "load.after_rows:4"]
+
+
+@pytest.mark.parametrize("place", KILLED)
+def test_a_killed_run_is_finished_by_the_next(origin, tmp_path, place) -> None:
+    made(origin, [(at, None if at % 5 == 0 else BULK) for at in range(1, 20)])
+    write(tmp_path, harbour_yaml=SHIPS + "defaults: {batch: 3}\n")
+    env, words = {"HARBOUR_DB": origin.url}, ("run", "harbour.yaml", "--quiet", "--json")
+    killed = crmmap(tmp_path, *words, env={**env, "CRMMAP_FAILPOINT": place})
+    assert killed.code == -signal.SIGKILL, killed.err
+    done = crmmap(tmp_path, *words, env=env)
+    assert done.code == 0, done.err
+    [stream] = done.json["streams"]
+    assert stream["resumed"]
+    assert stream["counts"]["fetched"] < 19
+    rows = table(f"sqlite:///{tmp_path / 'crmmap.db'}", "harbour_ships")
+    assert [row[:2] for row in rows] == [(at, f"n{at}") for at in range(1, 20)]
+
+
+def test_a_view_is_read_like_a_table(origin) -> None:
+    made(origin, [(at, BULK) for at in range(1, 8)])
+    origin("CREATE VIEW boats AS SELECT * FROM ships WHERE id > 2")
+    whole = pages(plan(origin, SHIPS.replace("table: ships}", "table: boats}")))
+    assert [ids(page) for page in whole] == [["3", "4", "5"], ["6", "7"]]
+
+
+@pytest.mark.postgres
+def test_a_table_may_be_named_with_its_schema(postgres) -> None:
+    made(postgres, [(1, BULK)])
+    with postgres.engine.connect() as connection:
+        schema = connection.exec_driver_sql("SELECT current_schema()").scalar_one()
+    text = SHIPS.replace("table: ships}", f"table: {schema}.ships}}")
+    away = replace(postgres, url=postgres.url.partition("?")[0])
+    assert [ids(page) for page in pages(plan(away, text))] == [["1"]]

@@ -68,8 +68,8 @@ def ships(origin) -> Origin:
 @pytest.mark.parametrize(
     ("url", "says"),
     [
-        ("no url, canary-p:ss", "the database's URL is malformed"),
-        ("oracle://me:canary-p%3Ass@h/d", "names no database that crmmap reads"),
+        ("no url, canary-p:ss", "the source's address is no database's URL"),
+        ("oracle://me:canary-p%3Ass@h/d", "names no kind of database that crmmap reads"),
         ("mysql://me:canary-p%3Ass@h", "names no database. Add it after the host"),
         ("mysql://me:canary-p%3Ass@h/d?canary=1", "has an option that is not known"),
         ("mysql://me:canary-p%3Ass@h/d?charset=latin1", "has an option that is not known"),
@@ -80,13 +80,27 @@ def ships(origin) -> Origin:
         ("sqlite://", "names no file"),
         ("sqlite:///:memory:", "names no file"),
         ("sqlite:////nowhere/ships.db", "sqlite:////nowhere/ships.db: the file can't be opened"),
-        ("sqlite:////nowhere/%00", "holds a NUL"),
+        ("sqlite:////nowhere/%00", "a NUL character"),
     ],
 )
 def test_a_database_that_is_not_there_is_told_without_its_url(url, says) -> None:
     error = failure(url)
     assert says in str(error)
     assert isinstance(error, SourceUnreachable)
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [("harbour.example/canary", "is no database's URL. It is written mysql://"),
+     ("oracle://me:canary@h/d", "names no kind of database that crmmap reads")],
+)  # fmt: skip
+def test_a_url_that_is_none_is_refused_before_anything_is_attempted(tmp_path, url, says) -> None:
+    write(tmp_path, harbour_yaml=SHIPS)
+    ran = crmmap(tmp_path, "run", "harbour.yaml", env={"HARBOUR_DB": url})
+    assert ran.code == ExitCode.USAGE
+    assert f"setting database (HARBOUR_DB): {says}" in ran.err
+    assert "canary" not in ran.err + ran.out
+    assert [each.name for each in tmp_path.iterdir()] == ["harbour.yaml"]
 
 
 @pytest.mark.mariadb
@@ -115,6 +129,35 @@ def test_a_file_that_is_no_database_is_told(tmp_path) -> None:
     error = failure(f"sqlite:///{tmp_path / 'ships.db'}")
     assert isinstance(error, SourceUnreachable)
     assert "is no SQLite database" in str(error)
+
+
+TWO = """
+crmmap: 1
+name: harbour
+settings: {database: {env: HARBOUR_DB, secret: true}}
+sources:
+  files: {kind: files}
+  database: {kind: sql, url: "{{ settings.database }}"}
+streams:
+  ports:
+    file: ports.csv
+    table: {name: ports, key: id}
+    fields: {id: Id}
+  ships:
+    source: database
+    query: {table: ships}
+    table: {name: ships, key: id}
+    fields: {id: id}
+"""
+
+
+def test_a_database_that_is_not_there_costs_no_other_source(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ports.csv").write_text("Id\n1\n")
+    report = load(plan("mysql://me:canary-p%3Ass@h", TWO), sqlite(tmp_path))
+    assert {each.stream: each.status for each in report.streams} == {
+        "ports": "done", "ships": "failed",
+    }  # fmt: skip
 
 
 # --- queries --------------------------------------------------------------------------------------

@@ -10,15 +10,10 @@ from typing import Any, Literal, Protocol
 
 from sqlalchemy import ColumnElement, Engine, make_url
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import DBAPIError
 
 from crmmap.errors import SourceError, SourceUnreachable
-from crmmap.kinds.database import Sql
-
-WRITTEN = (
-    "It is written mysql://USER:PASSWORD@HOST:PORT/DATABASE, postgresql://… or sqlite:///FILE; "
-    "characters such as @ / : in a password are percent-encoded"
-)
+from crmmap.kinds.database import Sql, unusable
 
 Family = Literal["text", "number", "moment", "local", "day", "bits", "other", "loose"]
 """What a column holds. A `moment` has a zone, a `local` time none; a `loose` one holds anything."""
@@ -102,17 +97,10 @@ def dialect_for(text: str) -> tuple[Dialect, URL]:
 
     Raises SourceError, without echoing the URL, where it is malformed or names another database.
     """
-    try:
-        url = make_url(text)
-        backend = url.drivername.partition("+")[0]
-    except (ArgumentError, ValueError):
-        raise SourceUnreachable(f"the database's URL is malformed. {WRITTEN}") from None
-    if "\0" in text or "%00" in text:
-        raise SourceUnreachable(f"the database's URL holds a NUL character. {WRITTEN}")
-    if backend not in DRIVERS:
-        message = f"the database's URL names no database that crmmap reads. {WRITTEN}"
-        raise SourceUnreachable(message)
-    module, driver = DRIVERS[backend]
+    if message := unusable(text):
+        raise SourceUnreachable(f"the source's address {message}")
+    url = make_url(text)
+    module, driver = DRIVERS[url.drivername.partition("+")[0]]
     dialect: Dialect = import_module(f"crmmap.extract.{module}").DIALECT
     return dialect, url.set(drivername=driver)
 

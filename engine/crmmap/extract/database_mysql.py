@@ -169,7 +169,8 @@ def _session(seconds: float) -> Callable[[Any, Any], None]:
             limit = f"max_statement_time = {seconds:f}" if maria else (
                 f"max_execution_time = {round(seconds * 1000)}"
             )  # fmt: skip
-            cursor.execute(f"SET SESSION {limit}")
+            with suppress(Exception):  # the oldest servers know no limit
+                cursor.execute(f"SET SESSION {limit}")
 
     return begin
 

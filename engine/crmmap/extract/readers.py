@@ -90,7 +90,7 @@ def open_reader(
             elif all(step.absent for step in plan.steps if step.source_name == name):
                 continue
             elif isinstance(source, Sql):
-                readers[name] = DatabaseReader(plan, Database.open(source, stop=stop))
+                readers[name] = DatabaseReader(plan, source, stop)
             else:
                 client = Client(source, stop=stop, clock=clock, observe=_told(observe), vault=vault)
                 readers[name] = HttpReader(plan, client)
@@ -225,24 +225,33 @@ class FileReader:
         return CsvFile(path=Path(step.file or ""), format=form, wanted=wanted)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class DatabaseReader:
-    """Reads the streams of a database."""
+    """Reads the streams of a database, which is opened when the first of them is read."""
 
     plan: Plan
-    database: Database
+    source: Sql
+    stop: threading.Event
     found: dict[str, Found] = field(default_factory=dict)
     """What is known of each stream's query: asked once, whatever its partitions."""
+    _database: Database | None = None
+    _opening: threading.Lock = field(default_factory=threading.Lock)
 
     def pages(self, step: Step, start: Start) -> Iterator[Page]:
         return read_parts(self.plan, step, start, self._part)
 
     def _part(self, step: Step, context: Context, position: str | None) -> Iterator[Page]:
+        database = self._opened()
         if step.name not in self.found:
-            self.found[step.name] = look(self.database, self.plan, step, context)
-        found = self.found[step.name]
-        reading = reading_of(self.database, self.plan, step, context, found)
-        return read_rows(self.database, reading, position)
+            self.found[step.name] = look(database, self.plan, step, context)
+        reading = reading_of(database, self.plan, step, context, self.found[step.name])
+        return read_rows(database, reading, position)
+
+    def _opened(self) -> Database:
+        with self._opening:
+            if self._database is None:
+                self._database = Database.open(self.source, stop=self.stop)
+            return self._database
 
     def absent(self, step: Step) -> str | None:
         return None
@@ -260,7 +269,8 @@ class DatabaseReader:
         return _page_of_texts(raws)
 
     def close(self) -> None:
-        self.database.close()
+        if self._database is not None:
+            self._database.close()
 
 
 def _page_of_texts(raws: list[str]) -> Page:

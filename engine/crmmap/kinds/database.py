@@ -7,10 +7,32 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
+
 from crmmap.declare import Limits, OneOrMany, SecretText, SettingText
 
 PARAMETER = re.compile(r"(?<![:\w\\]):([A-Za-z]\w*)(?!:)")
 DAY = 86_400.0
+
+BACKENDS = ("mysql", "mariadb", "postgresql", "postgres", "sqlite")
+WRITTEN = (
+    "It is written mysql://USER:PASSWORD@HOST:PORT/DATABASE, postgresql://… or sqlite:///FILE; "
+    "characters such as @ / : in a password are percent-encoded"
+)
+
+
+def unusable(text: str) -> str | None:
+    """Return why a text is no database's URL, without repeating it; None if it may be one."""
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError):
+        return f"is no database's URL. {WRITTEN}"
+    if "\0" in text or "%00" in text:
+        return f"is a database's URL with a NUL character. {WRITTEN}"
+    if url.drivername.partition("+")[0] not in BACKENDS:
+        return f"names no kind of database that crmmap reads. {WRITTEN}"
+    return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

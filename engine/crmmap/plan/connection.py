@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 
 from crmmap.errors import SettingError
+from crmmap.kinds.database import Sql, unusable
 from crmmap.kinds.signing import Hmac
 from crmmap.kinds.source import Http
 from crmmap.kinds.tokens import Denied, InMemory
@@ -33,9 +34,14 @@ def demand_askable(mapping: MappingSpec, settings: Settings) -> None:
     faults: dict[str, None] = {}
     for name, source in mapping.every_source.items():
         streams = [each for each, it in mapping.streams.items() if mapping.source_name(it) == name]
-        # Of a source that is not there, nothing is asked.
-        if isinstance(source, Http) and not all(each in absent for each in streams):
-            path = ".".join(mapping.source_path(name))
+        if all(each in absent for each in streams):
+            continue  # of a source that is not there, nothing is asked
+        path = ".".join(mapping.source_path(name))
+        if isinstance(source, Sql):
+            message = unusable(render_declared(source, settings).url.reveal())
+            where = _named(mapping, source.url.reveal(), f"{path}.url")
+            faults |= {f"{where}: {message}": None} if message is not None else {}
+        if isinstance(source, Http):
             rendered = render_declared(source, settings)
             faults |= dict.fromkeys((*_addresses(mapping, source, rendered, path),
                                      *_headers(mapping, source, rendered, path),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, fields
 
 from crmmap.kinds.database import Query, Sql
 from crmmap.kinds.incremental import EventId, Incremental, RowHash, Timestamp
-from crmmap.kinds.pagination import Single
 from crmmap.spec.faults import Fault, guess, quoted
 from crmmap.spec.model import Mapping as MappingSpec
 from crmmap.spec.model import Stream
@@ -15,6 +15,11 @@ from crmmap.values import Path
 
 READS = re.compile(r"\s*(?:select|with)\b", re.IGNORECASE)
 BATCHED = "parents_"
+UNDERSTOOD = (
+    "table", "fields", "source", "was", "instead_of", "when", "query", "for_each", "incremental",
+    "where", "dedupe", "comment",
+)  # fmt: skip
+"""What a stream of a database may say."""
 
 
 def faults(mapping: MappingSpec) -> Iterator[Fault]:
@@ -30,18 +35,7 @@ def faults(mapping: MappingSpec) -> Iterator[Fault]:
 
 
 def _of_database(mapping: MappingSpec, stream: Stream, path: Path) -> Iterator[Fault]:
-    foreign = {
-        "request": stream.request is not None,
-        "file": stream.file is not None,
-        "format": stream.format is not None,
-        "records": stream.records != "@",
-        "pagination": stream.pagination != Single(),
-        "changes": stream.changes is not None,
-        "shape": bool(stream.shape),
-        "responses": bool(stream.responses),
-        "fields_from": stream.fields_from is not None,
-    }
-    for word in (word for word, given in foreign.items() if given):
+    for word in _foreign(stream):
         message = "belongs to another kind of source. A database has `query` only"
         yield Fault(path=(*path, word), rule=f"stream.{word}", message=message, on_key=True)
     if stream.query is None:
@@ -54,6 +48,14 @@ def _of_database(mapping: MappingSpec, stream: Stream, path: Path) -> Iterator[F
         yield from _keys(stream, path)
     if stream.incremental is not None:
         yield from _incremental(stream.incremental, (*path, "incremental"))
+
+
+def _foreign(stream: Stream) -> Iterator[str]:
+    """Yield the words of a stream that only other sources understand."""
+    for each in fields(stream):
+        usual = each.default if each.default_factory is MISSING else each.default_factory()
+        if each.name not in UNDERSTOOD and getattr(stream, each.name) != usual:
+            yield each.name
 
 
 def _sql(query: Query, path: Path) -> Iterator[Fault]:
