@@ -157,6 +157,17 @@ def test_its_case_holds_once_the_fault_is_mended(stream: str, fault: dict[str, A
     assert not fails(PORT, case), case
 
 
+def test_pages_of_several_requests_keep_the_laws() -> None:
+    parts = PORT.replace(
+        '    request: {path: /ships, params: {limit: "100"}}',
+        '    request: {path: /ships, params: {limit: "100", fields: "a,b,c"}, '
+        "split: {param: fields, most: 1, by: id}}\n"
+        "    enrich: {owner: {request: {path: '/owners/{{ record.id }}'}, on: {id: ship}}}",
+    ).replace("      code: {from: code,", "      owner: owner.name\n      code: {from: code,")
+    assert parts.count("owner") > 3
+    assert findings(parts) == []
+
+
 def test_a_right_mapping_keeps_the_laws() -> None:
     assert findings(PORT) == []
 

@@ -147,7 +147,8 @@ def pages_of_source(
     plan: Plan, sheet: Sheet, records: Sequence[Any], size: int, context: Mapping[str, object]
 ) -> list[Page]:
     """Return the pages that the stream's own requests bring, `size` records to a page."""
-    step = _scaled(sheet.step, size)
+    # What a second request would bring stands in the records already, as in a case.
+    step = replace(_scaled(sheet.step, size), enriching=())
     first = first_request(plan, step, context)
     source = _Source(sheet=sheet, step=step, first=first, records=records, size=size)
     return list(read_responses(plan, step, cast("Client", source), None, context))
