@@ -348,3 +348,21 @@ def test_a_placeholder_of_a_foreign_key_means_that_there_is_no_parent(tmp_path: 
     assert rows(sqlite(tmp_path), "people", "id", "office") == [
         ("1", None), ("2", None), ("3", "o")
     ]  # fmt: skip
+
+
+def test_what_became_of_foreign_keys_is_counted(tmp_path: Path) -> None:
+    text = stream("offices") + stream(
+        "people",
+        "stubbed: {from: office, lookup: {stream: offices, missing: stub}}",
+        "emptied: {from: office, lookup: {stream: offices, missing: null}}",
+        "waits: {from: boss, lookup: {stream: people, missing: wait}}",
+    )
+    people = [
+        {"id": "1", "office": "o1"},
+        {"id": "2", "office": "o2", "boss": "1"},
+        {"id": "3", "office": None, "boss": "9"},
+    ]
+    report = load(plan(text, 10), sqlite(tmp_path), offices=[{"id": "o1"}], people=people)
+    keys = report.streams[1].keys
+    # o1 twice and the boss 1; o2 is made; o2 again and the boss 9 (tried twice) are not there.
+    assert keys == {"resolved": 3, "stubbed": 1, "missing": 3}

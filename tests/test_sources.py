@@ -30,7 +30,7 @@ streams:
     source: export
     file: "{{ settings.towns }}"
     table: {name: towns, key: id}
-    fields: {id: Id, name: Name}
+    fields: {id: Id, name: Name, note: {from: Note, optional: true}}
   towns_online:
     source: api
     instead_of: towns
@@ -90,6 +90,26 @@ def test_a_stream_whose_source_is_there_is_read_instead_of_the_other(
     assert towns(folder) == [("t1", "Kingston upon Hull")]
     # The ships wait for whichever of the two fills the table of towns.
     assert streams["ships"]["counts"]["inserted"] == 1
+
+
+def test_the_table_has_the_columns_of_every_stream_that_fills_it(
+    folder: Path, api: FaultServer
+) -> None:
+    """Whichever is ordered first: a parent of the wider stream puts it behind the other."""
+    more = """
+  notes:
+    source: export
+    file: "{{ settings.ships }}"
+    table: {name: notes, key: id}
+    fields: {id: Id}
+"""
+    text = TWO_WAYS.replace("note: {from: Note, ", "note: {from: Note, lookup: notes, ") + more
+    write(folder, harbour_yaml=text)
+    env = {"HARBOUR_URL": api.url, "HARBOUR_KEY": "k"}
+    for words in (("--source", "export"), ()):
+        ran = crmmap(folder, "run", "harbour.yaml", *FILES, *words, "--quiet", env=env)
+        assert ran.code == 0, ran.err
+    assert towns(folder) == [("t1", "Kingston upon Hull")]
 
 
 def test_only_the_sources_asked_for_are_read(folder: Path, api: FaultServer) -> None:

@@ -57,7 +57,8 @@ class StreamReport:
     same way; `exit_code` is that of the error, if one stopped it. `resumed` says
     that reading went on where an interrupted run had stopped. `waiting` is how many
     records wait in the store for a parent. `retries`, `waited` (seconds) and `skips` are as in
-    `Troubles`. `error` is what stopped the stream.
+    `Troubles`. `keys` counts foreign keys by what became of them: `resolved`, `stubbed` (a bare
+    parent was put there), `missing`. `error` is what stopped the stream.
     """
 
     stream: str
@@ -72,6 +73,7 @@ class StreamReport:
     exit_code: ExitCode = ExitCode.OK
     reasons: Mapping[str, int] = field(default_factory=dict)
     notes: Mapping[str, int] = field(default_factory=dict)
+    keys: Mapping[str, int] = field(default_factory=dict)
     waiting: int = 0
     retries: int = 0
     waited: float = 0.0

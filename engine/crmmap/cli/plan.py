@@ -70,5 +70,4 @@ def _ddl(plan: Plan, url: str) -> str:
         if is_missing_file(url):  # to look at a file that is not there would create it
             url = stack.enter_context(temporary_store())
         store = stack.enter_context(closing(Store.open(url, application="crmmap plan")))
-        tables = {step.target.table: step.target for step in plan.steps}
-        return store.ddl(list(tables.values()))
+        return store.ddl(plan.targets)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import polars as pl
@@ -55,7 +56,8 @@ class Tally:
     `rejects` and `notes` have the schemas of `crmmap.values`. `pages` is how
     many pages the batch was made from. `ended` says that the stream is read
     to its end: it must be true in the last batch and in any after it.
-    `cursor`, unless None, replaces the stream's cursor.
+    `cursor`, unless None, replaces the stream's cursor. `keys` counts foreign keys by what
+    became of them: `resolved`, `stubbed`, `missing`.
     """
 
     counts: Counts
@@ -65,6 +67,7 @@ class Tally:
     position: str | None = None
     ended: bool = False
     cursor: str | None = None
+    keys: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

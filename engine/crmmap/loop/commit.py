@@ -47,6 +47,7 @@ def load(step: Step, batch: Batch, transaction: Transaction) -> Tally:
         position=batch.position,
         ended=batch.position is None,
         cursor=batch.cursor,
+        keys=resolved.keys,
     )
 
 

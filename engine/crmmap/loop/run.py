@@ -93,9 +93,7 @@ def _begin(work: Work) -> tuple[str, ...]:
         fingerprint=_fingerprint(work.plan),
     )
     try:
-        # Streams that stand for each other fill one table.
-        tables = {step.target.table: step.target for step in reversed(work.plan.steps)}
-        return work.store.prepare(list(reversed(tables.values())))
+        return work.store.prepare(work.plan.targets)
     except CrmmapError:
         work.store.end_run(work.options.run_id, status="failed")
         raise

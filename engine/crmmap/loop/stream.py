@@ -41,6 +41,7 @@ class Progress:
     resumed: bool = False
     reasons: Counter[str] = field(default_factory=Counter)
     notes: Counter[str] = field(default_factory=Counter)
+    keys: Counter[str] = field(default_factory=Counter)
 
     def add(self, mark: Mark, tally: Tally) -> None:
         """Take in a batch that was committed."""
@@ -51,6 +52,7 @@ class Progress:
         self.ended = tally.ended
         self.reasons.update(by_rule(tally.rejects))
         self.notes.update(by_field(tally.notes))
+        self.keys.update(tally.keys)
 
     def report(
         self, status: StreamStatus, message: str = "", error: BaseException | None = None
@@ -70,6 +72,7 @@ class Progress:
             error=error,
             reasons=dict(self.reasons),
             notes=dict(self.notes),
+            keys=dict(self.keys),
         )
 
 

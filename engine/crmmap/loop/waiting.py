@@ -58,9 +58,11 @@ def _with(report: StreamReport, tally: Tally) -> StreamReport:
     reasons, notes = Counter(report.reasons), Counter(report.notes)
     reasons.update(by_rule(tally.rejects))
     notes.update(by_field(tally.notes))
+    keys = Counter(report.keys)
+    keys.update(tally.keys)
     return replace(
         report, counts=report.counts + tally.counts, batches=report.batches + 1,
-        reasons=dict(reasons), notes=dict(notes),
+        reasons=dict(reasons), notes=dict(notes), keys=dict(keys),
     )  # fmt: skip
 
 

@@ -270,5 +270,18 @@ class Plan:
         """The sources that the streams are read from, by name."""
         return {step.source_name: step.source for step in self.steps}
 
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """The tables that the streams fill, each once.
+
+        Of streams that stand for each other, the one that the others name has all columns.
+        """
+        widest: dict[str, Target] = {}
+        for step in self.steps:
+            known = widest.setdefault(step.target.table, step.target)
+            if len(step.target.columns) > len(known.columns):
+                widest[step.target.table] = step.target
+        return tuple(widest.values())
+
     def step(self, name: str) -> Step:
         return next(step for step in self.steps if step.name == name)

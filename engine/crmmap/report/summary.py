@@ -162,12 +162,15 @@ def _sum(counts: Counts) -> str:
 
 def _troubles(report: RunReport) -> Iterator[Part]:
     """Yield the streams that did not come to their end, with what, where and what to do."""
-    troubled = [each for each in report.streams if each.status != "done"]
-    if troubled:
+    alike: dict[tuple[str, str], list[str]] = {}
+    for stream in report.streams:
+        if stream.status != "done":
+            alike.setdefault((stream.status, stream.message), []).append(stream.stream)
+    if alike:
         yield Line()
-    for stream in troubled:
-        message = f": {stream.message}" if stream.message else ""
-        yield Line(f"{stream.status} {stream.stream}{message}", TONES[stream.status])
+    for (status, said), names in alike.items():
+        message = f": {said}" if said else ""
+        yield Line(f"{status} {listed(names)}{message}", TONES[status])
 
 
 def _all_rejected(report: RunReport) -> Iterator[Part]:
@@ -237,16 +240,28 @@ def _reasons(report: RunReport) -> Iterator[Part]:
         yield Line(f"{plural(counts.noted, 'cell')} noted (emptied, or kept as text):", "warning")
         yield from _top(report, {each.stream: each.notes for each in report.streams})
         yield from _where(report, "crmmap_notes")
-    if counts.stubbed:
-        yield Line()
-        stubs = plural(counts.stubbed, "parent row")
-        yield Line(f"{stubs} inserted with only a key, to be filled in when the parent arrives.")
+    yield from _keys(report)
     for stream in report.streams:
         if stream.waiting:
             wait = plural(stream.waiting, "record")
             where = "would wait" if report.dry_run else "wait in crmmap_deferred"
             text = f"{wait} of {stream.stream} {where} until a parent arrives."
             yield Line(text, "warning")
+
+
+def _keys(report: RunReport) -> Iterator[Part]:
+    """Yield what became of the foreign keys, if there are any."""
+    keys = Counter[str]()
+    for stream in report.streams:
+        keys.update(stream.keys)
+    if not keys.total():
+        return
+    yield Line()
+    found = (f"{number(keys[what])} {what}" for what in ("resolved", "stubbed", "missing"))
+    yield Line(f"foreign keys: {', '.join(found)}")
+    if report.counts.stubbed:
+        stubs = plural(report.counts.stubbed, "parent row")
+        yield Line(f"{stubs} inserted with only a key, to be filled in when the parent arrives.")
 
 
 def _top(report: RunReport, tallies: Mapping[str, Mapping[str, int]]) -> Iterator[Part]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
@@ -25,13 +26,15 @@ class Resolved:
     """A batch's rows after their lookups, and what the lookups made of the others.
 
     `waiting` has the columns `key`, `field` and `raw`; `stubs` are parents to
-    insert bare before the rows.
+    insert bare before the rows. `keys` counts the foreign keys that were looked up, by what
+    became of them: `resolved`, `stubbed`, `missing`.
     """
 
     rows: pl.DataFrame
     rejects: pl.DataFrame
     waiting: pl.DataFrame
     stubs: tuple[tuple[Target, pl.Series], ...]
+    keys: Counter[str]
 
 
 def resolve(step: Step, batch: Batch, known: Known) -> Resolved:
@@ -53,13 +56,18 @@ def resolve(step: Step, batch: Batch, known: Known) -> Resolved:
         if len(rows) == before:
             break
     stubs: list[tuple[Target, pl.Series]] = []
+    keys = Counter(missing=sum(len(frame) for _, frame in lost))
     final = {lookup.field: _found(step, lookup, stored, rows) for lookup in step.lookups}
     for lookup in step.lookups:
         marked = _marked(rows, lookup, final[lookup.field])
+        without = int(marked[LOST].sum())
+        keys["resolved"] += len(marked) - marked[lookup.field].null_count() - without
+        keys["stubbed" if _stubbed(lookup) else "missing"] += without
         if _stubbed(lookup):
             stubs.append((lookup.parent, marked.filter(LOST)[lookup.field].unique()))
         rows = _replaced(marked, lookup)
-    return _sorted_out(rows, lost, tuple(each for each in stubs if len(each[1])), batch)
+    named = tuple(each for each in stubs if len(each[1]))
+    return replace(_sorted_out(rows, lost, batch), stubs=named, keys=keys)
 
 
 def _stubbed(lookup: LookupPlan) -> bool:
@@ -108,7 +116,6 @@ def _replaced(marked: pl.DataFrame, lookup: LookupPlan) -> pl.DataFrame:
 def _sorted_out(
     rows: pl.DataFrame,
     lost: list[tuple[LookupPlan, pl.DataFrame]],
-    stubs: tuple[tuple[Target, pl.Series], ...],
     batch: Batch,
 ) -> Resolved:
     rejects = [
@@ -129,7 +136,8 @@ def _sorted_out(
         waiting=pl.DataFrame(
             waiting, schema={"key": pl.String, "field": pl.String, "raw": pl.String}, orient="row"
         ),
-        stubs=stubs,
+        stubs=(),
+        keys=Counter(),
     )
 
 
