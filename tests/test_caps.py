@@ -174,6 +174,17 @@ def test_a_source_with_a_cap_is_pretended(tmp_path: Path, way: str) -> None:
     assert report.counts.inserted == 40
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_record_without_an_id_is_no_bound_of_a_search(tmp_path: Path, seed: int) -> None:
+    text = MAPPING.format(url="https://api.example", **WAYS["id"])
+    text = text.replace("path: /search", 'path: /search\n      params: {limit: "2"}')
+    with mock(records=60, text=text, dirty=15, seed=seed) as plan:
+        report = load(plan, sqlite(tmp_path))
+    assert report.status == "done", report.streams[0].message
+    assert report.counts.rejected > 0
+    assert report.counts.fetched >= 60
+
+
 # --- windows, read in pieces --------------------------------------------------------------------
 
 WINDOWS = """

@@ -55,9 +55,10 @@ class Cap:
 
     def _last(self, request: Request, page: Page) -> str | int:
         values = [scalar(self.from_, each, "value to go on from") for each in page.records]
-        last = values[-1] if values else None
+        # One without a value is no bound: it came, and no query for more brings it again.
+        last = next((each for each in reversed(values) if each is not None), None)
         if last is None:
-            message = f"the last record before the cap has nothing at '{self.from_.text}'"
+            message = f"no record of the page before the cap has anything at '{self.from_.text}'"
             raise ValueError(message)
         if not in_order(values):
             message = (

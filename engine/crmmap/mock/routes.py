@@ -20,7 +20,7 @@ from crmmap.kinds.formats import Csv, Format, Ndjson, Xml
 from crmmap.kinds.incremental import Timestamp
 from crmmap.kinds.numbered import Keyset
 from crmmap.kinds.paging import Answer, Pagination
-from crmmap.kinds.places import said
+from crmmap.kinds.places import DIGITS, said
 from crmmap.kinds.source import Http
 from crmmap.mock.elements import Around
 from crmmap.mock.envelopes import Envelope, envelope_of
@@ -297,10 +297,15 @@ def _indexes_by(stream: Stream | Listed, text: str) -> Mapping[str, int]:
 def _ranks(stream: Stream | Listed, text: str) -> Mapping[int, int]:
     """Return the place of each of a stream's records in the order of what an expression finds."""
     texts = _texts_at(stream, text)
-    by_number = all(each.isdecimal() for each in texts)
-    order = sorted(
-        range(len(texts)), key=lambda at: (int(texts[at]) if by_number else 0, texts[at], at)
-    )
+
+    def rank(at: int) -> tuple[int, int, str, int]:
+        """Nothing comes first, where no query asks beyond it; then numbers, then texts."""
+        each = texts[at]
+        number = int(each) if DIGITS.fullmatch(each) else None
+        kind = 0 if each == "None" else 1 if number is not None else 2
+        return (kind, number or 0, each, at)
+
+    order = sorted(range(len(texts)), key=rank)
     return {at: rank for rank, at in enumerate(order)}
 
 
