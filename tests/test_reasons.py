@@ -12,13 +12,14 @@ A file of `tests/reasons/` is named for its reason, and holds:
 
 An answer: `request` is what the request must have at least (`method`, `path`, `target`, `params`,
 `headers`, `body`, and `form` of a body that is a form); `status` (200), `headers`, and `body`
-(JSON) or `text`. `times` says how often it is given (1). A request that no answer is left for
-fails the test, and so does an answer that nobody asked for. `SERVER` in an answer is the
-server's address.
+(JSON) or `text`; `packed: true` sends it as a gzip file. `times` says how often it is given (1). A
+request that no answer is left for fails the test, and so does an answer that nobody asked for.
+`SERVER` in an answer is the server's address.
 """
 
 from __future__ import annotations
 
+import gzip
 import json
 import threading
 from collections import Counter
@@ -70,9 +71,9 @@ class Source:
         body = each["text"] if "text" in each else json.dumps(each.get("body", {}))
         headers = {"content_type": "application/json", **each.get("headers", {})}
         headers = {name: str(value).replace("SERVER", self.url) for name, value in headers.items()}
-        return answered(
-            body.replace("SERVER", self.url).encode(), each.get("status", 200), **headers
-        )
+        sent = body.replace("SERVER", self.url).encode()
+        sent = gzip.compress(sent, mtime=0) if each.get("packed") else sent
+        return answered(sent, each.get("status", 200), **headers)
 
 
 def asked(seen: Seen) -> dict[str, Any]:
