@@ -64,6 +64,7 @@ def refusal(text: str = MAPPING, **changes: str) -> str:
         ("https://a..example", "names a host that can't exist"),
         (f"https://{'a' * 64}.example", "names a host that can't exist"),
         ("https://[::1", "is not an address"),
+        ("https://[::1]2", "has something between its host and its path"),
         ("https://api.example/..", "holds '.' or '..' as a part of its path"),
     ],
 )

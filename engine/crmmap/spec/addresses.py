@@ -58,9 +58,11 @@ def _bad_host(host: str) -> str | None:
 
 
 def _bad_port(netloc: str) -> str | None:
-    after = netloc.rpartition("]")[2]
+    _, bracket, after = netloc.rpartition("]")
     if ":" not in after:
-        return None
+        return (
+            f"has something between its host and its path. {WRITE}" if bracket and after else None
+        )
     found = PORT.search(after)
     if found is None:
         return "names a port that is not a number. Write https://HOST:PORT, or leave it out"
