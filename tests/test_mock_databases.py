@@ -132,3 +132,19 @@ def test_a_plan_tells_what_is_asked(tmp_path: Path) -> None:
     shown = crmmap(tmp_path, "plan", "harbour.yaml", "--json").json
     assert shown["sources"] == {"source": {"kind": "sql", "fetch": 50}}
     assert shown["streams"][-1]["query"]["order"] == ["number"]
+
+
+def test_a_case_gives_rows_as_a_database_would(tmp_path: Path) -> None:
+    write(tmp_path, harbour_yaml=HARBOUR)
+    (tmp_path / "cases").mkdir()
+    (tmp_path / "cases" / "harbour.yaml").write_text("""
+cases:
+  - name: a ship, whose flags and numbers are not quoted
+    stream: ships
+    given:
+      - {id: 7, port_id: 1, tons: "1200.50", is_afloat: 1, added: "2024-01-31 08:00:00"}
+    rows:
+      - {id: 7, port: 1, tonnage: "1200.50", afloat: true, changed: "2024-01-31T08:00:00Z"}
+""")
+    tested = crmmap(tmp_path, "test", "harbour.yaml", "--only", "cases")
+    assert tested.code == 0, tested.out + tested.err

@@ -39,7 +39,6 @@ UNREACHABLE = {
     1045: "the server refuses the user or the password",
     1698: "the server refuses the user or the password",
     1049: "the server has no such database",
-    1040: "the server has no connection left",
     1129: "the server blocks this host after too many failed connections",
     1130: "the server lets nobody in from this host",
     1226: "the user has as many connections, or queries, as the server allows",
@@ -51,6 +50,7 @@ UNREACHABLE = {
     2026: "no TLS connection can be made",
 }
 AGAIN = {
+    1040: "the server has no connection left; allow fewer: `connections`",
     1053: "the server is shutting down",
     1205: "a lock was held by others for too long",
     1213: "transactions of others kept getting in the way",

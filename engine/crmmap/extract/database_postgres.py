@@ -41,10 +41,10 @@ FAMILIES: Mapping[int, Family] = {
 UNREACHABLE = {
     "28": "the server refuses the user or the password",
     "3D000": "the server has no such database",
-    "53300": "the server has no connection left",
 }
 AGAIN = {
     "08": "the connection was lost",
+    "53300": "the server has no connection left; allow fewer: `connections`",
     "40": "transactions of others kept getting in the way",
     "55P03": "a lock was held by others for too long",
     "57P": "the server is shutting down, or ended the connection",
