@@ -44,7 +44,7 @@ format: $(VENV)/dev-installed
 	$(BIN)/ruff format .
 
 docs: schema
-	$(BIN)/python docs/reference.py > docs/language.md
+	$(BIN)/python docs/reference.py
 
 schema: $(VENV)/run-installed
 	$(BIN)/crmmap schema > schemas/mapping.schema.json

@@ -1,13 +1,16 @@
-"""Print the reference of the mapping language from its JSON Schema: `python docs/reference.py`.
+"""Write the reference of the mapping language, a page per kind: `python docs/reference.py`.
 
-`make docs` writes it to docs/language.md; a test fails when that file is old.
+Everything comes from the JSON Schema, which comes from the engine's own declarations and
+their docstrings. `make docs` writes it to docs/reference/; a test fails when it is old.
 """
 
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,38 +19,67 @@ Schema = dict[str, Any]
 
 FAMILIES = {
     "source": "Sources", "auth": "Authentication", "pagination": "Pagination",
-    "action": "Actions", "format": "Formats", "type": "Types",
+    "incremental": "What need not be read again", "action": "What to do about an answer",
+    "format": "Formats", "shape": "Shapes", "clean": "Cleaning", "type": "Types",
+    "checks": "Checks",
 }  # fmt: skip
-PARTS = ["Setting", "Stream", "Nested", "RequestSpec", "Table", "Field", "Lookup", "Dedupe",
-         "Latest", "Split", "Enrich", "FieldsFrom", "Naming", "Defaults", "Retry", "ResponseRule",
-         "Rate", "Daily", "Timeouts"]  # fmt: skip
+"""The families, in the order in which a record meets them → their titles."""
+CASES = {"action": "actions", "format": "formats", "shape": "shapes", "type": "types"}
+"""Families whose cases stand in a folder of another name than theirs."""
+PRINTED = "Printed from the engine's own declarations by `make docs`; not edited by hand.\n"
 
 
-def reference(schema: Schema) -> str:
-    """Return the reference as Markdown."""
-    return "\n".join(_pages(schema))
+def pages(schema: Schema) -> dict[str, str]:
+    """Return every page of the reference as Markdown, by its path."""
+    every = {"README.md": "\n".join(_index(schema))}
+    for name in _parts(schema):
+        every[f"{_slug(name)}.md"] = "\n".join(_page(_title(name), schema["$defs"][name], ""))
+    for family in FAMILIES:
+        for word, part in _kinds(schema, family).items():
+            every[f"{family}/{word}.md"] = "\n".join(_page(word, part, family))
+    return every
 
 
-def _pages(schema: Schema) -> Iterator[str]:
+def _parts(schema: Schema) -> list[str]:
+    return [name for name in schema["$defs"] if name[0].isupper()]
+
+
+def _kinds(schema: Schema, family: str) -> Mapping[str, Schema]:
+    """Return a family's kinds by their words, whichever way the schema tells them apart."""
     parts = schema["$defs"]
+    named = {
+        name.removeprefix(f"{family}."): part
+        for name, part in parts.items() if name.startswith(f"{family}.")
+    }  # fmt: skip
+    steps = parts[family]
+    inner = steps.get("items", {}).get("else", steps).get("properties", {})
+    return named or inner
+
+
+def _index(schema: Schema) -> Iterator[str]:
     yield "# The mapping language\n"
-    yield "Printed from the engine's own declarations by `make docs`; not edited by hand.\n"
+    yield PRINTED
     yield f"{schema['description']}\n"
     yield from _words(schema)
-    for name in PARTS:
-        yield f"## {name.removesuffix('Spec')}\n"
-        yield f"{parts[name]['description']}\n"
-        yield from _words(parts[name])
+    yield "## Parts of a mapping\n"
+    for name in _parts(schema):
+        yield f"- [{_title(name)}]({_slug(name)}.md): {_first(schema['$defs'][name])}"
     for family, title in FAMILIES.items():
-        yield f"## {title}\n"
-        yield "Written `{kind: WORD, …}`, or the bare word where nothing else is said.\n"
-        for name in (name for name in parts if name.startswith(f"{family}.")):
-            yield f"### {name.removeprefix(f'{family}.')}\n"
-            yield f"{parts[name]['description']}\n"
-            yield from _words(parts[name])
-    yield from _steps("Cleaning", parts["clean"]["items"]["else"]["properties"])
-    yield from _steps("Shapes", parts["shape"]["items"]["else"]["properties"])
-    yield from _steps("Checks", parts["checks"]["properties"])
+        yield f"\n## {title}\n"
+        for word, part in _kinds(schema, family).items():
+            yield f"- [{word}]({family}/{word}.md): {_first(part)}"
+    yield ""
+
+
+def _page(title: str, part: Schema, family: str) -> Iterator[str]:
+    yield f"# {title}\n"
+    if family:
+        yield f"One of the kinds of [{FAMILIES[family].lower()}](../README.md).\n"
+    yield f"{part.get('description', '')}\n"
+    yield from _words(part)
+    if family:
+        folder = CASES.get(family, family)
+        yield f"Shown by example in `tests/cases/{folder}/{title}.yaml`.\n"
 
 
 def _words(schema: Schema) -> Iterator[str]:
@@ -68,15 +100,29 @@ def _words(schema: Schema) -> Iterator[str]:
         yield ""
 
 
-def _steps(title: str, steps: Schema) -> Iterator[str]:
-    yield f"## {title}\n"
-    for name, each in steps.items():
-        text = " ".join(each.get("description", "").split())
-        inner = ", ".join(f"`{word}`" for word in each.get("properties", {}))
-        yield f"- **{name}**: {text}" + (f" It has {inner}." if inner else "")
-    yield ""
+def _first(part: Schema) -> str:
+    """Return a description's first sentence."""
+    text = " ".join(part.get("description", "").split())
+    return re.split(r"(?<=[.!?]) (?=[A-Z`])", text)[0]
+
+
+def _title(name: str) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name.removesuffix("Spec")).capitalize()
+
+
+def _slug(name: str) -> str:
+    return _title(name).lower().replace(" ", "-")
+
+
+def main(folder: Path) -> None:
+    """Write the reference into a folder, in place of what is there."""
+    schema = json.loads((ROOT / "schemas" / "mapping.schema.json").read_text())
+    shutil.rmtree(folder, ignore_errors=True)
+    for name, text in pages(schema).items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
 
 
 if __name__ == "__main__":
-    schema = json.loads((ROOT / "schemas" / "mapping.schema.json").read_text())
-    sys.stdout.write(reference(schema))
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "reference")
