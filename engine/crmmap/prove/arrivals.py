@@ -26,6 +26,7 @@ from crmmap.prove.exhibits import exhibit
 from crmmap.prove.replay import outcome_of
 from crmmap.prove.results import Finding, Proof
 from crmmap.prove.sheets import Draft, Sheet
+from crmmap.prove.source import boundless
 from crmmap.spec.model import RequestSpec
 from crmmap.template import Template
 from crmmap.transform import apply
@@ -66,7 +67,7 @@ def all_arrive(plan: Plan, sheet: Sheet) -> Iterator[Proof]:
 
 def _ways(sheet: Sheet) -> Iterator[tuple[Step, Mapping[str, object]]]:
     """Yield how the stream asks without a cursor, and with one."""
-    step, context = sheet.step, sheet.context
+    step, context = boundless(sheet.step), sheet.context
     yield step, context
     if step.incremental is not None:
         asked = step

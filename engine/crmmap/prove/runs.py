@@ -94,7 +94,8 @@ class _Tries:
             self._check(sent, example, Path(name))
 
     def _check(self, sent: Mapping[str, list[Any]], example: Example, folder: Path) -> None:
-        reader = self._reader(sent, example.size)
+        first: dict[str, str] = {}
+        reader = self._reader(sent, example.size, first)
         straight = load(reader, folder / "straight", streams=self.names)
         self._demand_sound(straight, sent)
         before = self._tables(folder / "straight")
@@ -103,18 +104,21 @@ class _Tries:
         self._demand(not written, sent, "a second run, with nothing changed, writes rows again")
         self._demand_same(before, folder / "straight", sent, "a second run changes the tables")
         other = {name: records[::-1] for name, records in sent.items()}
-        cut = self._reader(other, example.size % 3 + 1)
+        cut = self._reader(other, example.size % 3 + 1, first)
         load(cut, folder / "cut", streams=self.names, batch=1)
         self._demand_same(
             before, folder / "cut", sent, "other pages, in the other order, give other tables"
         )
-        halted = replace(self._reader(sent, example.size), pages_left=example.stop_after)
+        halted = replace(self._reader(sent, example.size, first), pages_left=example.stop_after)
         load(halted, folder / "resumed", streams=self.names, batch=1)
-        load(self._reader(sent, example.size), folder / "resumed", streams=self.names, batch=1)
+        resumed = self._reader(sent, example.size, first)
+        load(resumed, folder / "resumed", streams=self.names, batch=1)
         self._demand_same(before, folder / "resumed", sent, "a run that was resumed gives less")
 
-    def _reader(self, sent: Mapping[str, Sequence[Any]], size: int) -> Invented:
-        return Invented(plan=self.plan, sheets=self.sheets, sent=sent, size=size)
+    def _reader(
+        self, sent: Mapping[str, Sequence[Any]], size: int, first: dict[str, str]
+    ) -> Invented:
+        return Invented(plan=self.plan, sheets=self.sheets, sent=sent, size=size, first=first)
 
     def _tables(self, folder: Path) -> Mapping[str, object]:
         steps = [self.plan.step(name) for name in self.names]

@@ -33,7 +33,7 @@ from crmmap.mock.streams import decoded
 from crmmap.plan import Plan, Step
 from crmmap.select.xpath import XML
 from crmmap.transform import apply
-from crmmap.values import Page, Response, as_json
+from crmmap.values import GIVEN, Page, Response, as_json
 
 DRESSED = re.compile(r"(?P<before>(?:<[^>]*>)*)(?P<inside>[^<]*)(?P<after>(?:<[^>]*>)*)")
 """A text within its elements."""
@@ -88,7 +88,7 @@ class Sheet:
         """Return the number of the place that a field is read from first; None for several."""
         for number, slot in enumerate(self.slots):
             if any(each.field.name == name and each.first for each in slot.readings):
-                return number
+                return None if slot.place[0] == GIVEN else number
         return None
 
     def record(self, draft: Draft) -> Any:
@@ -98,7 +98,10 @@ class Sheet:
             names = [str(slot.place[0]) for slot in self.slots]
             return dict(zip(names, cells, strict=True))
         line = self._line(draft, cells)
-        return decoded(self.stream, line) if self.stream is not None else read_json(line)
+        record = decoded(self.stream, line) if self.stream is not None else read_json(line)
+        if isinstance(record, dict):
+            record.pop(GIVEN, None)  # what the mapping gives does not come from the source
+        return record
 
     def records(self, drafts: Sequence[Draft]) -> list[Any]:
         """Return drafts as the source has them."""

@@ -56,7 +56,7 @@ class Invented:
 
     def pages(self, step: Step, start: Start) -> Iterator[Page]:
         left = self.pages_left
-        for page in read_parts(self.plan, _windowless(step), start, self._part):
+        for page in read_parts(self.plan, boundless(step), start, self._part):
             if left is not None:
                 left -= 1
                 if left < 0:
@@ -97,11 +97,14 @@ class Invented:
         """Do nothing: nothing is open."""
 
 
-def _windowless(step: Step) -> Step:
+def boundless(step: Step) -> Step:
+    """Return the step reading all time at once: what it leaves out on purpose is no news."""
     how = step.incremental
-    if not isinstance(how, Timestamp) or how.window is None:
+    if how is None:
         return step
-    return replace(step, incremental=replace(how, window=None))
+    if isinstance(how, Timestamp):
+        how = replace(how, window=None, most=None, total=None)
+    return replace(step, incremental=replace(how, start=None))
 
 
 def load(

@@ -14,6 +14,7 @@ from hypothesis import seed as seeded
 from hypothesis.errors import Flaky
 from hypothesis.strategies import SearchStrategy
 
+from crmmap.errors import CrmmapError
 from crmmap.prove.results import Finding
 
 SHRINKING = 8.0
@@ -109,6 +110,8 @@ def _checked(check: Callable[[Any], None], example: Any) -> None:
 
 def crashed(error: BaseException) -> Finding:
     """Return an exception as a finding: where it came from, and never what it says."""
+    if isinstance(error, CrmmapError):  # ours never quote a record
+        return Finding(where="crmmap", what=str(error))
     places = traceback.extract_tb(error.__traceback__)[-3:]
     lines = tuple(f"at {_inside(each.filename)}:{each.lineno}, in {each.name}" for each in places)
     what = f"crmmap fails ({type(error).__name__}). This is a fault of crmmap; please report it"
