@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from crmmap.prove import failure
+from crmmap.prove.cases import cases_of
 from crmmap.spec import read_mapping
 
 ROOT = Path(__file__).parents[1]
@@ -38,7 +40,11 @@ def test_every_word_of_the_language_is_explained() -> None:
             assert word == "kind" or each.get("description"), f"{name}.{word}"
 
 
-def test_the_mapping_in_the_readme_is_right() -> None:
+def test_the_mapping_in_the_readme_is_right_and_gives_what_its_case_says() -> None:
     readme = (ROOT / "README.md").read_text()
-    (text,) = re.findall(r"```yaml\n(.*?)```", readme, re.DOTALL)
-    assert read_mapping(text.encode(), "README.md").name == "shipyard"
+    text, cases = re.findall(r"```yaml\n(.*?)```", readme, re.DOTALL)
+    mapping = read_mapping(text.encode(), "README.md")
+    assert mapping.name == "shipyard"
+    for case in cases_of(cases.encode(), "README.md", mapping):
+        found = failure(mapping, Path("README.md"), case)
+        assert found is None, found.lines

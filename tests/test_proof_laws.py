@@ -20,6 +20,7 @@ from crmmap.prove.yaml_text import block
 from crmmap.spec.document import read_document
 from crmmap.spec.model import Mapping
 from crmmap.spec.read import read_mapping
+from invented import MAPPING as SHIPYARD
 
 MAPPINGS = Path(__file__).parent.parent / "mappings"
 HUBSPOT = (MAPPINGS / "hubspot.yaml").read_text()
@@ -56,6 +57,49 @@ streams:
       id: {from: id, required: true}
       ship: {value: "{{ parent.id }}", lookup: {stream: ships, missing: stub}}
       pier: pier
+"""
+
+
+FEED = """\
+crmmap: 1
+name: feed
+source:
+  kind: http
+  base_url: "https://feed.example"
+  format:
+    kind: xml
+    namespaces: {a: "http://www.w3.org/2005/Atom", d: "urn:data", m: "urn:metadata"}
+    null_attribute: "m:null"
+streams:
+  leads:
+    request: {path: /Leads, params: {"$top": "40"}}
+    records: /a:feed/a:entry
+    pagination: {kind: next_url, url: "/a:feed/a:link[@rel='next']/@href"}
+    table: {name: feed_leads, key: id}
+    dedupe: {keep: {latest: changed}}
+    incremental: {kind: timestamp, field: changed, params: {"$filter": "{{ cursor }}"}}
+    fields:
+      id: {from: a:content/m:properties/d:id, required: true}
+      pay: {from: a:content/m:properties/d:pay, type: "decimal(12,4)", check: {min: 0}}
+      created: {from: a:content/m:properties/d:created, type: datetime}
+      changed: {from: a:content/m:properties/d:changed, type: datetime}
+"""
+TABLES = """\
+crmmap: 1
+name: tables
+settings: {database: {secret: true, env: TABLES}}
+source: {kind: sql, url: "{{ settings.database }}"}
+streams:
+  crews:
+    query: {table: crews}
+    table: {name: tables_crews, key: id}
+    dedupe: {keep: {latest: changed}}
+    incremental: {kind: timestamp, field: changed}
+    fields:
+      id: {from: id, required: true}
+      size: {from: size, type: integer, check: {min: 1}}
+      created: {from: created, type: datetime}
+      changed: {from: changed, type: datetime}
 """
 
 
@@ -168,8 +212,29 @@ def test_pages_of_several_requests_keep_the_laws() -> None:
     assert findings(parts) == []
 
 
-def test_a_right_mapping_keeps_the_laws() -> None:
-    assert findings(PORT) == []
+@pytest.mark.parametrize("right", [PORT, SHIPYARD, FEED, TABLES])
+def test_a_right_mapping_keeps_the_laws(right: str) -> None:
+    assert findings(right, examples=8) == []
+
+
+@pytest.mark.parametrize(
+    ("right", "stream", "fault"),
+    [
+        (FEED, "leads", LOWER),
+        (FEED, "leads", SINGLE | {"request.params": {"pagesize": "40"}}),
+        (FEED, "leads", {"incremental.field": "created"}),
+        (FEED, "leads", {"fields.pay.check": {"min": 2, "max": 1}}),
+        (TABLES, "crews", LOWER),
+        (TABLES, "crews", {"incremental.field": "created"}),
+        (TABLES, "crews", {"fields.size.check": {"min": 2, "max": 1}}),
+    ],
+)
+def test_faults_are_found_in_xml_and_databases_too(
+    right: str, stream: str, fault: dict[str, Any]
+) -> None:
+    wrong = planted(right, stream, fault)
+    case = pasted(wrong, findings(wrong, stream, examples=1)[0])
+    assert fails(wrong, case)
 
 
 @pytest.mark.parametrize("name", ["hubspot", "salespro", "arrivy"])

@@ -5,8 +5,8 @@
     name, stream    what it shows, and of which stream
     settings        what the user supplies; what is left out has its default
     for_each        what templates may name of a partition: `{parent: {id: "41"}}`
-    given           the records: as the API lists them; of a file, the cells that are not empty,
-                    by header
+    given           the records: as the API lists them; of XML, their elements' texts; of a file or
+                    a database, the cells that are not empty, by header or column
     answer          or a whole answer, in which `records` must find them
     text            or an answer's body, or a file's, as it comes
     page            of an API: records to a page. The pretended source has the records that are

@@ -17,7 +17,7 @@ from crmmap.errors import SourceError
 from crmmap.kinds.incremental import EventId, Timestamp
 from crmmap.moments import moment
 from crmmap.plan import Plan
-from crmmap.prove.exhibits import exhibit
+from crmmap.prove.exhibits import as_given, exhibit
 from crmmap.prove.replay import Outcome, outcome_of
 from crmmap.prove.results import Finding, Proof
 from crmmap.prove.sheets import PREPARED, Draft, Sheet
@@ -143,7 +143,8 @@ def _refuted(plan: Plan, sheet: Sheet, story: Story) -> Finding | None:
             "Take it from the field that moves with every change, or read all every time.",
         ),
         case=exhibit(
-            f"after a first read, {story.happened}", sheet, first, expected, then=second
+            f"after a first read, {story.happened}", sheet, first, expected,
+            then=as_given(sheet, second),
         ),
     )  # fmt: skip
 

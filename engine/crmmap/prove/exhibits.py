@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from crmmap.mock.shapes import sent_for
 from crmmap.prove.cases import Row
 from crmmap.prove.sheets import Sheet
 from crmmap.prove.yaml_text import block, survives
+from crmmap.select.xpath import XML
 
 
 def exhibit(
@@ -20,7 +22,7 @@ def exhibit(
     """
     entry: dict[str, object] = {"name": name, "stream": sheet.step.name}
     entry |= _partition(sheet)
-    entry |= _input(sheet, records)
+    entry |= _input(sheet, records, told="page" in more or "then" in more)
     entry |= {word: value for word, value in more.items() if value not in (None, (), [], 0)}
     entry["rows"] = [dict(row) for row in rows]
     lines = list(block(entry, indent=4))
@@ -36,13 +38,22 @@ def _partition(sheet: Sheet) -> Mapping[str, object]:
     return {"for_each": named} if named else {}
 
 
-def _input(sheet: Sheet, records: Sequence[Any]) -> Mapping[str, object]:
-    if sheet.envelope is None:
-        return {"given": [_cells(record) for record in records]}
-    plain = [_plain(record) for record in records]
-    if survives(plain) and not sheet.is_xml and not sheet.step.shape:
+def _input(sheet: Sheet, records: Sequence[Any], *, told: bool) -> Mapping[str, object]:
+    """Return the word for records, and them. What a source is told to have stands one by one."""
+    plain = as_given(sheet, records)
+    if sheet.is_file or told or (survives(plain) and not sheet.step.shape):
         return {"given": plain}
     return {"text": sheet.body(records, {}).decode()}
+
+
+def as_given(sheet: Sheet, records: Sequence[Any]) -> list[Any]:
+    """Return records as `given` has them: cells, the texts of elements, or JSON values."""
+    if sheet.is_file:
+        return [_cells(record) for record in records]
+    if sheet.is_xml:
+        return [record[XML] for record in records]
+    sent = [sent_for(sheet.step, each) for each in records] if sheet.step.shape else records
+    return [_plain(record) for record in sent]
 
 
 def _cells(record: Row) -> Row:

@@ -112,13 +112,16 @@ def _collision(sheet: Sheet, pair: tuple[Draft, Draft], name: str) -> Finding:
 def required_is_enough(sheet: Sheet, stream: StreamSpec) -> Iterator[Proof]:
     """Yield whether a record may be without its key while the mapping requires something else.
 
-    Whoever writes `required` of other fields, and not of the key, has another identity in mind.
+    Whoever begins with a field that is `required`, and makes a later one the key that is not,
+    has another identity in mind.
     """
     step, key = sheet.step, stream.table.key
+    place = {name: at for at, name in enumerate(stream.fields)}
     needed = [
         name for name, each in stream.fields.items()
         if each.required and each.lookup is None and each.value is None
         and name not in (*key, step.target.version)
+        and all(place[name] < place[each] for each in key)
     ]  # fmt: skip
     numbers = [sheet.column(name) for name in key]
     if not needed or None in numbers or any(stream.fields[name].required for name in key):

@@ -21,11 +21,12 @@ from crmmap.extract.pages import page_of
 from crmmap.extract.partitions import with_given
 from crmmap.extract.request import given_values
 from crmmap.kinds.database import Sql
-from crmmap.kinds.formats import Csv
+from crmmap.kinds.formats import Csv, Xml
 from crmmap.kinds.source import Files
 from crmmap.plan import Plan, Step, compile_plan, placeholder_settings
 from crmmap.prove.cases import Case, Row
 from crmmap.select.jmespath import compile_expression
+from crmmap.select.xpath import XML
 from crmmap.spec.model import Mapping as MappingSpec
 from crmmap.transform import apply, dedupe
 from crmmap.values import Batch, Page, Response, as_json
@@ -93,7 +94,14 @@ def _pages(step: Step, case: Case, folder: Path) -> list[Page]:
     if step.shape:
         listed = replace(step, records=compile_expression("@"))
         return [_of_answer(listed, as_json(list(case.given)).encode())]
-    return [Page(number=1, records=list(case.given))]
+    return [Page(number=1, records=records_of(step, case.given))]
+
+
+def records_of(step: Step, given: Sequence[Any]) -> list[Any]:
+    """Return records as a reader gives them: of XML, a text is an element."""
+    if not isinstance(step.format, Xml):
+        return list(given)
+    return [{XML: each} if isinstance(each, str) else each for each in given]
 
 
 def _of_file(step: Step, text: str, path: Path) -> list[Page]:

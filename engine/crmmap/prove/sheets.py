@@ -157,8 +157,10 @@ class Sheet:
             return None if value is None else value if isinstance(value, str) else as_json(value)
         if not self.is_xml:
             return as_json(value)
-        likes = (text for text in self.texts[number] if text)
-        matched = DRESSED.fullmatch(next(likes, ""))
+        last = self.slots[number].place[-1]
+        likes = (DRESSED.fullmatch(text or "") for text in self.texts[number])
+        filled = (each for each in likes if each is not None and each["inside"])
+        matched = next(filled, DRESSED.fullmatch(f"<{last}>x</{last}>"))
         if matched is None or value is None:
             return ""
         return f"{matched['before']}{IN_ELEMENTS.value(value)}{matched['after']}"
