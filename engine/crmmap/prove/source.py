@@ -16,7 +16,8 @@ import polars as pl
 from crmmap.events import NO_TROUBLES, RunReport, Troubles
 from crmmap.extract.partitions import read_parts
 from crmmap.extract.request import Context
-from crmmap.kinds.incremental import Timestamp
+from crmmap.kinds.incremental import EventId, Timestamp
+from crmmap.kinds.incremental import Sequence as Numbered
 from crmmap.load import Store
 from crmmap.loop import Options, run
 from crmmap.plan import FoundField, Plan, Step, Target
@@ -100,11 +101,11 @@ class Invented:
 def boundless(step: Step) -> Step:
     """Return the step reading all time at once: what it leaves out on purpose is no news."""
     how = step.incremental
-    if how is None:
-        return step
     if isinstance(how, Timestamp):
-        how = replace(how, window=None, most=None, total=None)
-    return replace(step, incremental=replace(how, start=None))
+        how = replace(how, window=None, most=None, total=None, start=None)
+    elif isinstance(how, Numbered | EventId):
+        how = replace(how, start=None)
+    return replace(step, incremental=how)
 
 
 def load(
