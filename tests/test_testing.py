@@ -42,10 +42,9 @@ def test_broken_records_are_among_them_where_that_is_asked_for() -> None:
     def refused(record: object) -> bool:
         return len(apply(step, [sheet.page([record])]).rejects) == 1
 
-    quick = settings(max_examples=300, database=None)
-    assert find(records(SHIPPED["hubspot"], "contacts", broken=0.5), refused, settings=quick) in (
-        None, 17, "not a record",
-    )  # fmt: skip
+    quick = settings(max_examples=300, database=None, derandomize=True, deadline=None)
+    broken = find(records(SHIPPED["hubspot"], "contacts", broken=0.5), refused, settings=quick)
+    assert refused(broken)
 
 
 @slowly
