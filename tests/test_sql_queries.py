@@ -191,6 +191,20 @@ def test_the_first_of_several_columns_that_has_a_time_counts(origin) -> None:
     assert read(origin, "2024-01-31T00:00:00Z", how=TIMESTAMP, changed=changed) == [1, 3]
 
 
+@pytest.mark.mariadb
+@pytest.mark.parametrize("kind", ["DATETIME", "TIMESTAMP", "DATE"])
+def test_a_zero_date_is_no_time_for_a_cursor(mariadb, kind) -> None:
+    zero = "0000-00-00 00:00:00"
+    filled(mariadb, f"{kind} NOT NULL", zero, zero, "2024-01-01 00:00:00", "2024-02-01 00:00:00")
+    mariadb("UPDATE log SET added = '2024-01-01 00:00:00' WHERE id = 0")
+    mariadb("UPDATE log SET added = '2024-02-01 00:00:00' WHERE id = 1")
+    one, two = (f"{{from: {names}, type: datetime}}" for names in ("changed", "[changed, added]"))
+    cursor = "2024-01-31T00:00:00Z"
+    # Nothing tells whether what has no time is new.
+    assert read(mariadb, cursor, how=TIMESTAMP, changed=one) == [0, 1, 3]
+    assert read(mariadb, cursor, how=TIMESTAMP, changed=two) == [1, 3]
+
+
 @pytest.mark.parametrize("cursor", [None, "2024-01-31T00:00:00Z"])
 def test_the_authors_sql_may_name_the_cursor(origin, cursor) -> None:
     kind = "DATETIME" if origin.kind == "mariadb" else "TIMESTAMP"

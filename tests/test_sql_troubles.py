@@ -170,10 +170,18 @@ def test_a_table_that_is_not_there_is_told_with_the_nearest(ships) -> None:
 
 
 def test_columns_that_are_not_there_are_told_before_any_row(ships) -> None:
-    text = SHIPS.replace("name: name}", "name: nmae, home: {from: [home, name]}}")
+    text = SHIPS.replace("name: name}", "name: nmae, home: {from: [home, nest]}}")
     error = failure(ships.url, text)
-    assert "has no columns 'nmae' (did you mean 'name'?), 'home'" in str(error)
+    assert "has no columns 'nmae' (did you mean 'name'?), 'home', 'nest'" in str(error)
     assert "It has: id, name" in str(error)
+
+
+def test_of_several_columns_one_must_be_there(ships, tmp_path) -> None:
+    load(
+        plan(ships.url, SHIPS.replace("name: name}", "name: {from: [home, name]}}")),
+        sqlite(tmp_path),
+    )
+    assert table(sqlite(tmp_path), "harbour_ships")[0][:2] == (1, "ship 1")
 
 
 def test_a_column_may_be_missing_where_it_is_optional(ships, tmp_path) -> None:

@@ -70,7 +70,11 @@ class Dialect(Protocol):
     def not_before(
         self, column: ColumnElement[Any], family: Family, text: str
     ) -> ColumnElement[bool]:
-        """Return the condition that a column's time is not before that of the text."""
+        """Return the condition that a column's time is not before that of the text, or is none."""
+        ...
+
+    def filled(self, column: ColumnElement[Any], family: Family) -> ColumnElement[Any]:
+        """Return a column in which what stands for no value is null."""
         ...
 
     def diagnosis(self, error: DBAPIError) -> Diagnosis:

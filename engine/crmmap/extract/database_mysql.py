@@ -25,6 +25,8 @@ FAMILIES: Mapping[int, Family] = {
 }  # fmt: skip
 """Field types of the protocol; sessions are in UTC, so that a TIMESTAMP is a moment."""
 
+DATES = ("moment", "local", "day")
+
 AS_WRITTEN = (4, 5, 7, 10, 11, 12)
 """FLOAT, DOUBLE and all times: taken as the server writes them, zero dates included."""
 
@@ -122,7 +124,11 @@ class MySql:
     def not_before(
         self, column: ColumnElement[Any], family: Family, text: str
     ) -> ColumnElement[bool]:
-        return column >= sa.bindparam(None, text, type_=sa.types.NullType())
+        reached = column >= sa.bindparam(None, text, type_=sa.types.NullType())
+        return sa.or_(reached, _is_zero(column)) if family in DATES else reached
+
+    def filled(self, column: ColumnElement[Any], family: Family) -> ColumnElement[Any]:
+        return sa.case((_is_zero(column), sa.null()), else_=column) if family in DATES else column
 
     def diagnosis(self, error: DBAPIError) -> Diagnosis:
         code = _code(error)
@@ -151,6 +157,11 @@ def _check(url: URL) -> None:
     if unknown or single(url.query.get("charset")) not in ("", "utf8mb4"):
         message = f"the database's URL has an option that is not known. Known: {', '.join(OPTIONS)}"
         raise SourceUnreachable(message)
+
+
+def _is_zero(column: ColumnElement[Any]) -> ColumnElement[bool]:
+    # Strict servers refuse to compare with '0000-00-00' itself; no other date is below this one.
+    return column < sa.literal_column("'1000-01-01'")
 
 
 def _conversions() -> dict[Any, Any]:

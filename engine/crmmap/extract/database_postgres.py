@@ -122,6 +122,9 @@ class Postgres:
     ) -> ColumnElement[bool]:
         return column >= sa.bindparam(None, text, type_=sa.types.NullType())
 
+    def filled(self, column: ColumnElement[Any], family: Family) -> ColumnElement[Any]:
+        return column
+
     def diagnosis(self, error: DBAPIError) -> Diagnosis:
         state = getattr(error.orig, "sqlstate", None) or ""
         told = f" (SQLSTATE {state})" if state else ""

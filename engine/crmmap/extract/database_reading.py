@@ -218,12 +218,11 @@ def _wanted(database: Database, step: Step, found: Found) -> dict[str, str]:
     wanted: dict[str, str] = {}
     missing: dict[str, None] = {}
     for at, field in enumerate(step.fields):
-        for name in _columns_of(step, field.name):
-            actual = found.name(name)
-            if actual is not None:
-                wanted[name] = actual
-            elif at not in step.optional:
-                missing[name] = None
+        names = _columns_of(step, field.name)
+        there = {name: actual for name in names if (actual := found.name(name)) is not None}
+        wanted |= there
+        if not there and at not in step.optional:
+            missing |= dict.fromkeys(names)
     _refuse_missing(database, found, missing)
     return wanted
 
@@ -303,7 +302,7 @@ def _values(plan: Plan, step: Step, context: Context, found: Found | None) -> di
     values["cursor"] = None
     if context.get("cursor") is not None and found is not None and "cursor" in named:
         columns = _columns_of(step, step.incremental.field or "") if step.incremental else ()
-        actual = found.name(columns[0]) if columns else None
+        actual = next(filter(None, map(found.name, columns)), None)
         family: Family = found.columns[actual] if actual is not None else "other"
         values["cursor"] = asked_from(step, family, str(context["cursor"]))
     return {name: value for name, value in values.items() if name in named}
@@ -327,13 +326,13 @@ def _number(text: str | None, *, whole: bool) -> int | str | None:
 
 def _cursor_key(database: Database, step: Step, found: Found) -> Key:
     assert step.incremental is not None  # noqa: S101  (there is a cursor)
-    keys = [_key(database, found, name) for name in _columns_of(step, step.incremental.field or "")]
+    names = _columns_of(step, step.incremental.field or "")
+    there = [name for name in names if found.name(name) is not None] or names[:1]
+    keys = [_key(database, found, name) for name in there]
     if len(keys) == 1:
         return keys[0]
-    first = sa.func.coalesce(*(key.value for key in keys))
-    return replace(
-        keys[0], value=first, nullable=all(key.nullable for key in keys),
-    )  # fmt: skip
+    first = sa.func.coalesce(*(database.dialect.filled(key.value, key.family) for key in keys))
+    return replace(keys[0], value=first, nullable=True)
 
 
 def _since(database: Database, step: Step, key: Key, cursor: str) -> Condition:

@@ -76,6 +76,9 @@ class Sqlite:
         moment = sa.func.datetime(column)
         return sa.or_(moment.is_(None), moment >= sa.func.datetime(text))
 
+    def filled(self, column: ColumnElement[Any], family: Family) -> ColumnElement[Any]:
+        return column
+
     def diagnosis(self, error: DBAPIError) -> Diagnosis:
         code = getattr(error.orig, "sqlite_errorname", "") or ""
         told = f" ({code})" if code else ""

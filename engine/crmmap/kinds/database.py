@@ -82,9 +82,10 @@ class Query:
     secret), `:partition_NAME`, `:parent_FIELD`, and `:cursor`, which is null until there is one.
     With `batch`, `IN :parents_FIELD` is the list of them. Any other colon is written `\\:`.
 
-    A stream with `incremental` asks only for rows at or after its cursor; those without a value
-    there are read each time, for nothing tells whether they are new. Where `field` is read from
-    several columns, the first that is not null counts.
+    A column that a field is read from must be there; of several, one of them. A stream with
+    `incremental` asks only for rows at or after its cursor; those without a value there are read
+    each time, for nothing tells whether they are new. Where `field` is read from several columns,
+    the first that has a value counts.
     """
 
     table: Annotated[SettingText | None, "The table's name; with its schema, `sales.people`."] = (
