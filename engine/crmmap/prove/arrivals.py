@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 LAW = "all records arrive, however the source cuts its pages"
 SIZED = re.compile(r"limit|size|count|per_?page|top|rows|max|take", re.IGNORECASE)
 """How parameters are called that say how long a page may be."""
-MOST, LARGEST = 7, 3
+MOST, LARGEST = 5, 2
 """Records that the source has, and records to a page, at most."""
 
 Decoded = TypeVar("Decoded")

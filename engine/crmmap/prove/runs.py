@@ -71,7 +71,8 @@ def _family(plan: Plan, name: str) -> Iterator[str]:
         each = pending.pop()
         if each not in found:
             found[each] = None
-            pending += plan.step(each).parents
+            # One that is not read at all, because another stands for it, is not waited for.
+            pending += [one for one in plan.step(each).parents if not plan.step(one).absent]
     yield from (step.name for step in plan.steps if step.name in found)
 
 

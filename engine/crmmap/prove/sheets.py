@@ -230,8 +230,6 @@ def untriable(step: Step) -> str:
     """Return why invented records can't be driven through a stream; empty where they can."""
     if step.absent:
         return step.absent
-    if step.finding is not None:
-        return "its fields are known only once the source has been asked"
     if isinstance(step.source, Http) and isinstance(step.format, Json | Xml):
         return ""
     if isinstance(step.source, Sql) or (

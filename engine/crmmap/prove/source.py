@@ -153,7 +153,7 @@ def alone(step: Step) -> Step:
     columns = tuple(replace(each, type=types[each.name]) for each in step.target.columns)
     target = replace(step.target, columns=columns, indexed=())
     parts = replace(step.parts, parent=None, changed=False) if step.parts.parent else step.parts
-    return replace(step, lookups=(), parents=(), target=target, parts=parts, given={})
+    return replace(step, lookups=(), parents=(), target=target, parts=parts, given={}, finding=None)
 
 
 def only(plan: Plan, step: Step) -> Plan:
