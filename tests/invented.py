@@ -80,6 +80,7 @@ def load(
     *,
     stop: threading.Event | None = None,
     through: Callable[[Reader], Reader] = lambda reader: reader,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     **options: object,
 ) -> RunReport:
     """Run a plan whole, over real HTTP and into a real database."""
@@ -87,7 +88,7 @@ def load(
     store = Store.open(store_url, application="tests")
     chosen = Options(run_id=str(uuid.uuid4()), owner="tests:1", started_at="now", **options)  # type: ignore[arg-type]
     try:
-        with open_reader(plan, stop=stop, clock=lambda: datetime.now(UTC)) as reader:
+        with open_reader(plan, stop=stop, clock=clock) as reader:
             return run(plan, store, through(reader), options=chosen, stop=stop)
     finally:
         store.close()

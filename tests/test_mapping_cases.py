@@ -12,7 +12,7 @@ from crmmap.prove.replay import plan_of
 from crmmap.spec import read_file
 
 MAPPINGS = Path(__file__).parent.parent / "mappings"
-NAMES = ("hubspot", "salespro", "arrivy")
+NAMES = ("hubspot", "salespro", "arrivy", "marketsharp")
 
 
 def cases_of(mapping: str) -> tuple[Case, ...]:

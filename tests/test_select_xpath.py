@@ -74,6 +74,12 @@ def test_what_is_wrong_with_the_way_to_the_records_is_said(text: str, says: str)
         compile_record_path(text, DIALECT)
 
 
+@pytest.mark.parametrize("container", ["/d:a/d:b/d:c", "/d:b", "/d:a/d:c", "/a"])
+def test_a_container_is_where_the_way_to_the_records_begins(container: str) -> None:
+    with pytest.raises(ValueError, match=f"the format's `container`, '{container}'"):
+        compile_record_path("/d:a/d:b/d:c", DIALECT, container)
+
+
 def test_the_way_to_the_records_is_told_from_its_conditions() -> None:
     path = compile_record_path("/d:a/*/d:c[@x='/]']", DIALECT)
     assert path.tags == ("{urn:d}a", "*", "{urn:d}c")

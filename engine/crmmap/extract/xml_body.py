@@ -153,7 +153,7 @@ def read_xml(body: bytes) -> etree._Element | None:
 def astray(root: etree._Element, path: RecordPath) -> str:
     """Say what is wrong where not even the element stands there that would hold the records."""
     here = [root] if path.tags[0] in ("*", root.tag) else []
-    for tag in path.tags[1:-1]:
+    for tag in path.tags[1 : path.holding]:
         here = [child for each in here for child in each if tag in ("*", child.tag)]
     if here:
         return ""

@@ -73,6 +73,7 @@ class Csv:
 
 
 PREFIX = "^[A-Za-z_][A-Za-z0-9_.-]{0,62}$"
+WAY = r"^(/[^\W\d][\w.-]*(:[^\W\d][\w.-]*)?)+$"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +85,10 @@ class Xml:
     record element: `m:properties/d:id`, `@id`, `a:link[@rel='edit']/@href`; what stands
     around the record can't be reached. In both, a prefix means what `namespaces` says, whatever
     the document calls it; a name without one is in no namespace.
+
+    An answer without records must still have the element that would hold them, or else it is
+    another answer than the one meant. That is the record elements' parent, unless `container` says
+    otherwise.
 
     Every value is text, its digits as sent; CDATA is text, comments and processing
     instructions are left out. An empty element is empty text, one that is missing or that
@@ -108,6 +113,13 @@ class Xml:
         "Mend what no XML may hold before it is read: a bare `&` becomes `&amp;`, control "
         "characters and references to them are removed. How many is noted in the report.",
     ] = False
+    container: Annotated[
+        str | None,
+        "The way to the element that holds all records, and stands there without any too, where "
+        "that is not their parent: `/a:feed` for records at "
+        "`/a:feed/a:entry/a:content/m:properties`, each of which has an entry of its own.",
+        Limits(pattern=WAY),
+    ] = None
     unpack: UNPACK = "none"
 
     def __post_init__(self) -> None:

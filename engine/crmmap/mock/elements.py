@@ -167,13 +167,23 @@ class Around:
             if value is not None and len(steps) > 1:
                 for place in places_in(text):
                     document.put(self._from_root(place), _escaped(_said(value)))
-        here = document
-        for step in steps[:-1]:
-            here = here.under(step)
-        if here is document:
+        if len(steps) == 1:
             return PROLOGUE + "".join(lines[:1])
-        here.children[HERE] = "\n".join(lines)
+        here = document
+        for step in steps[: self.path.holding]:
+            here = here.under(step)
+        here.children[HERE] = "\n".join(map(self._held, lines))
         return PROLOGUE + "".join(str(each) for each in document.children.values())
+
+    def _held(self, line: str) -> str:
+        """Return a record in what it alone has around it, below what holds them all."""
+        steps = self.path.steps[self.path.holding : -1]
+        own = ["any" if name == "*" else name for name in steps]
+        return (
+            "".join(f"<{name}>" for name in own)
+            + line
+            + "".join(f"</{name}>" for name in reversed(own))
+        )
 
     def _declared(self) -> dict[str, str]:
         return {f"xmlns:{name}": _escaped(uri) for name, uri in self.form.namespaces.items()}

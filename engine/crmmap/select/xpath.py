@@ -200,12 +200,14 @@ BY_PLACE = re.compile(r"\[\s*\d+\s*\]|position\s*\(|last\s*\(|count\s*\(")
 class RecordPath:
     """The way from the root to the record elements, which can be told while they are parsed.
 
-    `tags` are the names on the way as lxml has them, the record's own last (`*` for any).
+    `tags` are the names on the way as lxml has them, the record's own last (`*` for any). The first
+    `holding` of them lead to the element that an answer has without records too.
     """
 
     text: str
     steps: tuple[str, ...]
     tags: tuple[str, ...]
+    holding: int
     condition: XPath | None
     dialect: Dialect
 
@@ -223,8 +225,11 @@ class RecordPath:
         return self.condition is None or bool(self.condition.evaluate(element))
 
 
-def compile_record_path(text: str, dialect: Dialect) -> RecordPath:
-    """Compile the way to the records. Raises ValueError that says what is wrong with it."""
+def compile_record_path(text: str, dialect: Dialect, container: str | None = None) -> RecordPath:
+    """Compile the way to the records; `container` is the part of it that no answer lacks.
+
+    Raises ValueError that says what is wrong with it.
+    """
     steps = [STEP.fullmatch(part) for part in split_path(text)]
     conditions = [step["conditions"] for step in steps if step is not None]
     if not text.startswith("/") or None in steps or any(conditions[:-1]):
@@ -243,9 +248,19 @@ def compile_record_path(text: str, dialect: Dialect) -> RecordPath:
         text=text,
         steps=names,
         tags=tuple(dialect.clark(name) for name in names),
+        holding=max(1, len(names) - 1) if container is None else _holding(names, container),
         condition=condition if conditions[-1] else None,
         dialect=dialect,
     )
+
+
+def _holding(names: tuple[str, ...], container: str) -> int:
+    """Return how many steps lead to the container. Raises ValueError where it holds no records."""
+    way = tuple(split_path(container))
+    if way != names[: len(way)] or len(way) == len(names):
+        message = f"does not begin with the format's `container`, '{container[:80]}', and go on"
+        raise ValueError(message)
+    return len(way)
 
 
 def split_path(text: str) -> list[str]:

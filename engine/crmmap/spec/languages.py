@@ -55,7 +55,7 @@ def language_of(form: Format | None) -> Language:
     return Language(
         answer=lambda text: compile_xpath(text, dialect),
         record=lambda text: compile_relative(text, dialect),
-        records=lambda text: compile_record_path(text, dialect),
+        records=lambda text: compile_record_path(text, dialect, form.container),
     )
 
 
