@@ -210,3 +210,12 @@ def test_what_is_written_as_yaml_is_read_again_or_known_not_to_be(value: dict[st
     if value and survives(value):
         text = "\n".join(block(value)) + "\n"
         assert read_document(text.encode()).value == value
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["+14105550142", "@home", "(a)", "/a/b", "yes", "Null", "12", "-1", "~", "1e5", ".5", "0x1f",
+     "", "- a", "? a", "a: b", "a #b", "{a}", "é", "a\nb", "'a", " a "],
+)  # fmt: skip
+def test_a_text_is_written_so_that_it_stays_one(text: str) -> None:
+    assert survives(text)
