@@ -9,6 +9,9 @@ from crmmap.extract.body import BadBody
 from crmmap.extract.origin import printable
 from crmmap.values import Response
 
+TITLE = re.compile(r"<title[^<>]*+>([^<]*+)</title", re.IGNORECASE)
+"""A title, which holds no markup: so every place is looked at once, however many there are."""
+
 
 def expected(wanted: str, response: Response, got: str, *, again: bool = True) -> BadBody:
     """Return the error for an answer that is no `wanted`; `again`: a next try may bring one."""
@@ -24,7 +27,7 @@ def kind_of(response: Response) -> str:
 
 def page_for_people(response: Response, text: str) -> str:
     """Name an answer that is markup, by its type and title."""
-    found = re.search(r"<title[^>]*>(.*?)</title", text[:65536], re.IGNORECASE | re.DOTALL)
+    found = TITLE.search(text[:65536])
     title = " ".join(html.unescape(found[1]).split()) if found else ""
     named = f", title '{printable(title, 80)}'" if title else ""
     return f"{kind_of(response) or 'markup'}{named}"

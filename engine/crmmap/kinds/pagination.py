@@ -28,9 +28,10 @@ from crmmap.values import Expression, Page, Request
 
 LINK = re.compile(r'<([^<>]*)>((?:[^",<]|"(?:[^"\\]|\\.)*(?:"|$))*)')
 """A target, which may hold commas, and its attributes up to the comma; quotes may hold any."""
-ATTRIBUTE = re.compile(r';\s*([^\s=;,"]+)\s*=\s*("(?:[^"\\]|\\.)*(?:"|$)|[^\s;,"]*)')
-BARE = re.compile(r"(?:\s*;\s*[^\s;,=\"<>]*)*\s*")
-"""What may be left of attributes without those that have a value: names alone."""
+ATTRIBUTE = re.compile(r';\s*+([^\s=;,"]++)\s*+=\s*+("(?:[^"\\]|\\.)*+(?:"|$)|[^\s;,"]*+)')
+BARE = re.compile(r"(?:\s*+;\s*+[^\s;,=\"<>]*+)*+\s*+")
+"""What may be left of attributes without those that have a value: names alone. Nothing in it is
+tried in two ways, or a header of blanks and semicolons would take for ever."""
 UNREADABLE = "the link to the next page is empty, or not an address that can be read"
 
 PLACE = "from_record"
