@@ -8,7 +8,9 @@ from time import monotonic
 import pytest
 
 from crmmap.extract.expected import page_for_people
+from crmmap.extract.xml_body import NotXml, pieces, read_xml, whole
 from crmmap.kinds.pagination import Link
+from crmmap.select.xpath import Dialect, compile_record_path
 from crmmap.values import Page, Request, Response
 
 SOON = 5.0
@@ -40,3 +42,54 @@ def test_a_link_header_of_nothing_but_blanks_is_refused_at_once(header: str) -> 
 def test_a_page_of_titles_without_an_end_is_named_at_once(text: str) -> None:
     answer = Response(status=200, headers={}, body=b"", url="https://api.example/x")
     assert soon(lambda: page_for_people(answer, text)) == "markup"
+
+
+# --- XML ----------------------------------------------------------------------------------------
+
+PATH = compile_record_path("/r/e", Dialect())
+LAUGHS = (
+    '<!DOCTYPE r [<!ENTITY a "ha">'
+    + "".join(f'<!ENTITY {b} "{f"&{a};" * 10}">' for a, b in zip("abcdefg", "bcdefgh", strict=True))
+    + ']><r><e x="&h;">&h;</e></r>'
+)
+THIEF = '<!DOCTYPE r [<!ENTITY a SYSTEM "file:///etc/hostname">]><r><e>&a;</e></r>'
+UTF7 = '<?xml version="1.0" encoding="UTF-7"?>'
+UTF16 = '<?xml version="1.0" encoding="UTF-16"?>'
+
+
+def written(text: str) -> list[bytes]:
+    """Return a document in the encodings in which a DOCTYPE may hide."""
+    seven = UTF7 + text.replace("<", "+ADw-").replace("&", "+ACY-")
+    late = f"<!--{'x' * 100_000}-->{text}"
+    return [text.encode(), (UTF16 + text).encode("utf-16"), seven.encode(), late.encode()]
+
+
+@pytest.mark.parametrize("body", [*written(LAUGHS), *written(THIEF)])
+def test_no_document_with_a_doctype_is_read_however_it_is_hidden(body: bytes) -> None:
+    with pytest.raises(NotXml):
+        whole(pieces(body), PATH)
+    assert read_xml(body) is None
+
+
+def test_namespaces_that_every_record_would_repeat_are_refused_at_once() -> None:
+    many = " ".join(f'xmlns:n{at}="u"' for at in range(50_000))
+    body = f"<r {many}>{'<e/>' * 10_000}</r>".encode()
+
+    def read() -> None:
+        with pytest.raises(NotXml, match="namespaces"):
+            whole(pieces(body), PATH)
+
+    soon(read)
+
+
+def test_a_long_namespace_that_every_record_would_repeat_is_refused() -> None:
+    body = f'<r xmlns="{"u" * 1_000_000}">{"<e/>" * 1000}</r>'.encode()
+    path = compile_record_path("/*/*", Dialect())
+    with pytest.raises(NotXml, match="to hold"):
+        whole(pieces(body), path, most=10_000_000)
+
+
+def test_a_few_namespaces_are_no_matter() -> None:
+    many = " ".join(f'xmlns:n{at}="u{at}"' for at in range(50))
+    found, _ = whole(pieces(f"<r {many}><e/><e/></r>".encode()), PATH)
+    assert len(found) == 2

@@ -13,6 +13,10 @@ from crmmap.select.xpath import SAFE, XML, RecordPath
 PIECE = 64 * 1024
 LARGEST = 16 * 1024 * 1024
 """Bytes that one record may have, and all that stands around the records."""
+NAMESPACES = 200
+"""Namespaces that may hold for a record: each record's text declares them all anew."""
+ALL = 512 * 1024 * 1024
+"""Characters that the records may have together, with the namespaces that they declare."""
 
 HEAD = re.compile(
     rb"[\xef\xbb\xbf\xff\xfe]*+(?:(?>\s+|<\?.*?\?>|<!--.*?-->))*+(?:<!(?P<doctype>DOCTYPE)|<)",
@@ -49,14 +53,16 @@ class Found:
 class XmlReader:
     """Takes a document's bytes piece by piece and gives the records that they complete."""
 
-    def __init__(self, path: RecordPath) -> None:
+    def __init__(self, path: RecordPath, *, most: int = ALL) -> None:
         self._path = path
+        self._most = most
         self._parser = etree.XMLPullParser(events=("start", "end"), tag=path.tags[-1], **SAFE)
         self._within: etree._Element | None = None
         self._done: etree._Element | None = None
         self._count = 0
         self._around = 0
         self._record = 0
+        self._all = 0
         self._started = False
 
     def feed(self, piece: bytes) -> Iterator[Found]:
@@ -92,6 +98,9 @@ class XmlReader:
 
     def _enter(self, element: etree._Element) -> bool:
         if self._within is None and self._path.leads_to(element):
+            if len(element.nsmap) > NAMESPACES:
+                message = f"more than {NAMESPACES} namespaces, which every record would repeat"
+                raise NotXml(message, again=False)
             self._within = element
             return True
         return False
@@ -108,6 +117,10 @@ class XmlReader:
             raise NotXml(str(error), again=False) from None
         if taken:
             text = etree.tostring(element, encoding="unicode", with_tail=False)
+            self._all += len(text)
+            if self._all > self._most:
+                message = f"records that take more than {self._most:,} characters to hold"
+                raise NotXml(message, again=False)
             yield Found(at=self._count, text=text)
             self._count += 1
 
@@ -131,9 +144,14 @@ def pieces(body: bytes) -> Iterator[bytes]:
         yield body[at : at + PIECE]
 
 
-def whole(body: Iterable[bytes], path: RecordPath) -> tuple[list[Found], etree._Element]:
-    """Return all records of a document, and its root without them. Raises NotXml."""
-    reader = XmlReader(path)
+def whole(
+    body: Iterable[bytes], path: RecordPath, *, most: int = ALL
+) -> tuple[list[Found], etree._Element]:
+    """Return all records of a document, and its root without them. Raises NotXml.
+
+    `most` bounds the characters of all records together.
+    """
+    reader = XmlReader(path, most=most)
     found = [each for piece in body for each in reader.feed(piece)]
     root = reader.close()
     return found, root
@@ -147,7 +165,8 @@ def read_xml(body: bytes) -> etree._Element | None:
         root: etree._Element = etree.fromstring(body, etree.XMLParser(**SAFE))
     except (etree.XMLSyntaxError, ValueError):
         return None
-    return root
+    # In UTF-16, or another of libxml2's encodings, a DOCTYPE is not seen among the bytes.
+    return root if root.getroottree().docinfo.internalDTD is None else None
 
 
 def astray(root: etree._Element, path: RecordPath) -> str:
