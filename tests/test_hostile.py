@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from time import monotonic
 
 import pytest
 
+from crmmap.extract.body import BadBody
+from crmmap.extract.decode import decode_json
 from crmmap.extract.expected import page_for_people
+from crmmap.extract.lines_body import read_ndjson
 from crmmap.extract.xml_body import NotXml, pieces, read_xml, whole
 from crmmap.kinds.pagination import Link
 from crmmap.select.xpath import Dialect, compile_record_path
@@ -93,3 +97,36 @@ def test_a_few_namespaces_are_no_matter() -> None:
     many = " ".join(f'xmlns:n{at}="u{at}"' for at in range(50))
     found, _ = whole(pieces(f"<r {many}><e/><e/></r>".encode()), PATH)
     assert len(found) == 2
+
+
+# --- more values than can be held ----------------------------------------------------------------
+
+MANY = 3_000_000
+
+
+@pytest.mark.parametrize(
+    ("body", "decode"),
+    [
+        (b"[" + b"[]," * MANY + b"[]]", decode_json),
+        (b"[" + b"{}," * MANY + b"{}]", decode_json),
+        (b"{}\n" * MANY, read_ndjson),
+        (b"x\n" * 2 * MANY, read_ndjson),
+    ],
+)
+def test_an_answer_of_millions_of_tiny_values_is_refused_before_it_is_read(
+    body: bytes, decode: Callable[[Response], object]
+) -> None:
+    answer = Response(status=200, headers={}, body=body, url="https://api.example/x")
+
+    def read() -> None:
+        with pytest.raises(BadBody, match="smaller pages") as caught:
+            decode(answer)
+        assert not caught.value.again
+
+    soon(read)
+
+
+def test_a_long_text_is_no_crowd() -> None:
+    text = "x" * 6_000_000
+    answer = Response(status=200, headers={}, body=json.dumps([text]).encode(), url="")
+    assert decode_json(answer).value == [text]

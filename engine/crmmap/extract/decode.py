@@ -6,6 +6,7 @@ import json
 from decimal import Decimal, InvalidOperation
 
 from crmmap.extract.body import BadBody
+from crmmap.extract.crowded import JSON, refuse_crowded
 from crmmap.extract.expected import expected, kind_of, page_for_people
 from crmmap.select.document import Ambiguous, Document, NotANumber
 from crmmap.values import Response
@@ -22,12 +23,13 @@ def decode_json(response: Response) -> Document:
     Numbers with a fraction or an exponent become `Decimal`, so that `1.10` stays
     `1.10`. NaN, infinities and numbers of absurd size become `NotANumber`; an object
     that has a key twice becomes `Ambiguous`. Raises BadBody for anything else than
-    one whole JSON text in UTF-8, UTF-16 or UTF-32.
+    one whole JSON text in UTF-8, UTF-16 or UTF-32, of no more values than can be held.
     """
     if response.status == 204:
         return Document(None)
     if not response.body.strip():
         raise expected("JSON", response, "an empty body")
+    refuse_crowded(response, JSON)
     text = _text(response)
     try:
         return _document(text)

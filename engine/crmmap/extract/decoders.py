@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from crmmap.errors import SourceError
 from crmmap.extract.body import BadBody
+from crmmap.extract.crowded import XML, refuse_crowded
 from crmmap.extract.decode import decode_json
 from crmmap.extract.expected import expected, kind_of, page_for_people
 from crmmap.extract.lines_body import demand_length, read_csv, read_ndjson
@@ -70,6 +71,7 @@ def decode_xml(step: Step, form: Xml, response: Response) -> Document:
     if response.status == 204:
         return Document(None, found=Found())
     _demand_markup(response)
+    refuse_crowded(response, XML)
     body, count = mended(response.body) if form.sanitize else (response.body, 0)
     try:
         found, root = whole(pieces(body), step.records)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from io import BytesIO
 
 from crmmap.extract.body import BadBody
+from crmmap.extract.crowded import LINES, ROWS_MOST, refuse_crowded, rows
 from crmmap.extract.csv_chunks import Stretch
 from crmmap.extract.csv_header import Wanted
 from crmmap.extract.csv_quick import quickest
@@ -36,6 +37,7 @@ def demand_length(response: Response, unpack: Unpack) -> None:
 
 def read_ndjson(response: Response) -> Document:
     """Return the lines' values; a line that is not JSON is one that does not fit."""
+    refuse_crowded(response, LINES)
     try:
         text = response.body.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -59,6 +61,7 @@ def _values(text: str) -> Iterator[object]:
 def read_csv(step: Step, form: Csv, response: Response) -> Document:
     """Return the rows as objects, each cell by its header; an empty one is null."""
     where = response.url
+    refuse_crowded(response, rows(form.delimiter), most=ROWS_MOST)
     text, shape, offset, line = csv_start(BytesIO(response.body), form, _wanted(step), where)
     text.seek(offset)
     chunk = quickest(Stretch(text=_rest(text), line=line, ended=True), shape)
