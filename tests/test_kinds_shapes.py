@@ -181,6 +181,11 @@ LAWS: dict[str, tuple[list[object], str, Any]] = {
         [{"pivot": {"of": "fields", "name": "field.title", "value": "value", "as": "fields"}}],
         "items[]", with_entry(SEVERAL, "fields", st.dictionaries(NAMES, VALUES)),
     ),
+    "unwrap": (
+        [{"unwrap": {"value": ["p", "q"], "in": "found", "first": True}}], "items[]",
+        with_entry(SEVERAL, "found", st.dictionaries(NAMES, VALUES)),
+    ),
+    "unwrap everywhere": ([{"unwrap": {"value": "p"}}], "items[]", SEVERAL),
     "parse_json": ([{"parse_json": {"of": "a"}}], "items[]", with_entry(SEVERAL, "a", VALUES)),
     "a json text of pairs": (
         [{"parse_json": {"of": "results"}},
@@ -221,13 +226,14 @@ def test_no_value_vanishes(data: Any) -> None:
     hostile = st.recursive(VALUES, lambda inner: st.lists(inner) | st.dictionaries(NAMES, inner))
     values = data.draw(st.lists(hostile, max_size=5))
     word = data.draw(st.sampled_from(["wrap", "rename", "collect", "pivot", "include", "parse_json",
-                                      "explode"]))  # fmt: skip
+                                      "explode", "unwrap"]))  # fmt: skip
     attributes: dict[str, object] = {
         "wrap": {"name": "v"}, "rename": {"match": "^c", "to": "d"},
         "collect": {"match": "^c", "into": "custom"},
         "pivot": {"of": "a", "name": "p", "value": "q", "as": "found"},
         "include": {"from": "b", "by": "p", "of": "a", "as": "found"},
         "parse_json": {"of": "a"},
+        "unwrap": {"value": "p", "in": "a.b", "as": "found", "first": True},
         "explode": {"of": "a", "as": "item", "keep_empty": True},
     }  # fmt: skip
     written = attributes[word]

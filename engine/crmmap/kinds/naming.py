@@ -200,6 +200,82 @@ class Pivot:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Unwrap:
+    """Take values out of the objects that hold them: `{fax: {raw: "1-2", normal: "12"}}`.
+
+    With `{value: normal}` that gives `{fax: "12"}`. What is no object, or has nothing under such
+    a name, stays as it is: some sources send now one and now the other. `as` keeps the objects
+    where they are, for what else they hold, and puts the values under a name of their own.
+    """
+
+    takes: ClassVar[Takes] = "record"
+
+    value: Annotated[
+        tuple[str, ...], OneOrMany(), Limits(min_items=1),
+        "The name of the value in such an object; of several, the first under which there is one.",
+    ]  # fmt: skip
+    in_: Within = None
+    as_: Annotated[str | None, "The name under which they stand then.", NAMED] = None
+    first: Annotated[bool, "Of a list, take the first item; an empty one is null."] = False
+
+    def maker(self, around: Around) -> Make:
+        return _changing(self._changed, "shape.type")
+
+    def _changed(self, record: Record) -> Record:
+        if self.as_ is None:
+            return changed(record, self.in_, self._unwrapped)
+        found: object = record
+        for name in self.in_.split(".") if self.in_ else ():
+            found = found.get(name) if isinstance(found, dict) else found
+        if found is None:
+            return record
+        if not isinstance(found, dict):
+            message = f"what stands at '{self.in_}' is not an object"
+            raise ValueError(message)
+        return {**record, self.as_: self._unwrapped(found)}
+
+    def _unwrapped(self, record: Record) -> Record:
+        return {name: self._plain(each) for name, each in record.items()}
+
+    def _plain(self, value: object) -> object:
+        if self.first and isinstance(value, list):
+            value = value[0] if value else None
+        if not isinstance(value, dict) or not any(name in value for name in self.value):
+            return value
+        return next((each for name in self.value if (each := value.get(name)) is not None), None)
+
+    def pretend(self, records: Sequence[object], put: Put) -> Sent:
+        return _each(records, self._wrapped)
+
+    def _wrapped(self, record: Record) -> Record:
+        if self.as_ is None:
+            return changed(record, self.in_, lambda found: self._around(found, {}))
+        found = record.get(self.as_)
+        rest = {name: each for name, each in record.items() if name != self.as_}
+        if not isinstance(found, dict):
+            return rest
+        return within(rest, self.in_, lambda there: {**there, **self._around(found, there)})
+
+    def _around(self, values: Record, there: Record) -> Record:
+        return {name: self._object(each, there.get(name)) for name, each in values.items()}
+
+    def _object(self, value: object, there: object) -> object:
+        """Return the value as the source sends it: plain, unless that would be read otherwise."""
+        if isinstance(there, dict):
+            return {**there, self.value[0]: value}
+        return value if self._plain(value) == value else {self.value[0]: value}
+
+
+def within(record: Record, way: str | None, change: Change) -> Record:
+    """Return the record with the object at the way changed; where there is none, an empty one."""
+    if not way:
+        return change(record)
+    first, _, rest = way.partition(".")
+    inner = record.get(first)
+    return {**record, first: within(inner if isinstance(inner, dict) else {}, rest, change)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ParseJson:
     """Read texts that hold JSON as what they hold: `{extra: "[1, 2]"}` gives `{extra: [1, 2]}`.
 

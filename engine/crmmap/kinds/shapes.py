@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Annotated, ClassVar
 
 from crmmap.declare import Limits, OneOrMany
-from crmmap.kinds.naming import Collect, ParseJson, Pivot, Rename
+from crmmap.kinds.naming import Collect, ParseJson, Pivot, Rename, Unwrap
 from crmmap.kinds.shaping import (
     Around,
     Make,
@@ -216,5 +216,6 @@ SHAPES: dict[str, type[Shape]] = {
     "rename": Rename,
     "collect": Collect,
     "pivot": Pivot,
+    "unwrap": Unwrap,
     "parse_json": ParseJson,
 }
