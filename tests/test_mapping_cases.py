@@ -12,7 +12,7 @@ from crmmap.prove.replay import plan_of
 from crmmap.spec import read_file
 
 MAPPINGS = Path(__file__).parent.parent / "mappings"
-NAMES = ("hubspot", "salespro", "arrivy", "marketsharp")
+NAMES = tuple(sorted(path.stem for path in MAPPINGS.glob("*.yaml")))
 
 
 def cases_of(mapping: str) -> tuple[Case, ...]:

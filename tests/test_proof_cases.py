@@ -204,6 +204,11 @@ anything = st.recursive(
 )
 
 
+@pytest.mark.parametrize("text", ["+14105550142", "+1", "@home", "12", "1e3", "0x1F", ".5", "~"])
+def test_text_that_yaml_would_read_otherwise_is_quoted(text: str) -> None:
+    assert survives(text)
+
+
 @settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(["a", "given", "x y", "no"]), anything, max_size=4))
 def test_what_is_written_as_yaml_is_read_again_or_known_not_to_be(value: dict[str, Any]) -> None:
