@@ -17,6 +17,7 @@ from crmmap.extract.csv_chunks import ChunkReader, Shape, Stretch
 from crmmap.extract.csv_exact import exactly
 from crmmap.extract.csv_quick import quickest, quickly
 from crmmap.extract.files import CsvFile, Wanted, read_pages
+from crmmap.extract.regular_file import Local
 from crmmap.kinds.formats import Csv
 from crmmap.values import Page
 
@@ -67,7 +68,9 @@ def written(content: bytes, **form: object) -> Iterator[CsvFile]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "records.csv")
         path.write_bytes(content)
-        yield CsvFile(path=path, format=Csv(**form), wanted=Wanted(headers=[("a",), ("b",)]))
+        yield CsvFile(
+            file=Local(path=path), format=Csv(**form), wanted=Wanted(headers=[("a",), ("b",)])
+        )
 
 
 def pages_of(file: CsvFile, size: int, read_chunk: ChunkReader) -> list[Page]:

@@ -15,7 +15,8 @@ from crmmap.errors import SourceError
 from crmmap.extract.csv_chunks import ChunkReader
 from crmmap.extract.csv_exact import exactly
 from crmmap.extract.csv_quick import quickest
-from crmmap.extract.files import CsvFile, Wanted, file_total, progress_of, read_pages
+from crmmap.extract.files import CsvFile, Wanted, progress_of, read_pages
+from crmmap.extract.regular_file import Local
 from crmmap.extract.text_files import BLOCK, Lookahead
 from crmmap.kinds.formats import Csv
 from crmmap.select.column import ColumnSelector
@@ -30,7 +31,7 @@ def written(tmp_path: Path) -> Written:
     def write(content: str | bytes, wanted: Wanted = ID_AND_NAME, **form: object) -> CsvFile:
         path = tmp_path / "people.csv"
         path.write_bytes(content.encode() if isinstance(content, str) else content)
-        return CsvFile(path=path, format=Csv(**form), wanted=wanted)
+        return CsvFile(file=Local(path=path), format=Csv(**form), wanted=wanted)
 
     return write
 
@@ -313,7 +314,7 @@ def test_positions_tell_how_far_reading_is(written: Written) -> None:
     done = [progress_of(page.position) for page in pages[:-1]]
     assert done == sorted(set(done))
     assert done[0] == len("Id,Name\n") + 1000
-    assert done[-1] < file_total(file.path) == 4008
+    assert done[-1] < file.file.status().size == 4008
 
 
 @pytest.mark.parametrize("position", ["", "{}", "[1]", '{"offset": 1}', "next"])
@@ -326,10 +327,10 @@ def test_another_file_or_format_starts_over(written: Written) -> None:
     position = next(read_pages(file, chunk_bytes=1000)).position
     assert next(read_pages(file, position)).number == 2
     assert next(read_pages(written("Id,Name\n" + "1,y\n" * 1000), position)).number == 1
-    os.utime(file.path, ns=(json.loads(position)["mtime_ns"],) * 2)
+    os.utime(file.file.path, ns=(json.loads(position)["mtime_ns"],) * 2)
     assert next(read_pages(file, position)).number == 1  # same size and time, other content
     again = written("Id,Name\n" + "1,x\n" * 1000, quote="'")
-    os.utime(file.path, ns=(json.loads(position)["mtime_ns"],) * 2)
+    os.utime(file.file.path, ns=(json.loads(position)["mtime_ns"],) * 2)
     assert next(read_pages(again, position)).number == 1
 
 
@@ -337,7 +338,7 @@ def test_another_file_or_format_starts_over(written: Written) -> None:
 
 
 def at(path: Path) -> CsvFile:
-    return CsvFile(path=path, format=Csv(), wanted=ID_AND_NAME)
+    return CsvFile(file=Local(path=path), format=Csv(), wanted=ID_AND_NAME)
 
 
 @pytest.mark.parametrize(
@@ -347,7 +348,7 @@ def at(path: Path) -> CsvFile:
 def test_only_files_that_are_there_are_read(tmp_path: Path, name: str, expected: str) -> None:
     assert expected in complaint(at(tmp_path / name))
     with pytest.raises(SourceError, match=expected):
-        file_total(tmp_path / name)
+        Local(path=tmp_path / name).status()
 
 
 def test_a_fifo_is_refused_without_waiting(tmp_path: Path) -> None:
@@ -358,7 +359,7 @@ def test_a_fifo_is_refused_without_waiting(tmp_path: Path) -> None:
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_a_file_that_we_may_not_read(written: Written) -> None:
     file = written("Id,Name\n")
-    file.path.chmod(0)
+    file.file.path.chmod(0)
     assert "permission denied" in complaint(file)
 
 
@@ -392,9 +393,9 @@ def test_a_file_that_changes_while_it_is_read_stops_the_stream(
     pages = read_pages(file, chunk_bytes=1000)
     next(pages)
     if change == "gone":
-        file.path.unlink()
+        file.file.path.unlink()
     else:
-        with file.path.open("ab" if change == "grown" else "wb") as changed:
+        with file.file.path.open("ab" if change == "grown" else "wb") as changed:
             changed.write(b"2,y\n")
     with pytest.raises(SourceError, match="vanished" if change == "gone" else "changed while"):
         list(pages)
@@ -449,7 +450,7 @@ def test_a_field_without_any_column_is_null(height: int) -> None:
 def test_pages_are_bounded_however_short_or_broken_the_lines(tmp_path: Path, line: str) -> None:
     path = tmp_path / "short.csv"
     path.write_text("a,b\n" + line * 60_000)
-    file = CsvFile(path=path, format=Csv(), wanted=Wanted(headers=[["a"]]))
+    file = CsvFile(file=Local(path=path), format=Csv(), wanted=Wanted(headers=[["a"]]))
     pages = list(read_pages(file, chunk_rows=500))
     assert max(page.fetched for page in pages) <= 2000
     expected = 0 if line == "\n" else 60_000

@@ -22,6 +22,7 @@ from crmmap.extract.decode import decode_json
 from crmmap.extract.decoders import decoder_of
 from crmmap.extract.files import CHUNK, CsvFile, Wanted, read_pages
 from crmmap.extract.pages import page_of as page_of_answer
+from crmmap.extract.regular_file import Local
 from crmmap.kinds.auth import AUTH
 from crmmap.kinds.caps import Cap
 from crmmap.kinds.conversations import LoginStep
@@ -414,7 +415,7 @@ def test_csv(tmp_path, word, case, way, chunk_bytes):
     path = tmp_path / "people.csv"
     path.write_bytes(written(case))
     wanted = Wanted(headers=[("Id",), ("Name",)])
-    file = CsvFile(path=path, format=Csv(**case.get("with", {})), wanted=wanted)
+    file = CsvFile(file=Local(path=path), format=Csv(**case.get("with", {})), wanted=wanted)
     if "refuses" in case:
         with pytest.raises(SourceError, match=re.escape(case["refuses"])) as caught:
             [*read_pages(file, chunk_bytes=chunk_bytes, read_chunk=way)]

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crmmap.extract.files import CsvFile, Wanted, read_pages
+from crmmap.extract.regular_file import Local
 from crmmap.kinds.formats import Csv
 from crmmap.mock import World, world_of, write_files
 from crmmap.mock.files import CHUNK
@@ -55,7 +56,7 @@ def read(path: Path, world: World, stream: str) -> tuple[int, int]:
     """How many records, and how many refused lines, crmmap's own reader finds."""
     step, form = world.plan.step(stream), world.plan.sources["source"].format
     assert isinstance(form, Csv)
-    file = CsvFile(path=path, format=form, wanted=Wanted(headers=step.headers))
+    file = CsvFile(file=Local(path=path), format=form, wanted=Wanted(headers=step.headers))
     pages = list(read_pages(file))
     return sum(len(page.records) for page in pages), sum(len(page.refused) for page in pages)
 

@@ -15,6 +15,7 @@ from referencing.exceptions import Unresolvable
 
 from crmmap.errors import MappingError
 from crmmap.extract.files import CsvFile, Wanted, read_pages
+from crmmap.extract.regular_file import Local
 from crmmap.kinds.formats import Csv
 from crmmap.load import Store
 from crmmap.spec import read_mapping
@@ -88,7 +89,7 @@ def test_a_csv_file_gives_all_its_records_and_no_others(
 ) -> None:
     path = tmp_path / "file.csv"
     path.write_bytes(written)
-    file = CsvFile(path=path, format=Csv(), wanted=Wanted(headers=[["a"], ["b"]]))
+    file = CsvFile(file=Local(path=path), format=Csv(), wanted=Wanted(headers=[["a"], ["b"]]))
     pages = list(read_pages(file))
     assert [row for page in pages for row in page.records.select("a", "b").rows()] == rows  # type: ignore[union-attr]
     assert sum(len(page.refused) for page in pages) == refused

@@ -38,12 +38,13 @@ class Troubles:
 
     `retries` counts requests that were sent again, `waited` the seconds of all waits.
     `skips` counts, by the rule and the answer, where the mapping took an answer to mean that
-    there are no records, or no more.
+    there are no records, or no more. `unread` counts files that were left unread, by the reason.
     """
 
     retries: int = 0
     waited: float = 0.0
     skips: Mapping[str, int] = field(default_factory=dict)
+    unread: Mapping[str, int] = field(default_factory=dict)
 
 
 NO_TROUBLES = Troubles()
@@ -56,9 +57,9 @@ class StreamReport:
     `reasons` counts refusals by `field: rule`; `notes` counts emptied cells the
     same way; `exit_code` is that of the error, if one stopped it. `resumed` says
     that reading went on where an interrupted run had stopped. `waiting` is how many
-    records wait in the store for a parent. `retries`, `waited` (seconds) and `skips` are as in
-    `Troubles`. `keys` counts foreign keys by what became of them: `resolved`, `stubbed` (a bare
-    parent was put there), `missing`. `error` is what stopped the stream.
+    records wait in the store for a parent. `retries`, `waited` (seconds), `skips` and `unread` are
+    as in `Troubles`. `keys` counts foreign keys by what became of them: `resolved`, `stubbed` (a
+    bare parent was put there), `missing`. `error` is what stopped the stream.
     """
 
     stream: str
@@ -78,6 +79,7 @@ class StreamReport:
     retries: int = 0
     waited: float = 0.0
     skips: Mapping[str, int] = field(default_factory=dict)
+    unread: Mapping[str, int] = field(default_factory=dict)
     error: BaseException | None = field(default=None, repr=False, compare=False)
 
     @property

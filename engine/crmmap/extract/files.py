@@ -5,34 +5,37 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import polars as pl
 
+from crmmap.errors import SourceError
 from crmmap.extract.csv_chunks import Chunk, ChunkReader, Shape, Stretch
 from crmmap.extract.csv_exact import too_long
-from crmmap.extract.csv_header import Wanted
+from crmmap.extract.csv_header import Wanted, foreign_format
 from crmmap.extract.csv_quick import quickest
 from crmmap.extract.csv_start import csv_start
-from crmmap.extract.regular_file import (
+from crmmap.extract.stored import (
     Identity,
+    Opened,
+    Stored,
     demand_unchanged,
-    file_total,
     identify,
-    opened,
     shown,
 )
 from crmmap.extract.text_files import Lookahead
 from crmmap.kinds.formats import Csv
 from crmmap.values import Page
 
-__all__ = ["CHUNK", "CsvFile", "Wanted", "file_total", "progress_of", "read_pages"]
+__all__ = ["CHUNK", "CsvFile", "Wanted", "progress_of", "read_pages"]
 
 CHUNK = 4 * 1024 * 1024
 """How many bytes of text make a page at most, unless one record is larger."""
 
 ROWS = 5000
 """How many lines make a page, about: of short lines, far fewer bytes than `CHUNK` are taken."""
+
+SIGNATURE = 1024
+"""How many bytes at the start of a file show what format it is of."""
 
 FIRST = 64 * 1024
 """How many bytes are taken at first, when nothing is known of the lines' lengths."""
@@ -42,7 +45,7 @@ FIRST = 64 * 1024
 class CsvFile:
     """A file, how it is written, and the headers that the mapping reads from it."""
 
-    path: Path
+    file: Stored
     format: Csv
     wanted: Wanted
 
@@ -71,9 +74,13 @@ def read_pages(
     Raises SourceError if the file can't be read, changes while it is read, or
     its header row is not what is wanted.
     """
-    with opened(file.path) as source:
-        identity = identify(source)
-        text, shape, offset, line = csv_start(source, file.format, file.wanted, shown(file.path))
+    with file.file.opened() as opened:
+        identity = identify(file.file, opened)
+        source = opened.bytes
+        _demand_own_format(file.file, opened)
+        text, shape, offset, line = csv_start(
+            source, file.format, file.wanted, shown(file.file.name)
+        )
         start = _Place(offset=offset, line=line)
         signature = _signature(identity, shape)
         place = _resumed(position, signature) or start
@@ -84,8 +91,8 @@ def read_pages(
             how = _How(size=size, rows=chunk_rows, read=read_chunk)
             chunk, last = _next_chunk(ahead, place.line, shape, how)
             size = min(chunk_bytes, chunk_rows * _per_line(chunk))
-            place = place.after(chunk, read=max(0, source.tell() - ahead.held))
-            demand_unchanged(file.path, identity)
+            place = place.after(chunk, read=opened.passed(ahead.held))
+            demand_unchanged(file.file, identity)
             yield Page(
                 number=place.page,
                 records=chunk.records,
@@ -96,12 +103,19 @@ def read_pages(
 
 
 def progress_of(position: str) -> int:
-    """Return how many bytes of the file, of its `file_total`, were read at a page's position.
+    """Return how many bytes of the file, of its size, were read at a page's position.
 
     Exact for UTF-8. Of another encoding, some of the bytes may only have been
     read ahead, about `CHUNK` at most.
     """
     return int(json.loads(position)["read"])
+
+
+def _demand_own_format(file: Stored, opened: Opened) -> None:
+    # The bytes as they are: decoded, a signature would look different in every encoding.
+    if message := foreign_format(opened.bytes.read(SIGNATURE)):
+        raise SourceError(f"{shown(file.name)}: {message}")
+    opened.bytes.seek(0)
 
 
 # Where reading stands -------------------------------------------------------------------

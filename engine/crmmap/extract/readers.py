@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
+from functools import partial
+from pathlib import PurePath
 from typing import Protocol
 
 import polars as pl
@@ -20,13 +21,15 @@ from crmmap.extract.database import Database
 from crmmap.extract.database_reading import Found, look, reading_of
 from crmmap.extract.database_rows import read_rows
 from crmmap.extract.decode import read_json
-from crmmap.extract.files import CsvFile, Wanted, file_total, progress_of, read_pages
+from crmmap.extract.files import CsvFile, Wanted, progress_of, read_pages
 from crmmap.extract.found import find_fields
 from crmmap.extract.partitions import read_parts, with_given
 from crmmap.extract.patience import Wait
 from crmmap.extract.request import Context, given_values
 from crmmap.extract.responses import read_responses
+from crmmap.extract.several_files import Reading, read_files, share_of
 from crmmap.extract.spool import Asked, Spool, Spooled
+from crmmap.extract.stored import Stored
 from crmmap.extract.vault import Keeper
 from crmmap.kinds.database import Sql
 from crmmap.kinds.formats import Csv
@@ -86,7 +89,7 @@ def open_reader(
     try:
         for name, source in plan.sources.items():
             if isinstance(source, Files):
-                readers[name] = FileReader(plan)
+                readers[name] = FileReader(plan, clock)
             elif all(step.absent for step in plan.steps if step.source_name == name):
                 continue
             elif isinstance(source, Sql):
@@ -191,10 +194,17 @@ class FileReader:
     """Reads the streams of files."""
 
     plan: Plan
+    clock: Clock
+    readings: dict[str, Reading] = field(default_factory=dict)
 
     def pages(self, step: Step, start: Start) -> Iterator[Page]:
-        given = given_values(self.plan, step, {}) if step.given else {}
-        for page in read_pages(self._file(step), start.position, chunk_rows=step.batch):
+        reading = self.readings[step.name] = Reading()
+        return read_files(step, start, self.clock(), reading, partial(self._read, step))
+
+    def _read(self, step: Step, file: Stored, position: str | None) -> Iterator[Page]:
+        named = {"name": PurePath(file.name).name, "path": file.name}
+        given = given_values(self.plan, step, {"file": named}) if step.given else {}
+        for page in read_pages(self._csv(step, file), position, chunk_rows=step.batch):
             yield with_given(page, given) if given else page
 
     def absent(self, step: Step) -> str | None:
@@ -204,12 +214,11 @@ class FileReader:
         return ()
 
     def share(self, step: Step, page: Page) -> float | None:
-        if page.position is None:
-            return 1.0
-        return progress_of(page.position) / max(1, file_total(Path(step.file or "")))
+        return share_of(page, self.readings[step.name], progress_of)
 
     def troubles(self, step: Step) -> Troubles:
-        return NO_TROUBLES
+        reading = self.readings.get(step.name)
+        return NO_TROUBLES if reading is None else Troubles(unread=dict(reading.unread))
 
     def parse(self, step: Step, raws: list[str]) -> Page:
         return _page_of_texts(raws)
@@ -217,12 +226,11 @@ class FileReader:
     def close(self) -> None:
         """Do nothing: a file is open only while a page of it is read."""
 
-    def _file(self, step: Step) -> CsvFile:
-        assert isinstance(step.source, Files)  # noqa: S101  (its reader was chosen by that)
-        form = step.source.format
+    def _csv(self, step: Step, file: Stored) -> CsvFile:
+        form = step.format
         assert isinstance(form, Csv)  # noqa: S101  (lint pairs the format with the source)
         wanted = Wanted(headers=step.headers, optional=step.optional)
-        return CsvFile(path=Path(step.file or ""), format=form, wanted=wanted)
+        return CsvFile(file=file, format=form, wanted=wanted)
 
 
 @dataclass(slots=True)

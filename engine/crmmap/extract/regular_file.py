@@ -1,114 +1,84 @@
-"""Opening a file that a user names: only regular files, and every trouble told in words."""
+"""Files on this machine: only regular ones are opened, and every trouble is told in words."""
 
 from __future__ import annotations
 
 import os
-import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
-from typing import BinaryIO
 
 from crmmap.errors import SourceError
-from crmmap.extract.csv_header import foreign_format
-
-HEAD = 1024 * 1024
-"""How many bytes at the start of a file are digested to tell it from another."""
-
-SIGNATURE = 1024
-"""How many bytes at the start of a file show what format it is of."""
+from crmmap.extract.stored import Opened, Status, shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Identity:
-    """What tells a file from its replacement: size in bytes, time of change, digest of its head."""
+class Local:
+    """A file on this machine, by its path; nothing is opened whose real path is not in `root`."""
 
-    size: int
-    mtime_ns: int
-    head: str
+    path: Path
+    root: Path | None = None
 
+    @property
+    def name(self) -> str:
+        return str(self.path)
 
-@contextmanager
-def opened(path: Path) -> Iterator[BinaryIO]:
-    """Open a regular file for reading bytes.
+    def status(self) -> Status:
+        """Return what the file is. Raises SourceError if it is not a regular file."""
+        try:
+            status = _regular(self._real(), self.path)
+        except OSError as error:
+            raise _refused(self.path, error) from error
+        return Status(size=status.st_size, mtime_ns=status.st_mtime_ns)
 
-    Raises SourceError if its first bytes are those of another format than CSV,
-    and wherever the code in its `with` meets an OSError.
-    """
-    try:
-        _regular(path)
-        with path.open("rb") as file:
-            _demand_own_format(path, file)
-            yield file
-    except OSError as error:
-        raise _refused(path, error) from error
+    @contextmanager
+    def opened(self) -> Iterator[Opened]:
+        """Open it for reading bytes; an OSError within is told in words."""
+        try:
+            path = self._real()
+            _regular(path, self.path)
+            # Between the look and the opening it may have become a link, or a pipe nobody writes.
+            plain = os.O_NOFOLLOW if self.root is not None else 0
+            with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | plain), "rb") as file:
+                _demand_regular(os.fstat(file.fileno()), self.path)
+                yield Opened(bytes=file, raw=file)
+        except OSError as error:
+            raise _refused(self.path, error) from error
 
-
-def _demand_own_format(path: Path, file: BinaryIO) -> None:
-    # The bytes as they are: decoded, a signature would look different in every encoding.
-    if message := foreign_format(file.read(SIGNATURE)):
-        raise SourceError(f"{shown(path)}: {message}")
-    file.seek(0)
-
-
-def file_total(path: Path) -> int:
-    """Return the size of a file in bytes. Raises SourceError if it is not a regular file."""
-    try:
-        return _regular(path).st_size
-    except OSError as error:
-        raise _refused(path, error) from error
-
-
-def identify(file: BinaryIO) -> Identity:
-    """Return what the open file is. It stands at its beginning afterwards."""
-    status = os.fstat(file.fileno())
-    file.seek(0)
-    head = sha256(file.read(HEAD)).hexdigest()
-    file.seek(0)
-    return Identity(size=status.st_size, mtime_ns=status.st_mtime_ns, head=head)
+    def _real(self) -> Path:
+        if self.root is None:
+            return self.path
+        root, real = os.path.realpath(self.root), os.path.realpath(_without_nul(self.path))
+        if os.path.commonpath([root, real]) != root:
+            message = (
+                f"{shown(self.path)}: leads out of the source's `root`, {shown(self.root)}. "
+                "Only files in there are read."
+            )
+            raise SourceError(message)
+        return Path(real)
 
 
-def demand_unchanged(path: Path, identity: Identity) -> None:
-    """Raise SourceError if someone has changed, replaced or removed the file since `identify`."""
-    try:
-        status = _regular(path)
-    except FileNotFoundError as error:
-        message = f"{shown(path)}: the file vanished while it was read. Put it back and run again."
-        raise SourceError(message) from error
-    if (status.st_size, status.st_mtime_ns) != (identity.size, identity.mtime_ns):
-        message = (
-            f"{shown(path)}: the file changed while it was read. "
-            "Wait until it is written completely, then run again."
-        )
-        raise SourceError(message)
-
-
-def shown(path: Path) -> str:
-    """Return a path fit for a message, whatever characters its name has."""
-    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]", _escaped, str(path))
-
-
-def _escaped(match: re.Match[str]) -> str:
-    return match.group().encode("unicode_escape").decode("ascii")
-
-
-def _regular(path: Path) -> os.stat_result:
-    # Looked at before it is opened: opening a FIFO would wait for its writer.
-    try:
-        status = path.stat()
-    except ValueError as error:  # a NUL in the name
+def _without_nul(path: Path) -> Path:
+    if "\0" in str(path):
         message = f"{shown(path)}: is not a path. Check the setting that gives it."
-        raise SourceError(message) from error
+        raise SourceError(message)
+    return path
+
+
+def _regular(path: Path, named: Path) -> os.stat_result:
+    status = _without_nul(path).stat()
+    _demand_regular(status, named)
+    return status
+
+
+def _demand_regular(status: os.stat_result, path: Path) -> None:
     if stat.S_ISDIR(status.st_mode):
         message = f"{shown(path)}: is a directory. Give the path of one file."
         raise SourceError(message)
     if not stat.S_ISREG(status.st_mode):
         message = f"{shown(path)}: is not a regular file. Copy its content to a file."
         raise SourceError(message)
-    return status
 
 
 def _refused(path: Path, error: OSError) -> SourceError:

@@ -184,11 +184,61 @@ class RowHash:
         return None
 
 
-Incremental = Timestamp | Sequence | EventId | RowHash
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class FileIdentity:
+    """Of a source of files: read each file once, and again only when it has changed.
+
+    A file that was read to its end is remembered by its path, size, time of change, and a digest
+    of its first MiB. One with the same size and time is not opened again; where only the time
+    differs, a file of at most 1 MiB is told by its digest, and a larger one is read again.
+    `--full` reads all. Files that are gone are forgotten.
+    """
+
+    most: Annotated[
+        int,
+        "How many files may be remembered; a stream that finds more fails, so that the memory "
+        "stays bounded. Move files away that have been read.",
+        Limits(1, 1_000_000),
+    ] = 100_000
+
+    @property
+    def field(self) -> None:
+        """No field tells what changed."""
+        return
+
+    @property
+    def start(self) -> None:
+        """There is nothing to begin after."""
+        return
+
+    @property
+    def params(self) -> Mapping[str, Template]:
+        """Nothing is added to the request."""
+        return {}
+
+    @property
+    def choice(self) -> Choice:
+        return "last"
+
+    @property
+    def sample(self) -> str:
+        """What a cursor looks like: there is none."""
+        return ""
+
+    def cursor(self, seen: str | None) -> str | None:
+        """Return no cursor: what is remembered are files."""
+        return None
+
+
+Incremental = Timestamp | Sequence | EventId | RowHash | FileIdentity
+
+Cursorless = RowHash | FileIdentity
+"""Those of which no field of the records tells anything."""
 
 INCREMENTAL: dict[str, type] = {
     "timestamp": Timestamp,
     "sequence": Sequence,
     "event_id": EventId,
     "hash": RowHash,
+    "file": FileIdentity,
 }

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Literal
 
 from crmmap.declare import Kind, Limits, OneOrMany, SettingText
 from crmmap.kinds.auth import AUTH, Auth, NoAuth
 from crmmap.kinds.database import Sql
+from crmmap.kinds.durations import DURATION
 from crmmap.kinds.formats import FORMATS, Csv, Format, Json
 from crmmap.kinds.rate import Daily, Rate
 from crmmap.kinds.responses import ResponseRule
@@ -62,9 +63,33 @@ class Http:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Files:
-    """Files on this machine, one or none per stream."""
+    """Files on this machine.
+
+    A stream's `file` is a path, a pattern (`exports/*.csv`, `**` for any depth), or a directory.
+    Of several, each is read to its end, in the order of their names. Only regular files are
+    opened. A file that changes while it is read fails the stream, which reads it again the next
+    time. Of files with the same contents one is read and the others are counted, unless a
+    `value` of the stream names `file`.
+    """
 
     format: Annotated[Format, Kind("format", FORMATS), "How the files are written."] = Csv()
+    root: Annotated[
+        SettingText | None,
+        "A directory outside of which nothing is read, wherever a path or a link leads.",
+    ] = None
+    pattern: Annotated[
+        str, "Which files of a directory are read, where `file` names one.", Limits(min_length=1)
+    ] = "*"
+    none: Annotated[
+        Literal["fail", "ok"],
+        "What it means that a pattern or a directory has no file: an error, or nothing to read.",
+    ] = "fail"
+    settle: Annotated[
+        str,
+        "A file that changed less than so long ago is still being written: it is left for the "
+        "next run.",
+        Limits(pattern=DURATION),
+    ] = "0s"
 
 
 Source = Http | Files | Sql

@@ -90,7 +90,9 @@ async def run_stream(work: Work, step: Step) -> None:
 
 def _with_troubles(work: Work, step: Step, report: StreamReport) -> StreamReport:
     met = work.reader.troubles(step)
-    return replace(report, retries=met.retries, waited=met.waited, skips=met.skips)
+    return replace(
+        report, retries=met.retries, waited=met.waited, skips=met.skips, unread=met.unread
+    )
 
 
 async def _why_not(work: Work, progress: Progress) -> StreamReport | None:
@@ -158,6 +160,8 @@ async def _load_all(work: Work, progress: Progress) -> None:
     if step.pages_of is not None and mark.position is None:
         cursors = replace(cursors, seen=work.reached.get(step.pages_of, {}))
     start = cursors.start(mark, parents_of(work, step, cursors), work.store.distinct)
+    if work.options.fresh:
+        start = replace(start, state=None)
     # Closed here and now, whatever happens: nobody must go on reading for a stream that failed.
     async with (
         aclosing(ahead(_pages(work, progress, start), depth=1)) as pages,
@@ -228,6 +232,7 @@ def _cut(page: Page, left: int) -> Page:
         records=kept,
         refused=page.refused[: left - len(kept)],
         position=None,
+        cursor=None,
         lines=None if page.lines is None else page.lines[:left],
     )
 

@@ -18,7 +18,7 @@ from crmmap.kinds.checks import Check, rule_name
 from crmmap.kinds.clean import NullIf
 from crmmap.kinds.database import Sql
 from crmmap.kinds.formats import Format, Xml
-from crmmap.kinds.incremental import RowHash
+from crmmap.kinds.incremental import Cursorless, FileIdentity
 from crmmap.kinds.source import Http, Source
 from crmmap.kinds.times import ZERO
 from crmmap.kinds.types import Date, Datetime, Type
@@ -235,8 +235,9 @@ def _step(whole: _Whole, name: str, parents: tuple[str, ...]) -> Step:
         },
         parts=parts_of(stream, whole.targets, whole.settings),
         incremental=None
-        if isinstance(stream.incremental, RowHash)
+        if isinstance(stream.incremental, Cursorless)
         else render_declared(stream.incremental, whole.settings),
+        remembered=stream.incremental.most if isinstance(stream.incremental, FileIdentity) else 0,
         changes=_changes(stream, language),
         cursor_of=_cursor_of(whole, stream),
         finding=_finding(whole, name, stream),

@@ -245,6 +245,8 @@ class Step:
     finding: Finding | None = None
     enriching: tuple[Enriching, ...] = ()
     file: str | None = None
+    remembered: int = 0
+    """How many files that were read may be remembered; 0 where none is."""
     query: Query | None = None
     headers: tuple[tuple[str, ...], ...] = ()
     """Of a file or a database: each field's alternative headers, or columns."""

@@ -19,6 +19,7 @@ from crmmap.extract.decoders import decoder_of
 from crmmap.extract.files import CsvFile, Wanted, read_pages
 from crmmap.extract.pages import page_of
 from crmmap.extract.partitions import with_given
+from crmmap.extract.regular_file import Local
 from crmmap.extract.request import given_values
 from crmmap.kinds.database import Sql
 from crmmap.kinds.formats import Csv, Xml
@@ -111,7 +112,7 @@ def _of_file(step: Step, text: str, path: Path) -> list[Page]:
         raise SourceError(message)
     path.write_bytes(text.encode())
     wanted = Wanted(headers=step.headers, optional=step.optional)
-    return list(read_pages(CsvFile(path=path, format=form, wanted=wanted)))
+    return list(read_pages(CsvFile(file=Local(path=path), format=form, wanted=wanted)))
 
 
 def _of_answer(step: Step, body: bytes) -> Page:

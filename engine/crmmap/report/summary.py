@@ -91,6 +91,7 @@ def _section(report: RunReport, again: str) -> Iterator[Part]:
     yield from _troubles(report)
     yield from _all_rejected(report)
     yield from _skips(report)
+    yield from _unread(report)
     yield from _retries(report)
     yield from _reasons(report)
     yield from _outlook(report, again)
@@ -202,6 +203,13 @@ def _skips(report: RunReport) -> Iterator[Part]:
         if len(stream.skips) > MOST_REASONS:
             rarer = plural(len(stream.skips) - MOST_REASONS, "rarer reason")
             yield Line(f"  and {rarer}", "quiet")
+
+
+def _unread(report: RunReport) -> Iterator[Part]:
+    """Yield how many files were left unread, and why."""
+    for stream in report.streams:
+        for why, count in stream.unread.items():
+            yield Line(f"{stream.stream}: {plural(count, 'file')} not read: {why}", "quiet")
 
 
 def _times(count: int) -> str:

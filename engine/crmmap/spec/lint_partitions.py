@@ -8,7 +8,8 @@ import polars as pl
 
 from crmmap.kinds.auth import Choice
 from crmmap.kinds.conversations import Steps
-from crmmap.kinds.incremental import RowHash, Sequence, Timestamp
+from crmmap.kinds.incremental import Cursorless, Sequence, Timestamp
+from crmmap.kinds.source import Files
 from crmmap.spec import lint_bodies, lint_over
 from crmmap.spec.faults import Fault, guess, quoted, shown
 from crmmap.spec.model import Field, ForEach, Stream
@@ -66,7 +67,7 @@ def _own_cursors(stream: Stream, each: ForEach, path: Path) -> Iterator[Fault]:
     message = None
     if each.stream is None:
         message = "is of the rows of a stream. Write `stream: NAME` beside it"
-    elif stream.incremental is None or isinstance(stream.incremental, RowHash):
+    elif stream.incremental is None or isinstance(stream.incremental, Cursorless):
         message = "is of a stream that keeps cursors. Add `incremental`"
     elif each.batch is not None:
         message = "needs a request for each row: one for several has one cursor. Take `batch` away"
@@ -90,7 +91,7 @@ def _parent(name: str, parent: str, streams: Streams, path: Path) -> Iterator[Fa
 
 def _incremental(stream: Stream, path: Path) -> Iterator[Fault]:
     how = stream.incremental
-    if how is None or isinstance(how, RowHash):
+    if how is None or isinstance(how, Cursorless):
         if stream.changes is not None:
             message = "says how to ask with a cursor, and the stream has none. Add `incremental`"
             place = (*path, "changes")
@@ -125,6 +126,8 @@ def _incremental(stream: Stream, path: Path) -> Iterator[Fault]:
 def allowed_names(path: Path, mapping: MappingSpec) -> dict[str, str]:
     """Return what a template at this place may name → how it is written."""
     allowed = {"settings": "settings.NAME"}
+    if path[-1:] == ("value",) and _of_files(path, mapping):
+        return {**allowed, "file": "file.name"}
     if path[:1] in (("source",), ("sources",)):
         return _of_source(path, mapping)
     if path[-2:] == ("cap", "write"):
@@ -150,12 +153,17 @@ def allowed_names(path: Path, mapping: MappingSpec) -> dict[str, str]:
     if path[2] == "enrich" and str(path[3]) in stream.enrich:
         several = stream.enrich[str(path[3])].batch is not None
         allowed |= {"records": "records"} if several else {"record": "record.NAME"}
-    how = None if isinstance(stream.incremental, RowHash) else stream.incremental
+    how = None if isinstance(stream.incremental, Cursorless) else stream.incremental
     if how is not None and (
         path[2] not in ("request", "enrich", "nested") or how.start is not None
     ):
         allowed["cursor"] = "cursor"
     return allowed
+
+
+def _of_files(path: Path, mapping: MappingSpec) -> bool:
+    stream = mapping.streams.get(str(path[1])) if path[0] == "streams" else None
+    return stream is not None and isinstance(mapping.source_of(stream), Files)
 
 
 def _of_source(path: Path, mapping: MappingSpec) -> dict[str, str]:

@@ -474,7 +474,8 @@ class Stream:
     ] = None
     file: Annotated[
         SettingText | None,
-        "Of a file source: the path. Where it renders to nothing, the stream is skipped.",
+        "Of a file source: a path, a pattern, or a directory. Where it renders to nothing, the "
+        "stream is skipped.",
     ] = None
     format: Annotated[Format | None, Kind("format", FORMATS), "Instead of the source's format."] = (
         None
