@@ -13,18 +13,16 @@ from crmmap.plan import Plan, Step
 from crmmap.prove.arrivals import pages_of_source
 from crmmap.prove.cases import Case
 from crmmap.prove.cursors import twice
-from crmmap.prove.replay import Outcome, outcome_of, pages_of, plan_of, records_of, replay
+from crmmap.prove.replay import Outcome, outcome_of, pages_of, records_of, replay
 from crmmap.prove.sheets import bare_sheet, untriable
-from crmmap.spec.model import Mapping as MappingSpec
 from crmmap.transform import apply
 from crmmap.values import GIVEN
 
 
-def reenact(mapping: MappingSpec, case: Case) -> Outcome:
+def reenact(plan: Plan, case: Case) -> Outcome:
     """Return what a case gives. Raises SourceError where its records can't be read."""
     if case.page is None and case.then is None:
-        return replay(mapping, case)
-    plan = plan_of(mapping, case.settings)
+        return replay(plan, case)
     step = plan.step(case.stream)
     given = _had(plan, step, case, case.given or ())
     if why := untriable(step):

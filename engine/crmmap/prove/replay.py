@@ -49,9 +49,8 @@ def plan_of(mapping: MappingSpec, settings: Mapping[str, str]) -> Plan:
     return compile_plan(mapping, placeholder_settings(mapping, settings))
 
 
-def replay(mapping: MappingSpec, case: Case) -> Outcome:
+def replay(plan: Plan, case: Case) -> Outcome:
     """Take a case's records through the mapping. Raises SourceError where they can't be read."""
-    plan = plan_of(mapping, case.settings)
     step = plan.step(case.stream)
     with TemporaryDirectory(prefix="crmmap-case-") as folder:
         batch = apply(step, pages_of(plan, step, case, Path(folder)))
