@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import cache
 from pathlib import Path
 
 import pytest
 
-from crmmap.prove import Case, cases_beside, failure, read_cases
+from crmmap.plan import Plan
+from crmmap.prove import Case, cases_beside, read_cases
+from crmmap.prove.casework import against
 from crmmap.prove.replay import plan_of
 from crmmap.spec import read_file
+from crmmap.spec.model import Mapping
 
 MAPPINGS = Path(__file__).parent.parent / "mappings"
 NAMES = tuple(sorted(path.stem for path in MAPPINGS.glob("*.yaml")))
 
 
+@cache
+def read(mapping: str) -> Mapping:
+    return read_file(MAPPINGS / f"{mapping}.yaml")
+
+
+@cache
+def compiled(mapping: str, settings: frozenset[tuple[str, str]]) -> Plan:
+    return plan_of(read(mapping), dict(settings))
+
+
 def cases_of(mapping: str) -> tuple[Case, ...]:
-    path = MAPPINGS / f"{mapping}.yaml"
-    return read_cases(cases_beside(path), read_file(path))
+    return read_cases(cases_beside(MAPPINGS / f"{mapping}.yaml"), read(mapping))
 
 
 CASES = [
@@ -29,8 +42,8 @@ CASES = [
 
 @pytest.mark.parametrize(("mapping", "case"), CASES)
 def test_a_mapping_gives_what_its_case_says(mapping: str, case: Case) -> None:
-    path = MAPPINGS / f"{mapping}.yaml"
-    found = failure(read_file(path), cases_beside(path), case)
+    plan = compiled(mapping, frozenset(case.settings.items()))
+    found = against(plan, cases_beside(MAPPINGS / f"{mapping}.yaml"), case)
     assert found is None, "\n".join((found.where, found.what, *found.lines))
 
 
@@ -39,7 +52,7 @@ def test_every_column_has_a_value_in_some_case(mapping: str) -> None:
     filled = {
         (case.stream, name) for case in cases_of(mapping) for row in case.rows for name in row
     }
-    plan = plan_of(read_file(MAPPINGS / f"{mapping}.yaml"), {})
+    plan = compiled(mapping, frozenset())
     columns = {(step.name, name) for step in plan.steps for name in step.target.names}
     assert columns - filled == set()
 
@@ -54,5 +67,5 @@ def test_cases_have_names_of_their_own(mapping: str) -> None:
 def test_every_setting_can_come_from_the_environment_and_says_where_users_find_it(
     mapping: str,
 ) -> None:
-    settings = read_file(MAPPINGS / f"{mapping}.yaml").settings
+    settings = read(mapping).settings
     assert [name for name, each in settings.items() if not (each.env and each.help)] == []
