@@ -84,13 +84,8 @@ def _named(parent: Target, stream: Stream) -> tuple[str, ...]:
 
 
 def _texts(stream: Stream) -> Iterator[str]:
-    changing = None if stream.changes is None else stream.changes.request
-    enriching = (each.request for each in stream.enrich.values())
-    for request in (stream.request, changing, *enriching):
-        if request is not None:
-            yield from texts_of(request)
-    for nested in stream.nested:
-        yield from texts_of(nested.request)
+    for request in stream.requests.values():
+        yield from texts_of(request)
     if stream.query is not None:
         yield from (re.sub("^parents?_", "", name) for name in stream.query.parameters)
     if stream.incremental is not None:

@@ -194,9 +194,6 @@ def _of_http(stream: Stream, path: Path) -> Iterator[Fault]:
     if stream.request is None:
         message = "is missing. A stream of an HTTP source needs it: `request: {path: …}`"
         yield Fault(path=(*path, "request"), rule="stream.request", message=message)
-    elif stream.request.body is not None and stream.request.method != "POST":
-        message = "is sent with POST only. Write `method: POST`, or take the body away"
-        yield Fault(path=(*path, "request", "body"), rule="request.body", message=message)
     if stream.file is not None:
         message = "belongs to a source of files. An HTTP source has `request` instead"
         yield Fault(path=(*path, "file"), rule="stream.file", message=message, on_key=True)

@@ -1,4 +1,4 @@
-"""Whether the lists in a request's body are made of something that is there."""
+"""Whether bodies are sent at all, and their lists are made of something that is there."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from crmmap.kinds.bodies import Each, lists_of
 from crmmap.spec.faults import Fault, guess, quoted
-from crmmap.spec.model import RequestSpec, Setting, Stream
+from crmmap.spec.model import Setting, Stream
 from crmmap.values import Path
 
 ALLOWED = "`parents`, `records`, `selected.NAME`, `settings.NAME`"
@@ -14,7 +14,10 @@ ALLOWED = "`parents`, `records`, `selected.NAME`, `settings.NAME`"
 
 def faults(stream: Stream, settings: Mapping[str, Setting], path: Path) -> Iterator[Fault]:
     """Yield the faults of the bodies of a stream that stands at `path`."""
-    for way, request in _requests(stream):
+    for way, request in stream.requests.items():
+        if request.body is not None and request.method != "POST":
+            message = "is sent with POST only. Write `method: POST`, or take the body away"
+            yield Fault(path=(*path, *way, "body"), rule="request.body", message=message)
         outer: list[Path] = []
         for place, each in lists_of(request.body, (*path, *way, "body")):
             if any(place[: len(before)] == before for before in outer):
@@ -55,20 +58,9 @@ def _enriches(stream: Stream, way: Path) -> bool:
 
 def inside_a_list(stream: Stream, way: Path) -> bool:
     """Say whether a text of the stream, found along `way`, is in an item of a body's list."""
-    for before, request in _requests(stream):
+    for before, request in stream.requests.items():
         for place, _ in lists_of(request.body, (*before, "body")):
             inner = (*place, "give")
             if way[: len(inner)] == inner:
                 return True
     return False
-
-
-def _requests(stream: Stream) -> Iterator[tuple[Path, RequestSpec]]:
-    for at, nested in enumerate(stream.nested):
-        yield ("nested", at, "request"), nested.request
-    if stream.request is not None:
-        yield ("request",), stream.request
-    if stream.changes is not None and stream.changes.request is not None:
-        yield ("changes", "request"), stream.changes.request
-    for name, each in stream.enrich.items():
-        yield ("enrich", name, "request"), each.request

@@ -26,8 +26,14 @@ def faults(mapping: MappingSpec) -> Iterator[Fault]:
                 message = "is for an HTTP source, and the stream has none. Take it away"
                 yield Fault(path=place, rule="enrich.source", message=message, on_key=True)
             yield from _enrich(each, place)
-        for way, request in _requests(stream):
-            if request.split is not None:
+        for way, request in stream.requests.items():
+            if request.split is not None and way[0] == "nested":
+                message = (
+                    "is of requests for records: a piece of a list is one request. Take it away"
+                )
+                place = (*path, *way, "split")
+                yield Fault(path=place, rule="split.nested", message=message, on_key=True)
+            elif request.split is not None:
                 yield from _split(request, request.split, (*path, *way, "split"))
 
 
@@ -35,27 +41,13 @@ def _of_xml(stream: Stream, path: Path) -> Iterator[Fault]:
     ways: list[Path] = [("enrich",)] if stream.enrich else []
     ways += [("fields_from",)] if stream.fields_from is not None else []
     if not stream.enrich and stream.fields_from is None:
-        ways += [(*way, "split") for way, each in _requests(stream) if each.split is not None]
+        ways += [(*way, "split") for way, each in stream.requests.items() if each.split is not None]
     for way in ways:
         message = "is for records in JSON, and those of this stream are XML. Take it away"
         yield Fault(path=(*path, *way), rule=f"{way[-1]}.format", message=message, on_key=True)
 
 
-def _requests(stream: Stream) -> Iterator[tuple[Path, RequestSpec]]:
-    if stream.request is not None:
-        yield ("request",), stream.request
-    if stream.changes is not None and stream.changes.request is not None:
-        yield ("changes", "request"), stream.changes.request
-    for name, each in stream.enrich.items():
-        yield ("enrich", name, "request"), each.request
-    if stream.fields_from is not None:
-        yield ("fields_from", "request"), stream.fields_from.request
-
-
 def _enrich(each: Enrich, path: Path) -> Iterator[Fault]:
-    if each.request.body is not None and each.request.method != "POST":
-        message = "is sent with POST only. Write `method: POST`, or take the body away"
-        yield Fault(path=(*path, "request", "body"), rule="request.body", message=message)
     yield from _expression(each.records, (*path, "records"))
     if not each.on:
         message = "names nothing. Write what tells them apart, here and there: `{id: from.id}`"

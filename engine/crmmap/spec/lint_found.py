@@ -27,9 +27,6 @@ def _finding(stream: Stream, spec: FieldsFrom, path: Path) -> Iterator[Fault]:
     if not spec.types:
         message = "names no type. Write the source's words, and what they are: `{string: text}`"
         yield Fault(path=(*path, "types"), rule="fields_from.types", message=message)
-    if spec.request.body is not None and spec.request.method != "POST":
-        message = "is sent with POST only. Write `method: POST`, or take the body away"
-        yield Fault(path=(*path, "request", "body"), rule="request.body", message=message)
     yield from _expression(spec.records, (*path, "records"))
     if "{name}" not in spec.from_:
         message = "has no place for the field's name. Write `{name}` there: `properties.{name}`"

@@ -14,11 +14,6 @@ from crmmap.values import Path
 
 def faults(stream: Stream, path: Path) -> Iterator[Fault]:
     """Yield the steps that can't do what they say where they stand."""
-    for at, each in enumerate(stream.nested):
-        if each.request.body is not None and each.request.method != "POST":
-            message = "is sent with POST only. Write `method: POST`, or take the body away"
-            place = (*path, "nested", at, "request", "body")
-            yield Fault(path=place, rule="request.body", message=message)
     for at, step in enumerate(stream.shape):
         word = next(token for token, made in SHAPES.items() if made is type(step))
         place = (*path, "shape", at, word)

@@ -25,7 +25,7 @@ from crmmap.kinds.shaping import PATH, Shape
 from crmmap.kinds.source import SOURCES, Source
 from crmmap.kinds.types import TYPES, Text, Type
 from crmmap.template import Template
-from crmmap.values import Expression
+from crmmap.values import Expression, Path
 
 NAME = "^[A-Za-z_][A-Za-z0-9_]{0,62}$"
 Name = Annotated[str, Limits(pattern=NAME)]
@@ -523,6 +523,20 @@ class Stream:
     ] = field(default_factory=dict)
     dedupe: Annotated[Dedupe, "Which of several records with one key is kept."] = Dedupe()
     comment: Annotated[str, "What the stream holds."] = ""
+
+    @property
+    def requests(self) -> MappingOf[Path, RequestSpec]:
+        """Every request that the stream may make, by where in it that stands."""
+        changing = None if self.changes is None else self.changes.request
+        finding = None if self.fields_from is None else self.fields_from.request
+        every: dict[Path, RequestSpec | None] = {
+            ("request",): self.request,
+            ("changes", "request"): changing,
+            ("fields_from", "request"): finding,
+        }
+        every |= {("enrich", name, "request"): each.request for name, each in self.enrich.items()}
+        every |= {("nested", at, "request"): each.request for at, each in enumerate(self.nested)}
+        return {path: each for path, each in every.items() if each is not None}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
