@@ -17,6 +17,7 @@ from crmmap.kinds.tokens import (
     moved,
     path_of,
     put,
+    told,
 )
 from crmmap.template import Template
 from crmmap.values import Expression, Request, Response, Secret
@@ -100,9 +101,9 @@ class Steps:
         for step in self.steps:
             document = document_of((yield _login(step, taken)), "a login")
             for name, expression in step.take.items():
-                taken[name] = found(expression.find(document), f"'{expression.text}'")
+                taken[name] = found(told(expression, document), f"'{expression.text}'")
             if step.expires_in is not None:
-                lasts = lifetime(step.expires_in.find(document)) or lasts
+                lasts = lifetime(told(step.expires_in, document)) or lasts
         now = tokens.now()
         return Token(values=taken, expires=None if lasts is None else now + lasts, gained=now)
 

@@ -22,6 +22,7 @@ from crmmap.kinds.tokens import (
     moved,
     path_of,
     put,
+    told,
 )
 from crmmap.values import Expression, Request, Response, Secret
 
@@ -164,9 +165,9 @@ class OAuth2:
             raise Denied(message)
         token, expires = document.get("access_token"), document.get("expires_in")
         if self.token is not None:
-            token = self.token.find(document)
+            token = told(self.token, document)
         if self.expires_in is not None:
-            expires = self.expires_in.find(document)
+            expires = told(self.expires_in, document)
         lasts, given = lifetime(expires), document.get("refresh_token")
         now = tokens.now()
         return Token(

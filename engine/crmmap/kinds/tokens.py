@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from crmmap.values import Request, Response, Secret
+from crmmap.values import Expression, Request, Response, Secret
 
 EARLY = 60.0
 """Seconds before its end from which a token is not used any more; of a short life, half of it."""
@@ -99,7 +99,7 @@ def document_of(
     """
     try:
         document = json.loads(response.body)
-    except ValueError:
+    except (ValueError, RecursionError):
         document = None
     if 200 <= response.status < 300 and document is not None:
         return document
@@ -113,6 +113,15 @@ def plain_code(code: object) -> str:
     """Return an error's code where it is one, and can hold nothing else; else nothing."""
     plain = isinstance(code, str) and code.replace("_", "").isalnum() and len(code) < 60
     return str(code) if plain else ""
+
+
+def told(expression: Expression, document: object) -> object:
+    """Return what an expression finds in an answer with a token. Raises Denied."""
+    try:
+        return expression.find(document)
+    except ValueError:
+        message = f"what the source answers does not suit '{expression.text}'"
+        raise Denied(message) from None
 
 
 def found(value: object, what: str) -> Secret:
