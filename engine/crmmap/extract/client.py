@@ -76,6 +76,7 @@ class Client:
         self._clock = clock
         self._closed = False
         self._origins = Origins.of(source)
+        self._desks = Origins.of(source, *getattr(source.auth, "urls", ()))
         self._secrets = [*secrets_in(source)]
         self._redactor = Redactor(self._secrets)
         self._tokens = KeptTokens(source, clock, vault, self._learn)
@@ -126,7 +127,7 @@ class Client:
         try:
             asked = next(conversation)
             while True:
-                asked = conversation.send(self._exchange(asked, plain=False))
+                asked = conversation.send(self._exchange(asked, own=False, plain=False))
         except StopIteration as ended:
             self._tokens.keep(ended.value)
         except Failure as failure:
@@ -236,7 +237,7 @@ class Client:
     def _answer_of(self, request: Request, *, own: bool, plain: bool) -> Response:
         """Return the answer to the request itself (`own`), or to one that gains a token."""
         sent = self._pace.moment()
-        response = self._exchange(request, plain=plain)
+        response = self._exchange(request, own=own, plain=plain)
         if own:
             self._pace.learn(request.url, response, sent=sent)
         elif self._passing(response):
@@ -248,10 +249,11 @@ class Client:
         self._secrets.append(secret)
         self._redactor = Redactor(self._secrets)
 
-    def _exchange(self, request: Request, *, plain: bool) -> Response:
+    def _exchange(self, request: Request, *, own: bool, plain: bool) -> Response:
         where = self._where(request)
         prepared = prepare(request, self._source, where=where, plain=plain)
-        self._origins.check_dialled(prepared.url or "")
+        # What gains a token may go elsewhere, but the source's own links may not lead there.
+        (self._origins if own else self._desks).check_dialled(prepared.url or "")
         try:
             with self._pace.turn(prepared.url or "", self._go_on):
                 response = self._transport.exchange(prepared)

@@ -54,12 +54,12 @@ class Origins:
     allowed: tuple[Origin, ...]
 
     @classmethod
-    def of(cls, source: Http) -> Origins:
-        """Return the origins of `base_url`, of `origins` and of where tokens are given.
+    def of(cls, source: Http, *others: str) -> Origins:
+        """Return the origins of `base_url`, of `origins` and of other addresses.
 
         Raises SourceError on a bad one.
         """
-        urls = (source.base_url, *source.origins, *getattr(source.auth, "urls", ()))
+        urls = (source.base_url, *source.origins, *others)
         return cls(tuple(dict.fromkeys(_permitted(url) for url in urls)))
 
     def check(self, url: str) -> None:
