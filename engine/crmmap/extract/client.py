@@ -137,6 +137,14 @@ class Client:
         finally:
             conversation.close()
 
+    def is_secret(self, text: str) -> bool:
+        """Say whether a text is a secret: the mapping's, or one that was gained."""
+        return any(secret.reveal() == text for secret in self._secrets)
+
+    def tells(self, text: str) -> bool:
+        """Say whether a text has a secret in it, however it is written."""
+        return self._redactor.clean(text) != text
+
     def close(self) -> None:
         """Close the connections; a request that another thread still waits for is cut."""
         self._closed = True

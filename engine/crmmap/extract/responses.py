@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -27,6 +27,9 @@ from crmmap.plan import Plan, Step
 from crmmap.values import Expression, Page, Request
 
 MAX_EMPTY = 50
+BEGINNING = "{}"
+"""The position of a stream whose place can't be kept, for a secret stands within it: the first
+page, which does no harm to rows that are there."""
 
 
 def read_responses(
@@ -44,7 +47,11 @@ def read_responses(
     halves = halves_of(asker.rules, step.source.responses)
     first = first_request(plan, step, context)
     request, number, fetched = _resumed(first, position)
-    secrets = {secret.reveal() for secret in plan.secrets}
+    own = {secret.reveal() for secret in plan.secrets}
+
+    def hidden(text: str) -> bool:
+        return text in own or client.is_secret(text)
+
     whole = Completer(plan=plan, step=step, client=client, asker=asker, context=context)
     complete = whole.whole if step.nested else None
     circles, empty = Circles(), 0
@@ -72,7 +79,8 @@ def read_responses(
         circles.refuse_page(sent)
         after = _following(step, answered, first, sent, halves)
         number, fetched = number + 1, fetched + sent.fetched
-        kept = _position(after, number, first, secrets, fetched)
+        kept = _position(after, number, first, hidden, fetched)
+        kept = BEGINNING if kept is not None and client.tells(kept) else kept
         # What the next request was made from is not kept alive with the records.
         page = replace(page, position=kept, document=None, headers={})
         more = partial(_more, plan, client, asker)
@@ -146,15 +154,16 @@ def _demand_total(step: Step, page: Page, fetched: int) -> None:
 
 
 def _position(
-    following: Request | None, number: int, first: Request, secrets: set[str], fetched: int
-) -> str | None:
+    following: Request | None, number: int, first: Request, hidden: Callable[[str], bool],
+    fetched: int,
+) -> str | None:  # fmt: skip
     """Return where reading goes on: what of the next request the mapping does not say itself.
 
-    A key that the source echoes in its links is left out: signing puts it there again.
+    A key or token that the source echoes in its links is left out: signing puts it there again.
     """
     if following is None:
         return None
-    params = [pair for pair in following.params if pair[1] not in secrets]
+    params = [pair for pair in following.params if not hidden(pair[1])]
     # The usual address is left out, so that the position outlives a change of host.
     url = None if following.url == first.url else following.url
     kept: dict[str, object] = {"page": number, "url": url, "params": params, "fetched": fetched}
@@ -162,7 +171,7 @@ def _position(
     headers = [
         (name, value)
         for name, value in following.headers
-        if isinstance(value, str) and value not in secrets and own.get(name.lower()) != value
+        if isinstance(value, str) and own.get(name.lower()) != value and not hidden(value)
     ]
     kept |= {"headers": headers} if headers else {}
     kept |= {"body": following.body} if following.body != first.body else {}
@@ -175,6 +184,8 @@ def _resumed(first: Request, position: str | None) -> tuple[Request, int, int]:
     if position is None:
         return first, 1, 0
     kept = json.loads(position)
+    if "page" not in kept:
+        return first, 1, 0
     params = tuple((str(name), str(value)) for name, value in kept["params"])
     url, passed = kept["url"] or first.url, int(kept.get("passed", 0))
     request = replace(first, url=url, params=params, passed=passed)

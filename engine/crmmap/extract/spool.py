@@ -35,6 +35,14 @@ class Asked(Protocol):
         """Return the answer to a request, and what `decode` makes of it."""
         ...
 
+    def is_secret(self, text: str) -> bool:
+        """Say whether a text is a secret: the mapping's, or one that was gained."""
+        ...
+
+    def tells(self, text: str) -> bool:
+        """Say whether a text has a secret in it, however it is written."""
+        ...
+
 
 class Spool:
     """Answers in a file without a name, which is gone when the process is. Threads may share it."""
@@ -99,6 +107,12 @@ class Spooled:
         if self.keeps:
             self.spool.keep(request, response)
         return response, decoded
+
+    def is_secret(self, text: str) -> bool:
+        return self.client.is_secret(text)
+
+    def tells(self, text: str) -> bool:
+        return self.client.tells(text)
 
 
 def _digest(request: Request) -> bytes:

@@ -231,6 +231,12 @@ class _Source:
             raise SourceError(message)
         return response, decode(response)
 
+    def is_secret(self, text: str) -> bool:
+        return False  # a pretended source has none
+
+    def tells(self, text: str) -> bool:
+        return False
+
     def close(self) -> None:
         """Do nothing: nothing is open."""
 
