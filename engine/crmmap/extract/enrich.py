@@ -11,7 +11,7 @@ from crmmap.errors import SourceError
 from crmmap.extract.partitions import sample
 from crmmap.extract.request import Context
 from crmmap.extract.ruling import Skipped
-from crmmap.plan import Enriching, Parts, Step
+from crmmap.plan import Enriching, Step
 from crmmap.plan.partitions import texts_of
 from crmmap.values import Page, Reason, Refusal, as_json
 
@@ -93,11 +93,7 @@ def _found(
     if not asking:
         return {}
     named = {"records": asking} if each.spec.batch else {"record": asking[0]}
-    asked = replace(
-        step, request=each.spec.request, records=each.records, pagination=each.spec.pagination,
-        incremental=None, changes=None, shape=(), nested=(), format=None, parts=Parts(),
-        enriching=(),
-    )  # fmt: skip
+    asked = step.second(each.spec.request, each.records, each.spec.pagination)
     found: dict[Key, list[object]] = {}
     count = 0
     for page in more(asked, {**context, **named}):

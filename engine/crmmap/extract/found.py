@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from crmmap.errors import SourceError
 from crmmap.extract.asker import Asker
 from crmmap.extract.client import Client
 from crmmap.extract.responses import read_responses
-from crmmap.plan import Finding, FoundField, Parts, Plan, Step
+from crmmap.plan import Finding, FoundField, Plan, Step
 from crmmap.values import Expression, Page
 
 LONGEST = 500
@@ -42,11 +41,7 @@ def _listed(
     plan: Plan, step: Step, finding: Finding, client: Client, asker: Asker
 ) -> Iterator[FoundField]:
     spec = finding.spec
-    asked = replace(
-        step, request=spec.request, records=finding.records, pagination=spec.pagination,
-        incremental=None, changes=None, shape=(), nested=(), format=None, parts=Parts(),
-        enriching=(),
-    )  # fmt: skip
+    asked = step.second(spec.request, finding.records, spec.pagination)
     try:
         for page in read_responses(plan, asked, client, None, asker=asker):
             yield from _of_page(step, finding, page)

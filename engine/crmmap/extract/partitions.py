@@ -107,19 +107,10 @@ def _place(part: Part, inner: str | None, following: Part | None, number: int) -
 def _pages(
     plan: Plan, step: Step, part: Part, start: Start, inner: str | None, read: ReadPart
 ) -> Iterator[Page]:
-    changing = step.changes is not None and start.since.get(part.label) is not None
-    asked = _changing(step) if changing else step
+    asked = step if start.since.get(part.label) is None else step.changing
     given = given_values(plan, step, part.context) if step.given else {}
     for page in read(asked, part.context, inner):
         yield with_given(page, given) if given else page
-
-
-def _changing(step: Step) -> Step:
-    changes = step.changes
-    assert changes is not None  # noqa: S101  (its caller saw to it)
-    return replace(
-        step, request=changes.request, records=changes.records, pagination=changes.pagination
-    )
 
 
 def with_given(page: Page, given: Mapping[str, str]) -> Page:

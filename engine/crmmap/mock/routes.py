@@ -223,13 +223,7 @@ def _ways(step: Step) -> Iterator[tuple[Step, Mapping[str, object]]]:
     """Yield how the stream asks without a cursor, and with one."""
     yield step, {}
     if step.incremental is not None:
-        asked = step
-        if step.changes is not None:
-            asked = replace(
-                step, request=step.changes.request, records=step.changes.records,
-                pagination=step.changes.pagination,
-            )  # fmt: skip
-        yield asked, {"cursor": step.incremental.sample}
+        yield step.changing, {"cursor": step.incremental.sample}
 
 
 def _of_step(

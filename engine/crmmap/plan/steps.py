@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import polars as pl
@@ -252,6 +252,21 @@ class Step:
     """Of a file or a database: each field's alternative headers, or columns."""
     optional: frozenset[int] = frozenset()
     """Of a file or a database: positions in `headers` that may be missing altogether."""
+
+    @property
+    def changing(self) -> Step:
+        """The step as it asks once it has a cursor."""
+        how = self.changes
+        if how is None:
+            return self
+        return replace(self, request=how.request, records=how.records, pagination=how.pagination)
+
+    def second(self, request: RequestSpec, records: Jmespath, pagination: Pagination) -> Step:
+        """Return the step as it asks for what belongs to its records, but is none of them."""
+        return replace(
+            self, request=request, records=records, pagination=pagination, incremental=None,
+            changes=None, shape=(), nested=(), format=None, parts=Parts(), enriching=(),
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -70,13 +70,7 @@ def _ways(sheet: Sheet) -> Iterator[tuple[Step, Mapping[str, object]]]:
     step, context = boundless(sheet.step), sheet.context
     yield step, context
     if step.incremental is not None:
-        asked = step
-        if step.changes is not None:
-            asked = replace(
-                step, request=step.changes.request, records=step.changes.records,
-                pagination=step.changes.pagination,
-            )  # fmt: skip
-        yield asked, {**context, "cursor": step.incremental.sample}
+        yield step.changing, {**context, "cursor": step.incremental.sample}
 
 
 def _misses(
