@@ -100,7 +100,10 @@ class Timestamp:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Sequence:
-    """Ask for what has a number beyond the greatest that was seen: an id that only grows."""
+    """Ask for what has a number beyond the greatest that was seen: an id that only grows.
+
+    Read for each row of another stream, it needs `own_cursors`, or a `lookback` at least.
+    """
 
     field: Annotated[str, "The field that holds the number."]
     lookback: Annotated[int, "Ask from so many numbers before.", Limits(minimum=0)] = 0
@@ -125,7 +128,8 @@ class Sequence:
 class EventId:
     """Ask for what comes after the last record that was read, by an id that says nothing else.
 
-    The source must list records in the order in which they came to be.
+    The source must list records in the order in which they came to be. Read for each row of
+    another stream, it needs `own_cursors`.
     """
 
     field: Annotated[str, "The field that holds the id."]

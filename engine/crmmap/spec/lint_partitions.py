@@ -8,7 +8,7 @@ import polars as pl
 
 from crmmap.kinds.auth import Choice
 from crmmap.kinds.conversations import Steps
-from crmmap.kinds.incremental import Cursorless, Sequence, Timestamp
+from crmmap.kinds.incremental import Cursorless, EventId, Sequence, Timestamp
 from crmmap.kinds.source import Files
 from crmmap.spec import lint_bodies, lint_over
 from crmmap.spec.faults import Fault, guess, quoted, shown
@@ -63,6 +63,7 @@ def _for_each(name: str, each: ForEach, streams: Streams, path: Path) -> Iterato
 
 def _own_cursors(stream: Stream, each: ForEach, path: Path) -> Iterator[Fault]:
     if each.own_cursors is None:
+        yield from _one_cursor(stream, each, path[:-1])
         return
     message = None
     if each.stream is None:
@@ -75,6 +76,23 @@ def _own_cursors(stream: Stream, each: ForEach, path: Path) -> Iterator[Fault]:
         message = "does not go with windows, which all rows share. Take `window` away"
     if message is not None:
         yield Fault(path=path, rule="for_each.own_cursors", message=message, on_key=True)
+
+
+def _one_cursor(stream: Stream, each: ForEach, path: Path) -> Iterator[Fault]:
+    """Yield why the rows of a parent can't have one cursor together.
+
+    A time goes no further than the moment when the read began. A number or an id of one row's
+    may be beyond what another row, which was read before, has got since.
+    """
+    how = stream.incremental
+    shared = isinstance(how, EventId) or (isinstance(how, Sequence) and not how.lookback)
+    if each.stream is not None and shared:
+        instead = "Take `batch` away, and write" if each.batch else "Write"
+        message = (
+            "has one cursor for all rows, and what one of them gets while others are read would "
+            f"never be asked for. {instead} `own_cursors: 10000`"
+        )
+        yield Fault(path=(*path, "stream"), rule="for_each.cursor", message=message)
 
 
 def _parent(name: str, parent: str, streams: Streams, path: Path) -> Iterator[Fault]:
