@@ -83,6 +83,28 @@ def test_only_a_rename_leaves_the_cursor_as_it_is(
         assert [query["since"] for query in api.queries()] == ["2024-01-03T00:00:00.000Z"]
 
 
+def test_settings_and_parents_that_a_request_names_may_be_renamed(
+    store_url: str, serve: Callable[[Api], str]
+) -> None:
+    api = Api({
+        "/notes": paged([note(n, f"2024-01-0{n}T00:00:00.000Z") for n in range(1, 4)]),
+        "/bosses": lambda _query, _body: [{"id": "b"}],
+    })  # fmt: skip
+    text = BEFORE.format(url=serve(api)).replace(
+        "    incremental:", "    for_each: {over: {boss: {stream: bosses}}}\n    incremental:"
+    )
+    load(plan_of(text, {"place": "here", "deep": "2", "key": "k"}), store_url)
+    api.queries()
+    renamed = (
+        after(text)
+        .replace("stream: bosses", "stream: chiefs")
+        .replace("  bosses:\n", "  chiefs:\n    was: bosses\n")
+    )
+    load(plan_of(renamed, {"site": "here", "deep": "2", "key": "k"}), store_url)
+    asked = [query["since"] for query in api.queries() if "place" in query]
+    assert asked == ["2024-01-03T00:00:00.000Z"]
+
+
 def test_a_rename_between_two_halves_of_a_read(store_url: str, serve: Callable[[Api], str]) -> None:
     api = Api({"/notes": paged([note(n, f"2024-01-0{n}T00:00:00.000Z") for n in range(1, 8)])})
     url, stop, gave = serve(api), threading.Event(), api.paths["/notes"]

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import reduce
-from hashlib import scrypt
 from types import MappingProxyType
 from typing import Any
 
@@ -24,7 +23,7 @@ from crmmap.kinds.times import ZERO
 from crmmap.kinds.types import Date, Datetime, Type
 from crmmap.plan.absences import absences
 from crmmap.plan.choices import settled
-from crmmap.plan.digests import digest
+from crmmap.plan.digests import account_of, cursor_digest, fingerprint
 from crmmap.plan.found import Found, with_found
 from crmmap.plan.order import parents_of
 from crmmap.plan.partitions import missing_values, parts_of
@@ -88,7 +87,7 @@ def compile_plan(
         settings=settings,
         types=types,
         targets={name: _target(mapping, name, types) for name in mapping.streams},
-        account=_account(settings),
+        account=account_of(settings),
         sources={
             name: render_declared(source, settings) for name, source in mapping.every_source.items()
         },
@@ -206,7 +205,9 @@ def _step(whole: _Whole, name: str, parents: tuple[str, ...]) -> Step:
         ),
         parents=parents,
         batch=mapping.defaults.batch,
-        fingerprint=_fingerprint(whole, stream, selected),
+        fingerprint=fingerprint(
+            mapping, whole.settings, stream, account=whole.account, asked=selected
+        ),
         source=source,
         was=stream.was,
         source_name=source_name,
@@ -239,7 +240,7 @@ def _step(whole: _Whole, name: str, parents: tuple[str, ...]) -> Step:
         else render_declared(stream.incremental, whole.settings),
         remembered=stream.incremental.most if isinstance(stream.incremental, FileIdentity) else 0,
         changes=_changes(stream, language),
-        cursor_of=_cursor_of(whole, stream),
+        cursor_of=cursor_digest(mapping, whole.settings, stream),
         finding=_finding(whole, name, stream),
         enriching=tuple(_enriching(each, spec) for each, spec in stream.enrich.items()),
     )
@@ -406,49 +407,3 @@ def _asked_for(tree: Mapping[str, Any]) -> str:
     return " ".join(
         f"{name} {{ {_asked_for(inner)} }}" if inner else name for name, inner in tree.items()
     )
-
-
-def _fingerprint(whole: _Whole, stream: Stream, asked: object) -> str:
-    """Return a digest of what a position in the stream depends on."""
-    mapping, values = whole.mapping, _values(whole)
-    source, known = mapping.source_of(stream), replace(stream, was=())
-    return digest((source, known, mapping.defaults, values, whole.account, asked), length=32)
-
-
-def _cursor_of(whole: _Whole, stream: Stream) -> str:
-    """Return a digest of what a cursor depends on.
-
-    Unlike a position it outlives a change of token, as tokens are renewed, and of fields: rows
-    that were read before get a new column's values by `--full`.
-    """
-    asked = (stream.table.name, stream.incremental, stream.request, stream.changes)
-    each = stream.for_each
-    if each is not None and each.stream is not None:
-        each = replace(
-            each, stream=_first_name(each.stream, whole.mapping.streams[each.stream].was)
-        )
-    return digest((asked, each, stream.file, stream.query, _values(whole)), length=16)
-
-
-def _values(whole: _Whole) -> list[tuple[str, str]]:
-    """Return the settings that are not secret, by the names that they had first."""
-    settings = whole.mapping.settings
-    return sorted(
-        (_first_name(name, settings[name].was if name in settings else ()), value)
-        for name, value in shown(whole.settings).items()
-    )
-
-
-def _first_name(name: str, was: tuple[str, ...]) -> str:
-    return was[-1] if was else name
-
-
-def _account(settings: Settings) -> str:
-    """Return what tells one account's secrets from another's, and nothing else about them.
-
-    A position is worth nothing with another account's key. Made slowly and cut to
-    32 bits, so that no secret can be found by trying, even from the stored fingerprint.
-    """
-    hidden = [each.reveal() for each in settings.values() if isinstance(each, Secret)]
-    said = "\0".join(hidden).encode()
-    return scrypt(said, salt=b"crmmap account", n=2**12, r=8, p=1, dklen=4).hex() if said else ""
