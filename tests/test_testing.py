@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, find, given, settings
 from hypothesis import strategies as st
 
 import crmmap
+from crmmap.extract.partitions import sample
 from crmmap.prove.replay import plan_of
 from crmmap.prove.sheets import bare_sheet
 from crmmap.testing import mapping, pages, records
@@ -30,7 +31,8 @@ STREAMS = [(name, step.name) for name, plan in PLANS.items() for step in plan.st
 def test_sound_records_are_what_the_mapping_takes(name: str, stream: str, data: Any) -> None:
     record = data.draw(records(SHIPPED[name], stream))
     step = PLANS[name].step(stream)
-    batch = apply(step, [bare_sheet(PLANS[name], step).page([record])])
+    sheet = bare_sheet(PLANS[name], step, sample(step))
+    batch = apply(step, [sheet.page([record])])
     assert len(batch.rows) + batch.filtered == 1
     assert batch.notes.is_empty()
 

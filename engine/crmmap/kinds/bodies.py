@@ -1,6 +1,7 @@
 """What a request's JSON body may say beside plain values: lists made of rows, and typed leaves.
 
     inputs: {each: parents, give: {id: "{{ item.id }}"}}
+    names:  {each: selected.properties}
     since:  {text: "{{ cursor | epoch_ms }}", as: number}
 
 An object is one of these if it has exactly these entries; any other stands for itself. The
@@ -23,16 +24,19 @@ NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,18})")
 OF = re.compile(r"parents|records|(selected|settings)\.(\w+)")
 """What a list can be made of."""
 
+ITEM = "{{ item }}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Each:
     """A list with one item for each of several: parents, selected names, parts of a setting.
 
-    `give` is the item; its templates call it `item`.
+    `give` is the item; its templates call it `item`. Without it, the list is of the texts as they
+    are, which parents and records are not.
     """
 
     of: object
-    give: object
+    give: object = ITEM
 
     @property
     def known(self) -> bool:
@@ -64,6 +68,8 @@ def special(value: object) -> Each | Typed | None:
         return None
     if value.keys() == {"each", "give"}:
         return Each(of=value["each"], give=value["give"])
+    if value.keys() == {"each"} and (made := Each(of=value["each"])).known:
+        return made
     if value.keys() == {"text", "as"} and value["as"] in LEAVES and isinstance(value["text"], str):
         return Typed(text=value["text"], leaf=cast("Leaf", value["as"]))
     return None

@@ -55,7 +55,7 @@ MAIL_ZONES = {
 }  # fmt: skip
 """The names of zones that RFC 2822 knows."""
 
-WORDED = {*EPOCHS, "odata", "rfc2822"}
+WORDED = {*EPOCHS, "iso", "odata", "rfc2822"}
 """Formats that are a word, not a pattern."""
 
 ZERO_RESTS = ("", "Z", ".000", ".000Z", ".000000", ".0000000")
@@ -141,9 +141,9 @@ class Datetime:
     are those of Python's strptime: %Y %y %m %b %B %d %j %a %A %H %I %M %S %p
     .%f %z, or it is a word: `epoch_s` or `epoch_ms`, seconds or milliseconds
     since 1970 (after each other they read both); `odata`, like `/Date(1464620400000)/`;
-    `rfc2822`, like `Fri, 05 Jan 2024 10:00:00 +0000`. Fractions finer than a
-    microsecond are cut; second 60 and hour 24 are refused. On SQLite it is TEXT
-    `2024-12-31T23:59:59.500000Z`, which sorts.
+    `rfc2822`, like `Fri, 05 Jan 2024 10:00:00 +0000`; `iso`, for ISO 8601 beside
+    others. Fractions finer than a microsecond are cut; second 60 and hour 24 are
+    refused. On SQLite it is TEXT `2024-12-31T23:59:59.500000Z`, which sorts.
     """
 
     formats: Annotated[
@@ -190,6 +190,8 @@ class Datetime:
         return within(read, FIRST, LAST, self.dtype)
 
     def _declared(self, text: pl.Expr, how: str) -> pl.Expr:
+        if how == "iso":
+            return self._iso(text)
         if how in EPOCHS:
             return _counted(text, EPOCHS[how])
         if how == "odata":
@@ -223,7 +225,7 @@ class Datetime:
 
     def sample(self, random: Random) -> object:
         moment = _some_moment(random)
-        how = self.formats[0] if self.formats else ""
+        how = self.formats[0].removeprefix("iso") if self.formats else ""
         if how in EPOCHS:
             return (moment - datetime.fromtimestamp(0, UTC)) // timedelta(microseconds=EPOCHS[how])
         if how == "odata":

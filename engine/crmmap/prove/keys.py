@@ -54,6 +54,8 @@ def _respelt(sheet: Sheet) -> Iterator[tuple[list[Draft], str]]:
     Ids that are something else once they are tidy, such as their digits, say nothing.
     """
     for name in sheet.step.target.key:
+        if name in sheet.step.given:
+            continue  # a partition's value, which the mapping spells itself
         field = next(each for each in sheet.step.fields if each.name == name)
         number = sheet.column(name)
         if number is None or not isinstance(field.type, Text):

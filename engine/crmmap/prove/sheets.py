@@ -187,7 +187,9 @@ def sheets_of(world: World) -> tuple[Mapping[str, Sheet], Mapping[str, str]]:
     sheets: dict[str, Sheet] = {}
     for step in world.plan.steps:
         whose = step.parts.parent
-        parent = next((each for each in sheets.values() if each.step.target == whose), None)
+        # By its table alone: here it may have columns that the source lists, too.
+        table = None if whose is None else whose.table
+        parent = next((each for each in sheets.values() if each.step.target.table == table), None)
         if whose is not None and parent is None and step.name not in untried:
             untried[step.name] = "the stream that it is read for can't be tried"
         if step.name not in untried:

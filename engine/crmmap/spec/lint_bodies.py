@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from crmmap.kinds.bodies import Each, lists_of
+from crmmap.kinds.bodies import ITEM, Each, lists_of
 from crmmap.spec.faults import Fault, guess, quoted
 from crmmap.spec.model import Setting, Stream
 from crmmap.values import Path
@@ -40,6 +40,8 @@ def _of(each: Each, stream: Stream, settings: Mapping[str, Setting], path: Path)
         message = f"is nothing that a list can be made of. Allowed: {ALLOWED}"
     elif owner == "parents" and (stream.for_each is None or stream.for_each.batch is None):
         message = "needs a stream that is read for several parents: `for_each` with a `batch`"
+    elif owner in ("parents", "records") and each.give == ITEM:
+        message = 'are rows, no texts: write `give: {id: "{{ item.id }}"}`, or what else to send'
     elif owner == "settings" and name not in settings:
         message = (
             f"names the setting '{name}', which is not declared{guess(name, settings)}. "

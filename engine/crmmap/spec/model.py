@@ -96,7 +96,7 @@ class RequestSpec:
         "JSON body, for POST. In it `{each: parents, give: {id: '{{ item.id }}'}}` is a list with "
         "one item for each parent of a batch (`each: records` in `enrich`); `each: "
         "selected.properties` takes the names that the fields read, `each: settings.NAME` the "
-        "parts of a setting between commas. "
+        "parts of a setting between commas, as they are if there is no `give`. "
         "`{text: '{{ cursor | epoch_ms }}', as: number}` is a number (or `as: boolean`). "
         "`{{ graphql() }}` is all that the fields read, as GraphQL selects it: "
         "`id owner { name }`.",
