@@ -155,3 +155,28 @@ def test_the_mock_speaks_in_lines(tmp_path: Path, text: str, dirty: float) -> No
     assert report.streams[0].counts.fetched == 95
     assert report.streams[0].counts.balanced
     assert (report.streams[0].counts.rejected > 5) is bool(dirty)
+
+
+SHIPS = """
+crmmap: 1
+name: harbour
+source: {kind: http, base_url: "https://harbour.example", format: ndjson}
+streams:
+  ships:
+    request: {path: /ships}
+    shape: [parse_json: {of: papers}]
+    table: {name: ships, key: id}
+    fields: {id: id, flag: papers.flag}
+  masts:
+    pages_of: ships
+    shape: [explode: {of: masts, as: mast}]
+    table: {name: masts, key: [ship, mast]}
+    fields: {ship: id, mast: mast.id, wood: mast.wood}
+"""
+
+
+def test_the_mock_undoes_shapes_line_by_line(tmp_path: Path) -> None:
+    with mock(records=40, text=SHIPS) as plan:
+        report = load(plan, sqlite(tmp_path))
+    assert [each.counts.inserted for each in report.streams] == [40, 40]
+    assert [each.reasons for each in report.streams] == [{}, {}]

@@ -204,9 +204,12 @@ anything = st.recursive(
 )
 
 
-@pytest.mark.parametrize("text", ["+14105550142", "+1", "@home", "12", "1e3", "0x1F", ".5", "~"])
+@pytest.mark.parametrize(
+    "text", ["+14105550142", "+1", "@home", "12", "1e3", "0x1F", ".5", "~", "Why?"]
+)
 def test_text_that_yaml_would_read_otherwise_is_quoted(text: str) -> None:
     assert survives(text)
+    assert survives([{"one": text, "other": text}])
 
 
 @settings(deadline=None)

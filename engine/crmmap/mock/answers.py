@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from http import HTTPStatus
+from itertools import zip_longest
 from threading import Lock
 from urllib.parse import unquote, urlsplit
 
@@ -131,8 +132,16 @@ def _merged(routes: Sequence[Route], texts: Sequence[str]) -> str:
         return texts[0]
     if isinstance(routes[0].form, Xml):
         return merged_documents(texts)
-    if isinstance(routes[0].form, Csv | Ndjson):
-        return texts[0]  # lines have no places beside each other
+    if isinstance(routes[0].form, Csv):
+        return texts[0]  # cells have no places beside each other
+    if isinstance(routes[0].form, Ndjson):
+        lines = zip_longest(*(text.split("\n") for text in texts))
+        found = ([each for each in line if each] for line in lines)
+        return "".join(f"{_merged_json(several)}\n" for several in found if several)
+    return _merged_json(texts)
+
+
+def _merged_json(texts: Sequence[str]) -> str:
     merged: object = None
     for text in texts:
         merged = _together(merged, json.loads(text, parse_float=Decimal))

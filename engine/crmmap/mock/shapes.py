@@ -28,6 +28,8 @@ def body_of(
     if not step.shape:
         return envelope.around(lines, tokens)
     values, beside = _undone(step.shape, [read_json(line) for line in lines])
+    if isinstance(envelope, Lined):
+        return envelope.around([as_json(each) for each in values], tokens)
     assert isinstance(step.records, Jmespath)  # noqa: S101  (lint: a shape is of JSON)
     assert isinstance(envelope, Envelope)  # noqa: S101
     listed = step.records.tree["type"] in PROJECTIONS

@@ -92,7 +92,8 @@ def _pages(step: Step, case: Case, folder: Path) -> list[Page]:
     if isinstance(step.source, Sql):
         return [Page(number=1, records=cells([*map(_as_texts, case.given)]))]
     if step.shape:
-        listed = replace(step, records=compile_expression("@"))
+        # Records are given as a list, however the source writes them.
+        listed = replace(step, records=compile_expression("@"), format=None)
         return [_of_answer(listed, as_json(list(case.given)).encode())]
     return [Page(number=1, records=records_of(step, case.given))]
 

@@ -10,7 +10,7 @@ from crmmap.spec.document import read_document
 from crmmap.spec.nodes import Unreadable
 
 WIDTH = 96
-PLAIN = re.compile(r"[A-Za-z_/(][^\s:#,\[\]{}\"'`]*(?: [^\s:#,\[\]{}\"'`]+)*\Z")
+PLAIN = re.compile(r"[A-Za-z_/(][^\s:#,?\[\]{}\"'`]*(?: [^\s:#,?\[\]{}\"'`]+)*\Z")
 WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
