@@ -97,3 +97,72 @@ def test_a_key_that_leadconduit_refuses_is_explained(tmp_path: Path) -> None:
     assert report.status == "failed"
     told = next(each.message for each in report.streams if each.stream == "flows")
     assert "The API key is wrong, or the account is a free one" in str(told)
+
+
+TASKS: dict[str, list[dict[str, object]]] = {
+    "2024": [],
+    "2025": [{"id": 5801234567890000 + at, "entity_ids": [71], "updated": "2025-06-03T08:00:00"}
+             for at in range(5)],
+    "unscheduled": [{"id": 5801234567890003, "updated": "2025-06-03T08:00:01"},
+                    {"id": 5801234567890099, "entity_ids": [71, 72]}],
+    "undated": [{"id": 5801234567890111}],
+}  # fmt: skip
+
+
+class Arrivy:
+    """Lists two to a page, whatever it is asked for; it may ignore which page is asked for."""
+
+    def __init__(self, *, stuck: bool = False) -> None:
+        self.stuck = stuck
+        self.targets: list[str] = []
+
+    def __call__(self, seen: Seen) -> bytes:
+        assert seen.headers["x-auth-key"] == "k3y"
+        assert seen.headers["x-auth-token"] == "t0k3n"
+        at = urlsplit(seen.target)
+        if at.path != "/tasks":
+            steps = at.path.endswith("/status") and "page=2" not in at.query
+            found = [{"id": int(at.path.split("/")[2]), "type": "ENROUTE"}] if steps else []
+            return answer(json.dumps(found).encode())
+        self.targets.append(seen.target)
+        query = dict(parse_qsl(at.query))
+        which = query["from"][:4] if "from" in query else "unscheduled"
+        which = "undated" if query.get("tasks_with_no_datetime") == "true" else which
+        page = 1 if self.stuck else int(query.get("page", 1))
+        return answer(json.dumps(TASKS[which][page * 2 - 2 : page * 2]).encode())
+
+
+def test_tasks_come_in_passes_whose_end_is_an_empty_page(tmp_path: Path) -> None:
+    source = Arrivy()
+    with FaultServer(source) as server:
+        settings = {"base_url": server.url, "api_key": "k3y", "api_token": "t0k3n",
+                    "years": "2024,2025"}  # fmt: skip
+        report = ran("arrivy", settings, tmp_path)
+        assert report.status == "done", [each.message for each in report.streams]
+        passes = [dict(parse_qsl(urlsplit(each).query)) for each in source.targets]
+        asked = [each.get("from", "")[:4] or "".join({*each} - {"items_per_page", "page"})
+                 for each in passes]  # fmt: skip
+        assert asked == [
+            "2024", *["2025"] * 4, *["unscheduled"] * 2, *["tasks_with_no_datetime"] * 2,
+        ]  # fmt: skip
+        # A plus sign in a query is a space to Arrivy.
+        assert "from=2024-01-01T00%3A00%3A00%2B00%3A00" in source.targets[0]
+        # A task that came in two passes is one.
+        assert counted(report, "api_tasks") == (7, 0, 0)
+        assert counted(report, "task_statuses") == (7, 0, 0)
+        ids = [row[0] for row in table(sqlite(tmp_path), "arrivy_api_tasks")]
+        assert 5801234567890003 in ids
+        assert len(table(sqlite(tmp_path), "arrivy_task_entities")) == 7
+        again = ran("arrivy", settings, tmp_path)
+        assert counted(again, "api_tasks") == (0, 0, 7)
+        # No task has changed: none is asked for its steps.
+        assert counted(again, "task_statuses") == (0, 0, 0)
+
+
+def test_a_source_that_ignores_the_page_is_found_out(tmp_path: Path) -> None:
+    with FaultServer(Arrivy(stuck=True)) as server:
+        settings = {"base_url": server.url, "api_key": "k3y", "api_token": "t0k3n",
+                    "years": "2025"}  # fmt: skip
+        report = ran("arrivy", settings, tmp_path)
+    told = next(str(each.message) for each in report.streams if each.stream == "api_tasks")
+    assert "page 2 brought the same records as the page before it" in told
