@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import reduce
 from types import MappingProxyType
-from typing import Any
 
 import polars as pl
 from sqlalchemy import make_url
@@ -16,7 +15,6 @@ from sqlalchemy.exc import ArgumentError
 from crmmap.kinds.checks import Check, rule_name
 from crmmap.kinds.clean import NullIf
 from crmmap.kinds.database import Sql
-from crmmap.kinds.formats import Format, Xml
 from crmmap.kinds.incremental import Cursorless, FileIdentity
 from crmmap.kinds.source import Http, Source
 from crmmap.kinds.times import ZERO
@@ -27,10 +25,16 @@ from crmmap.plan.digests import account_of, cursor_digest, fingerprint
 from crmmap.plan.found import Found, with_found
 from crmmap.plan.order import parents_of
 from crmmap.plan.partitions import missing_values, parts_of
+from crmmap.plan.reading import (
+    expressions_of,
+    selected_of,
+    selection_of,
+    selector_of,
+    sources_of,
+)
 from crmmap.plan.rendering import Settings, render_declared, render_text, shown
 from crmmap.plan.steps import (
     Changing,
-    Column,
     Enriching,
     FieldPlan,
     Filter,
@@ -39,24 +43,17 @@ from crmmap.plan.steps import (
     LookupPlan,
     Plan,
     Rule,
-    Selector,
     Step,
     Target,
 )
-from crmmap.select.column import ColumnSelector
-from crmmap.select.elements import ElementCell, XPathSelector
+from crmmap.plan.targets import target_of
 from crmmap.select.jmespath import (
-    Cell,
-    Jmespath,
-    JmespathSelector,
     compile_expression,
-    leaves,
-    names_under,
 )
 from crmmap.spec.languages import Language, by_columns, format_of, language_of
-from crmmap.spec.model import Defaults, Enrich, Field, Latest, Stream
+from crmmap.spec.model import Defaults, Enrich, Field, Stream
 from crmmap.spec.model import Mapping as MappingSpec
-from crmmap.values import GIVEN, Expression, Secret
+from crmmap.values import Secret
 
 NOTHING_FOUND: Found = MappingProxyType({})
 
@@ -86,7 +83,7 @@ def compile_plan(
         mapping=mapping,
         settings=settings,
         types=types,
-        targets={name: _target(mapping, name, types) for name in mapping.streams},
+        targets={name: target_of(mapping, name, types) for name in mapping.streams},
         account=account_of(settings),
         sources={
             name: render_declared(source, settings) for name, source in mapping.every_source.items()
@@ -132,50 +129,6 @@ class _Whole:
     """The mapping without the fields that were found."""
 
 
-def _target(mapping: MappingSpec, name: str, types: Mapping[str, Mapping[str, Type]]) -> Target:
-    stream = mapping.streams[name]
-    keep = stream.dedupe.keep
-    return Target(
-        table=stream.table.name,
-        key=stream.table.key,
-        columns=tuple(
-            Column(
-                name=field,
-                type=_stored_type(mapping, types, name, field),
-                comment=each.comment,
-                tags=each.tags,
-            )
-            for field, each in stream.fields.items()
-        ),
-        version=keep.latest if isinstance(keep, Latest) else None,
-        indexed=_searched(mapping, stream.instead_of or name),
-        comment=stream.table.comment or stream.comment,
-    )
-
-
-def _stored_type(
-    mapping: MappingSpec, types: Mapping[str, Mapping[str, Type]], stream: str, field: str
-) -> Type:
-    """Return a column's type: a looked-up one holds the parent's key."""
-    lookup = mapping.streams[stream].fields[field].lookup
-    if lookup is None:
-        return types[stream][field]
-    key = mapping.streams[lookup.stream].table.key[0]
-    return types[lookup.stream][key]
-
-
-def _searched(mapping: MappingSpec, name: str) -> tuple[str, ...]:
-    """Return the columns, other than the key, by which lookups search this stream's table."""
-    key = mapping.streams[name].table.key
-    found = {
-        each.lookup.by
-        for stream in mapping.streams.values()
-        for each in stream.fields.values()
-        if each.lookup is not None and each.lookup.stream == name and each.lookup.by
-    }
-    return tuple(sorted(by for by in found if (by,) != key))
-
-
 def _step(whole: _Whole, name: str, parents: tuple[str, ...]) -> Step:
     mapping, stream, types = whole.mapping, whole.mapping.streams[name], whole.types[name]
     source_name = mapping.source_name(stream)
@@ -183,16 +136,16 @@ def _step(whole: _Whole, name: str, parents: tuple[str, ...]) -> Step:
     form = format_of(stream, source)
     language = language_of(form)
     columns = by_columns(form) and not isinstance(source, Http)
-    expressions = {} if columns else _expressions(stream, language)
-    selected = {} if columns else _selected(mapping, name, language)
+    expressions = {} if columns else expressions_of(stream, language)
+    selected = {} if columns else selected_of(mapping, name, language)
     return Step(
         name=name,
         target=whole.targets[name],
-        selector=_selector(stream, types, expressions, form),
+        selector=selector_of(stream, types, expressions, form),
         fields=tuple(
             replace(
                 _field(field, each, types[field], mapping.defaults, key=field in stream.table.key),
-                sources=_sources(field, each)
+                sources=sources_of(field, each)
                 if columns
                 else tuple(found.text for found in expressions[field]),
             )
@@ -222,10 +175,10 @@ def _step(whole: _Whole, name: str, parents: tuple[str, ...]) -> Step:
         max_pages=stream.max_pages,
         responses=stream.responses,
         selected=selected,
-        selection=_selection(stream, expressions),
+        selection=selection_of(stream, expressions),
         file=None if stream.file is None else render_text(stream.file, whole.settings),
         query=render_declared(stream.query, whole.settings),
-        headers=tuple(map(_sources, stream.fields, stream.fields.values())) if columns else (),
+        headers=tuple(map(sources_of, stream.fields, stream.fields.values())) if columns else (),
         optional=frozenset(
             index
             for index, each in enumerate(stream.fields.values())
@@ -268,24 +221,6 @@ def _finding(whole: _Whole, name: str, stream: Stream) -> Finding | None:
     return Finding(spec=spec, records=compile_expression(spec.records), compiled=compiled)
 
 
-def _expressions(stream: Stream, language: Language) -> dict[str, tuple[Expression, ...]]:
-    return {
-        field: (_of_given(field),)
-        if each.value is not None
-        else tuple(language.record(text) for text in each.from_)
-        for field, each in stream.fields.items()
-    }
-
-
-def _of_given(field: str) -> Jmespath:
-    return compile_expression(f'"{GIVEN}".{field}')
-
-
-def _sources(name: str, field: Field) -> tuple[str, ...]:
-    """Return the headers, or columns, that a field is read from."""
-    return field.from_ if field.value is None else (f"{GIVEN}.{name}",)
-
-
 def _changes(stream: Stream, language: Language) -> Changing | None:
     changes = stream.changes
     if changes is None or stream.request is None:
@@ -295,43 +230,6 @@ def _changes(stream: Stream, language: Language) -> Changing | None:
         records=language.records(changes.records or stream.records),
         pagination=changes.pagination or stream.pagination,
     )
-
-
-def _selector(
-    stream: Stream,
-    types: Mapping[str, Type],
-    expressions: Mapping[str, tuple[Expression, ...]],
-    form: Format | None,
-) -> Selector:
-    if not expressions:
-        return ColumnSelector(
-            fields=tuple((field, _sources(field, each)) for field, each in stream.fields.items())
-        )
-    if isinstance(form, Xml):
-        return XPathSelector(
-            cells=tuple(
-                ElementCell(
-                    field=field, expressions=each, whole="container" in types[field].accepts
-                )
-                for field, each in expressions.items()
-            )
-        )
-    return JmespathSelector(
-        cells=tuple(
-            Cell(
-                field=field,
-                expressions=_jmespath(each),
-                # `true` and `false` are readable as text, but identify nothing.
-                accepts=types[field].accepts
-                - ({"boolean"} if field in stream.table.key else set()),
-            )
-            for field, each in expressions.items()
-        )
-    )
-
-
-def _jmespath(expressions: Iterable[Expression]) -> tuple[Jmespath, ...]:
-    return tuple(each for each in expressions if isinstance(each, Jmespath))
 
 
 def _field(name: str, field: Field, type_: Type, defaults: Defaults, *, key: bool) -> FieldPlan:
@@ -352,7 +250,7 @@ def _field(name: str, field: Field, type_: Type, defaults: Defaults, *, key: boo
         required=required,
         on_error="reject" if required else field.on_error or defaults.on_error,
         default=field.default,
-        sources=_sources(name, field),
+        sources=sources_of(name, field),
     )
 
 
@@ -372,38 +270,4 @@ def _lookups(stream: Stream, targets: Mapping[str, Target]) -> tuple[LookupPlan,
         )
         for field, each in stream.fields.items()
         if each.lookup is not None
-    )
-
-
-def _selected(mapping: MappingSpec, name: str, language: Language) -> dict[str, tuple[str, ...]]:
-    """Return what a stream's fields read, and those of streams that read the same pages."""
-    first = mapping.streams[name].pages_of or name
-    every = [
-        each
-        for other, stream in mapping.streams.items()
-        if first in (other, stream.pages_of)
-        for several in _expressions(stream, language).values()
-        for each in _jmespath(several)
-    ]
-    objects = {str(leaf[0]) for each in every for leaf in leaves(each) if len(leaf) > 1} - {GIVEN}
-    return {name: names_under(every, name) for name in sorted(objects)}
-
-
-def _selection(stream: Stream, expressions: Mapping[str, Sequence[Expression]]) -> str:
-    """Return what a stream's fields read of its records, as GraphQL asks for it."""
-    elsewhere = {GIVEN, *stream.enrich}
-    tree: dict[str, Any] = {}
-    for several in expressions.values():
-        for each in _jmespath(several):
-            for leaf in leaves(each):
-                names = [step for step in leaf if isinstance(step, str)]
-                at = tree
-                for name in names if names and names[0] not in elsewhere else ():
-                    at = at.setdefault(name, {})
-    return _asked_for(tree)
-
-
-def _asked_for(tree: Mapping[str, Any]) -> str:
-    return " ".join(
-        f"{name} {{ {_asked_for(inner)} }}" if inner else name for name, inner in tree.items()
     )

@@ -1,0 +1,55 @@
+"""The tables that streams fill: their columns, typed, and those that are searched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from crmmap.kinds.types import Type
+from crmmap.plan.steps import Column, Target
+from crmmap.spec.model import Latest
+from crmmap.spec.model import Mapping as MappingSpec
+
+
+def target_of(mapping: MappingSpec, name: str, types: Mapping[str, Mapping[str, Type]]) -> Target:
+    """Return the table that a stream fills. `types` are of every stream's fields."""
+    stream = mapping.streams[name]
+    keep = stream.dedupe.keep
+    return Target(
+        table=stream.table.name,
+        key=stream.table.key,
+        columns=tuple(
+            Column(
+                name=field,
+                type=_stored_type(mapping, types, name, field),
+                comment=each.comment,
+                tags=each.tags,
+            )
+            for field, each in stream.fields.items()
+        ),
+        version=keep.latest if isinstance(keep, Latest) else None,
+        indexed=_searched(mapping, stream.instead_of or name),
+        comment=stream.table.comment or stream.comment,
+    )
+
+
+def _stored_type(
+    mapping: MappingSpec, types: Mapping[str, Mapping[str, Type]], stream: str, field: str
+) -> Type:
+    """Return a column's type: a looked-up one holds the parent's key."""
+    lookup = mapping.streams[stream].fields[field].lookup
+    if lookup is None:
+        return types[stream][field]
+    key = mapping.streams[lookup.stream].table.key[0]
+    return types[lookup.stream][key]
+
+
+def _searched(mapping: MappingSpec, name: str) -> tuple[str, ...]:
+    """Return the columns, other than the key, by which lookups search this stream's table."""
+    key = mapping.streams[name].table.key
+    found = {
+        each.lookup.by
+        for stream in mapping.streams.values()
+        for each in stream.fields.values()
+        if each.lookup is not None and each.lookup.stream == name and each.lookup.by
+    }
+    return tuple(sorted(by for by in found if (by,) != key))
