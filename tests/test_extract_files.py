@@ -244,7 +244,7 @@ def test_no_message_holds_a_value(written: Written) -> None:
             "is an Excel workbook or another ZIP archive. Export the sheet",
         ),
         (b"\xd0\xcf\x11\xe0\xa1\xb1", "is an Excel workbook of the old kind. Export the sheet"),
-        (b"\x1f\x8b\x08\0", "people.csv: the file is compressed with gzip. Unpack it first."),
+        (b"\x1f\x8b\x08\0", "people.csv: the file is compressed with gzip. Write `unpack: gzip`"),
         ('[\n  {"Id": 1, "Name": "Jane"}\n]', "the file holds JSON, not CSV. Export it as CSV."),
         ('{"Id":1,"Name":"Jane"}\n', "the file holds JSON, not CSV"),
         ("\ufeff[]", "the file holds JSON, not CSV"),

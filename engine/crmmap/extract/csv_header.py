@@ -68,7 +68,7 @@ def looks_like_html(start: bytes) -> bool:
 FOREIGN = (
     (b"PK\x03\x04", "is an Excel workbook or another ZIP archive. Export the sheet as CSV"),
     (b"\xd0\xcf\x11\xe0", "is an Excel workbook of the old kind. Export the sheet as CSV"),
-    (b"\x1f\x8b", "is compressed with gzip. Unpack it first"),
+    (b"\x1f\x8b", "is compressed with gzip. Write `unpack: gzip` in the format"),
 )
 JSON = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:\[\s*[\[{\"\]]|\{\s*[\"}])")
 """How a JSON document begins, and no header row that anybody has seen."""

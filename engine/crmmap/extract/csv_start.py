@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import BinaryIO
 
 from crmmap.errors import SourceError
 from crmmap.extract.csv_chunks import Shape, Stretch
 from crmmap.extract.csv_exact import Heading, heading
 from crmmap.extract.csv_header import Wanted, column_names, looks_like_html
-from crmmap.extract.text_files import Lookahead, Text, decoded
+from crmmap.extract.text_files import Bytes, Lookahead, Text, decoded
 from crmmap.kinds.formats import Csv
 
 
-def csv_start(
-    source: BinaryIO, form: Csv, wanted: Wanted, where: str
-) -> tuple[Text, Shape, int, int]:
+def csv_start(source: Bytes, form: Csv, wanted: Wanted, where: str) -> tuple[Text, Shape, int, int]:
     """Read the header row; return the text, the shape of its records, and where they start.
 
     That is an offset in the UTF-8 text, and the number of a line. `where` names the source in

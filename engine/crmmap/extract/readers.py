@@ -21,14 +21,17 @@ from crmmap.extract.database import Database
 from crmmap.extract.database_reading import Found, look, reading_of
 from crmmap.extract.database_rows import read_rows
 from crmmap.extract.decode import read_json
+from crmmap.extract.file_documents import read_documents
 from crmmap.extract.files import CsvFile, Wanted, progress_of, read_pages
 from crmmap.extract.found import find_fields
+from crmmap.extract.listing import listed
 from crmmap.extract.partitions import read_parts, with_given
 from crmmap.extract.patience import Wait
 from crmmap.extract.request import Context, given_values
 from crmmap.extract.responses import read_responses
 from crmmap.extract.several_files import Reading, read_files, share_of
 from crmmap.extract.spool import Asked, Spool, Spooled
+from crmmap.extract.standard_input import StandardInput
 from crmmap.extract.stored import Stored
 from crmmap.extract.vault import Keeper
 from crmmap.kinds.database import Sql
@@ -196,15 +199,17 @@ class FileReader:
     plan: Plan
     clock: Clock
     readings: dict[str, Reading] = field(default_factory=dict)
+    standard_input: StandardInput = field(default_factory=StandardInput)
 
     def pages(self, step: Step, start: Start) -> Iterator[Page]:
         reading = self.readings[step.name] = Reading()
-        return read_files(step, start, self.clock(), reading, partial(self._read, step))
+        found = listed(step, self.standard_input)
+        yield from read_files(step, start, found, self.clock(), reading, partial(self._read, step))
 
     def _read(self, step: Step, file: Stored, position: str | None) -> Iterator[Page]:
         named = {"name": PurePath(file.name).name, "path": file.name}
         given = given_values(self.plan, step, {"file": named}) if step.given else {}
-        for page in read_pages(self._csv(step, file), position, chunk_rows=step.batch):
+        for page in self._of(step, file, position):
             yield with_given(page, given) if given else page
 
     def absent(self, step: Step) -> str | None:
@@ -221,10 +226,18 @@ class FileReader:
         return NO_TROUBLES if reading is None else Troubles(unread=dict(reading.unread))
 
     def parse(self, step: Step, raws: list[str]) -> Page:
-        return _page_of_texts(raws)
+        if isinstance(step.format, Csv):
+            return _page_of_texts(raws)
+        return Page(number=1, records=[read_json(raw) for raw in raws])
 
     def close(self) -> None:
-        """Do nothing: a file is open only while a page of it is read."""
+        """Let go of standard input; other files are open only while they are read."""
+        self.standard_input.close()
+
+    def _of(self, step: Step, file: Stored, position: str | None) -> Iterator[Page]:
+        if not isinstance(step.format, Csv):
+            return read_documents(step, file, position)
+        return read_pages(self._csv(step, file), position, chunk_rows=step.batch)
 
     def _csv(self, step: Step, file: Stored) -> CsvFile:
         form = step.format

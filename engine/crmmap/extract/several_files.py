@@ -11,7 +11,7 @@ from datetime import datetime
 import polars as pl
 
 from crmmap.extract.file_memory import Memory
-from crmmap.extract.listing import Listing, listed
+from crmmap.extract.listing import Listing
 from crmmap.extract.stored import HEAD, Status, Stored, digest_of, shown
 from crmmap.kinds.durations import seconds
 from crmmap.kinds.formats import Csv
@@ -44,15 +44,13 @@ class Candidate:
 
 
 def read_files(
-    step: Step, start: Start, now: datetime, reading: Reading, read: ReadFile
+    step: Step, start: Start, found: Listing, now: datetime, reading: Reading, read: ReadFile
 ) -> Iterator[Page]:
     """Yield the pages of all files of a stream, numbered through.
 
     A page's position names its file, where reading stands in that, and the bytes of the files
     before it. Raises SourceError.
     """
-    assert isinstance(step.source, Files)  # noqa: S101  (its reader was chosen by that)
-    found = listed(step.source, step.file or "")
     whole = json.loads(start.position) if start.position is not None else {}
     whole = whole if "file" in whole else {}
     memory = None
@@ -159,10 +157,10 @@ def _settled(
     step: Step, files: Sequence[Candidate], now: datetime, reading: Reading
 ) -> list[Candidate]:
     assert isinstance(step.source, Files)  # noqa: S101  (its reader was chosen by that)
-    latest = (now.timestamp() - seconds(step.source.settle)) * 1e9
-    still = [each for each in files if each.status.mtime_ns <= latest]
     if seconds(step.source.settle) == 0:
         return [*files]
+    latest = (now.timestamp() - seconds(step.source.settle)) * 1e9
+    still = [each for each in files if each.status.mtime_ns <= latest]
     if count := len(files) - len(still):
         reading.unread[f"changed less than {step.source.settle} ago"] += count
     return still

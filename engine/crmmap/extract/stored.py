@@ -9,6 +9,7 @@ from hashlib import sha256
 from typing import BinaryIO, Protocol
 
 from crmmap.errors import SourceError
+from crmmap.extract.text_files import Bytes
 
 HEAD = 1024 * 1024
 """How many bytes at the start of a file are digested to tell it from another."""
@@ -38,13 +39,17 @@ class Opened:
     They are the same but where the one is unpacked from the other.
     """
 
-    bytes: BinaryIO
+    bytes: Bytes
     raw: BinaryIO
+    digest: str = ""
+    """A digest of all of its bytes, where it is known without reading them."""
+    begin: int = 0
+    """Where it begins in a file that holds others too."""
 
     def passed(self, ahead: int) -> int:
         """Return how many bytes of the file were taken; of those read, `ahead` were not yet."""
-        place = self.raw.tell()
-        return max(0, place - ahead) if self.raw is self.bytes else place
+        place = self.raw.tell() - self.begin
+        return max(0, place - ahead) if self.raw is self.bytes else max(0, place)
 
 
 class Stored(Protocol):
@@ -67,9 +72,9 @@ class Stored(Protocol):
 def identify(file: Stored, opened: Opened) -> Identity:
     """Return what an open file is. It stands at its beginning afterwards."""
     status = file.status()
-    opened.raw.seek(0)
-    head = sha256(opened.raw.read(HEAD)).hexdigest()
-    opened.raw.seek(0)
+    # What unpacks a file reads ahead in it: nobody else may move there.
+    plain = opened.raw is opened.bytes
+    head = _digest(opened.raw, whole=False) if plain else digest_of(file, whole=False)
     opened.bytes.seek(0)
     return Identity(size=status.size, mtime_ns=status.mtime_ns, head=head)
 
@@ -95,13 +100,19 @@ def demand_unchanged(file: Stored, identity: Identity) -> None:
 
 def digest_of(file: Stored, *, whole: bool) -> str:
     """Return the digest of a file's head, or of all of it."""
-    digest = sha256()
     with file.opened() as opened:
-        opened.raw.seek(0)
-        while piece := opened.raw.read(HEAD):
-            digest.update(piece)
-            if not whole:
-                break
+        if opened.digest:
+            return _digest(opened.bytes, whole=True) if whole else opened.digest
+        return _digest(opened.raw, whole=whole)
+
+
+def _digest(source: Bytes, *, whole: bool) -> str:
+    digest = sha256()
+    source.seek(0)
+    while piece := source.read(HEAD):
+        digest.update(piece)
+        if not whole:
+            break
     return digest.hexdigest()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
 MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -18,6 +18,15 @@ MARKS = (
 BLOCK = 256 * 1024
 
 
+class Bytes(Protocol):
+    """A file's bytes, as far as readers need them."""
+
+    def read(self, size: int = -1, /) -> bytes: ...
+    def readline(self, size: int = -1, /) -> bytes: ...
+    def seek(self, offset: int, /) -> int: ...
+    def tell(self) -> int: ...
+
+
 class Text(Protocol):
     """UTF-8 bytes that can be read forward; `read` gives fewer than asked only at the end.
 
@@ -29,7 +38,7 @@ class Text(Protocol):
     def seek(self, offset: int, /) -> object: ...
 
 
-def decoded(file: BinaryIO, declared: str) -> tuple[Text, str, int]:
+def decoded(file: Bytes, declared: str) -> tuple[Text, str, int]:
     """Return the file's text, the name of its encoding, and the offset where the text starts.
 
     A byte order mark decides; without one, the declared encoding. Raises
@@ -54,7 +63,7 @@ class Transcoded:
     for every encoding, and needed only to resume.
     """
 
-    def __init__(self, file: BinaryIO, encoding: str, *, start: int) -> None:
+    def __init__(self, file: Bytes, encoding: str, *, start: int) -> None:
         self._file = file
         self._encoding = encoding
         self._start = start

@@ -13,8 +13,9 @@ from crmmap.declare import Limits
 Unpack = Literal["none", "gzip", "zip", "auto"]
 UNPACK = Annotated[
     Unpack,
-    "Of an HTTP source: how what is sent is packed, beyond its `Content-Encoding`: as `gzip`, as a "
-    "`zip` archive with one file in it, or as its first bytes tell (`auto`).",
+    "How what is read is packed: as `gzip`, as a `zip` archive, or as its first bytes tell "
+    "(`auto`). Of an HTTP source that is beyond its `Content-Encoding`, and an archive has one "
+    "file.",
 ]
 
 

@@ -65,7 +65,9 @@ class Http:
 class Files:
     """Files on this machine.
 
-    A stream's `file` is a path, a pattern (`exports/*.csv`, `**` for any depth), or a directory.
+    A stream's `file` is a path, a pattern (`exports/*.csv`, `**` for any depth), a directory, or
+    `-` for standard input. With the format's `unpack`, a gzip file is read as what is in it, and a
+    zip archive as the files in it.
     Of several, each is read to its end, in the order of their names. Only regular files are
     opened. A file that changes while it is read fails the stream, which reads it again the next
     time. Of files with the same contents one is read and the others are counted, unless a
@@ -78,7 +80,7 @@ class Files:
         "A directory outside of which nothing is read, wherever a path or a link leads.",
     ] = None
     pattern: Annotated[
-        str, "Which files of a directory are read, where `file` names one.", Limits(min_length=1)
+        str, "Which files of a directory, or of a zip archive, are read.", Limits(min_length=1)
     ] = "*"
     none: Annotated[
         Literal["fail", "ok"],
@@ -90,6 +92,12 @@ class Files:
         "next run.",
         Limits(pattern=DURATION),
     ] = "0s"
+    max_document: Annotated[
+        int,
+        "Bytes: a longer JSON document is refused, for it can be read only whole; so is XML that "
+        "is to be mended. CSV, JSON Lines and other XML are read piece by piece.",
+        Limits(minimum=1024),
+    ] = 256 * 1024 * 1024
 
 
 Source = Http | Files | Sql

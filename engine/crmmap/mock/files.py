@@ -1,19 +1,24 @@
-"""The pretended source as files: CSV, as the mapping declares it."""
+"""The pretended source as files, in the format that the mapping declares."""
 
 from __future__ import annotations
 
 import codecs
+import glob
 import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import polars as pl
 
-from crmmap.kinds.formats import Csv
-from crmmap.kinds.source import Files
+from crmmap.kinds.formats import FORMATS, Csv
+from crmmap.mock.lined import packed
 from crmmap.mock.records import Stream, World
+from crmmap.mock.routes import around_of
+from crmmap.mock.shapes import body_of
 from crmmap.mock.streams import streams_of
 from crmmap.plan import Step
+
+PACKED = {"none": "", "gzip": ".gz", "auto": ".gz", "zip": ".zip"}
 
 CHUNK = 20_000
 """Records held in memory at a time."""
@@ -29,12 +34,15 @@ def write_files(world: World, source: str, folder: Path) -> dict[str, Path]:
     streams = streams_of(world)
     steps = [step for step in world.plan.steps if step.source_name == source]
     paths = {step.name: folder / name for step, name in _names(steps)}
-    files = world.plan.sources[source]
-    assert isinstance(files, Files)  # noqa: S101  (its caller saw to it)
-    form = files.format
-    assert isinstance(form, Csv)  # noqa: S101  (lint pairs the format with the source)
     for path in dict.fromkeys(paths.values()):
         sharing = [streams[name] for name, each in paths.items() if each == path]
+        form = sharing[0].step.format
+        if not isinstance(form, Csv):
+            path.write_bytes(_document(sharing[0]))
+            continue
+        if form.unpack != "none":
+            path.write_bytes(packed("".join(_texts(sharing, form)), form))
+            continue
         encoder = codecs.getincrementalencoder(form.encoding)(errors="replace")
         with path.open("wb") as file:
             for text in _texts(sharing, form):
@@ -47,10 +55,23 @@ def _names(steps: Sequence[Step]) -> Iterator[tuple[Step, str]]:
     whose: dict[str, str] = {}
     for step in steps:
         own = Path(step.file or "")
-        name = own.name if own.suffix else f"{step.name}.csv"
+        plain = own.suffix and not glob.has_magic(own.name)
+        name = own.name if plain else f"{step.name}{_suffix(step)}"
         # One name in two folders is two files.
         clash = whose.setdefault(name, str(own)) != str(own)
-        yield step, f"{step.name}.csv" if clash else name
+        yield step, f"{step.name}{_suffix(step)}" if clash else name
+
+
+def _suffix(step: Step) -> str:
+    word = next((word for word, made in FORMATS.items() if made is type(step.format)), "csv")
+    how = getattr(step.format, "unpack", "none")
+    return f".{word}{PACKED[how]}"
+
+
+def _document(stream: Stream) -> bytes:
+    """Return a file that is not CSV, as an answer would have it."""
+    step, lines = stream.step, stream.lines(0, stream.world.records)
+    return packed(body_of(step, around_of(step), lines, {}), step.format)
 
 
 def _texts(streams: Sequence[Stream], form: Csv) -> Iterator[str]:

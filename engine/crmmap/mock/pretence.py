@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from crmmap.kinds.database import Sql
-from crmmap.kinds.source import Files, Http
+from crmmap.kinds.source import Files, Http, Source
 from crmmap.mock.databases import Pretended, reading_from, write_database
 from crmmap.mock.files import write_files
 from crmmap.mock.found import with_invented
@@ -167,10 +167,17 @@ def _impatient(plan: Plan) -> Plan:
 
 def _reading(plan: Plan, files: Mapping[str, Path]) -> Plan:
     steps = tuple(
-        replace(step, file=str(files[step.name])) if step.name in files else step
+        replace(step, file=str(files[step.name]), source=_at_once(step.source))
+        if step.name in files
+        else step
         for step in plan.steps
     )
     return replace(plan, steps=steps)
+
+
+def _at_once(source: Source) -> Source:
+    # They were written a moment ago, and lie where no `root` of the mapping leads.
+    return replace(source, settle="0s", root=None) if isinstance(source, Files) else source
 
 
 Places = Iterator[tuple[str, tuple[str | Path, ...]]]

@@ -80,7 +80,7 @@ def pages_of(plan: Plan, step: Step, case: Case, folder: Path) -> list[Page]:
 
 
 def _pages(step: Step, case: Case, folder: Path) -> list[Page]:
-    files = isinstance(step.source, Files)
+    files = isinstance(step.source, Files) and isinstance(step.format, Csv)
     if case.file is not None or (case.text is not None and files):
         return _of_file(step, case.file or case.text or "", folder / "export.csv")
     if case.given is None:
@@ -106,7 +106,7 @@ def records_of(step: Step, given: Sequence[Any]) -> list[Any]:
 
 
 def _of_file(step: Step, text: str, path: Path) -> list[Page]:
-    form = step.source.format if isinstance(step.source, Files) else None
+    form = step.format if isinstance(step.source, Files) else None
     if not isinstance(form, Csv):
         message = "`file` is a CSV file's text, and this mapping reads none. Write `text`"
         raise SourceError(message)

@@ -232,10 +232,10 @@ def untriable(step: Step) -> str:
     """Return why invented records can't be driven through a stream; empty where they can."""
     if step.absent:
         return step.absent
-    if isinstance(step.source, Http) and isinstance(step.format, Json | Xml):
+    if isinstance(step.source, Http | Files) and isinstance(step.format, Json | Xml):
         return ""
     if isinstance(step.source, Sql) or (
-        isinstance(step.source, Files) and isinstance(step.source.format, Csv)
+        isinstance(step.source, Files) and isinstance(step.format, Csv)
     ):
         return ""
     what = type(step.format or step.source).__name__.lower()

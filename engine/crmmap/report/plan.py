@@ -106,7 +106,10 @@ def _stream(plan: Plan, step: Step) -> Document:
 
 def _reading(plan: Plan, step: Step) -> Document:
     if isinstance(step.source, Files):
-        return {"file": step.file}
+        shape = [_described(each, SHAPES) for each in step.shape]
+        records = step.records.text if step.records else None
+        remembers = "files" if step.remembered else None
+        return {"file": step.file, "records": records, "shape": shape, "remembers": remembers}
     if step.query is not None:
         return {"query": _query(step, step.query)}
     request = first_request(plan, step, sample(step))

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from itertools import chain
 
-from crmmap.kinds.formats import FORMATS, Csv, Xml
+from crmmap.kinds.formats import Csv, Json, Xml
+from crmmap.kinds.incremental import FileIdentity
 from crmmap.kinds.pagination import Single
 from crmmap.kinds.source import Files, Http
 from crmmap.kinds.types import declared
@@ -68,22 +69,9 @@ def _source(mapping: MappingSpec, spoilt: Collection[Path]) -> Iterator[Fault]:
     if not doubted and (mapping.source is None) == (not mapping.sources):
         message = "needs `source: {kind: …}`, or several by name in `sources`: one of the two words"
         yield Fault(path=("sources",) if mapping.sources else (), rule="source", message=message)
-    for name, source in mapping.every_source.items():
-        path: Path = (*mapping.source_path(name), "format")
-        yield from _format(source, getattr(source, "format", None), path)
     if not mapping.streams:
         message = "holds no stream. Write at least one: `contacts: {table: …, fields: …}`"
         yield Fault(path=("streams",), rule="streams.empty", message=message)
-
-
-def _format(source: object, form: object, path: Path) -> Iterator[Fault]:
-    if isinstance(source, Files) and getattr(form, "unpack", "none") != "none":
-        message = "is of answers over HTTP. Unpack the file first"
-        yield Fault(path=(*path, "unpack"), rule="format.unpack", message=message)
-    if isinstance(source, Files) and not isinstance(form, Csv):
-        word = next((word for word, made in FORMATS.items() if made is type(form)), "json")
-        message = f"{word} is read over http only. Allowed for files: csv"
-        yield Fault(path=path, rule="source.format", message=message)
 
 
 def _names(mapping: MappingSpec) -> Iterator[Fault]:
@@ -121,20 +109,21 @@ def _tables(mapping: MappingSpec) -> Iterator[Fault]:
 def _stream(mapping: MappingSpec, name: str, stream: Stream) -> Iterator[Fault]:
     path: Path = ("streams", name)
     source = mapping.source_of(stream)
-    if stream.format is not None and stream.pages_of is None:
-        yield from _format(source, stream.format, (*path, "format"))
     if stream.pages_of is not None:
         yield from lint_shapes.shared(mapping, name, stream, path)
     elif isinstance(source, Http):
         yield from _of_http(stream, path)
     elif isinstance(source, Files):
-        yield from _of_files(stream, path)
+        yield from _of_files(stream, format_of(stream, source), path)
     elif stream.source is not None and stream.source not in mapping.every_source:
         message = (
             f"names {shown('source', stream.source)}, which the mapping does not have"
             f"{guess(stream.source, mapping.every_source)}. It has: {quoted(mapping.every_source)}"
         )
         yield Fault(path=(*path, "source"), rule="source.unknown", message=message)
+    if isinstance(stream.incremental, FileIdentity) and not isinstance(source, Files):
+        message = "is of a source of files. Others have `timestamp`, `sequence`, `event_id`, `hash`"
+        yield Fault(path=(*path, "incremental"), rule="incremental.file", message=message)
     if stream.instead_of is not None:
         yield from _instead(mapping, name, stream, (*path, "instead_of"))
     if not stream.fields:
@@ -199,20 +188,25 @@ def _of_http(stream: Stream, path: Path) -> Iterator[Fault]:
         yield Fault(path=(*path, "file"), rule="stream.file", message=message, on_key=True)
 
 
-def _of_files(stream: Stream, path: Path) -> Iterator[Fault]:
+def _of_files(stream: Stream, form: object, path: Path) -> Iterator[Fault]:
     if stream.file is None:
         message = 'is missing. A stream of a file source needs it: `file: "{{ settings.NAME }}"`'
         yield Fault(path=(*path, "file"), rule="stream.file", message=message)
     foreign = {
         "request": stream.request is not None,
-        "records": stream.records != "@",
-        "shape": bool(stream.shape),
         "nested": bool(stream.nested),
         "pagination": stream.pagination != Single(),
     }
     for word in (word for word, given in foreign.items() if given):
         message = "belongs to an HTTP source. A file source has `file` only"
         yield Fault(path=(*path, word), rule=f"stream.{word}", message=message, on_key=True)
+    whole = isinstance(form, Json)
+    if stream.records != "@" and not whole and not isinstance(form, Xml):
+        message = "is of files in JSON and XML. Of others, every line is a record"
+        yield Fault(path=(*path, "records"), rule="stream.records", message=message, on_key=True)
+    if stream.shape and not whole:
+        message = "is of files in JSON, which are read whole"
+        yield Fault(path=(*path, "shape"), rule="stream.shape", message=message, on_key=True)
 
 
 def _keys(stream: Stream, path: Path) -> Iterator[Fault]:
