@@ -155,6 +155,13 @@ def test_a_file_that_changed_just_now_is_left_for_later(folder: Path) -> None:
     assert unread(found) == {"changed less than 5m ago": 2}
 
 
+def test_a_single_file_is_left_for_later_too(folder: Path) -> None:
+    os.utime(folder / "c.csv", (NOW.timestamp() - 1,) * 2)
+    (page,) = pages(reader(folder / "c.csv", source=", settle: 5m"))
+    assert page.fetched == 0
+    assert ids(pages(reader(folder / "c.csv", source=", settle: 1s"))) == ["6"]
+
+
 def test_a_refused_line_names_its_file(folder: Path) -> None:
     (folder / "b.csv").write_text("Id,Name\n3\n")
     refused = [each for page in pages(reader(f"{folder}/*.csv")) for each in page.refused]

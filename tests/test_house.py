@@ -42,6 +42,7 @@ WORLD = {
     "urllib3": {"extract"},
     "yaml": {"spec"},
     "jinja2": {"template"},
+    "fsspec": {"extract"},
     "http.server": {"mock", "extract"},
     "psycopg": {"load", "extract"},
     "pymysql": {"extract"},

@@ -11,6 +11,7 @@ from pathlib import Path
 from crmmap.errors import SourceError
 from crmmap.extract.packed_file import unpacked_files
 from crmmap.extract.regular_file import Local
+from crmmap.extract.remote_file import is_url, local_path, remote_files
 from crmmap.extract.standard_input import NAME
 from crmmap.extract.stored import Stored, shown
 from crmmap.kinds.formats import Unpack
@@ -48,6 +49,9 @@ def listed(step: Step, standard_input: Stored) -> Listing:
 def _listed(source: Files, named: str, standard_input: Stored) -> Listing:
     if named == NAME:
         return Listing(files=(standard_input,), several=False)
+    named = local_path(named)
+    if is_url(named):
+        return _elsewhere(source, named)
     root = Path(source.root) if source.root else None
     found = _several(source, named)
     if found is None:
@@ -56,6 +60,16 @@ def _listed(source: Files, named: str, standard_input: Stored) -> Listing:
     if not paths and source.none == "fail":
         raise _nothing(named)
     return Listing(files=tuple(Local(path=Path(path), root=root) for path in paths), several=True)
+
+
+def _elsewhere(source: Files, named: str) -> Listing:
+    if source.root:
+        message = f"{shown(named)}: lies elsewhere, and the source's `root` is of this machine"
+        raise SourceError(message)
+    files, several = remote_files(named, source.pattern)
+    if not files and source.none == "fail":
+        raise _nothing(named)
+    return Listing(files=tuple(files), several=several)
 
 
 def _nothing(named: str) -> SourceError:

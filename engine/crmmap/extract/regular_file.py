@@ -12,6 +12,9 @@ from pathlib import Path
 from crmmap.errors import SourceError
 from crmmap.extract.stored import Opened, Status, shown
 
+UNFOLLOWED, UNWAITED = getattr(os, "O_NOFOLLOW", 0), getattr(os, "O_NONBLOCK", 0)
+"""How to open no link, and without waiting for a pipe's writer, where the system knows of it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Local:
@@ -39,8 +42,8 @@ class Local:
             path = self._real()
             _regular(path, self.path)
             # Between the look and the opening it may have become a link, or a pipe nobody writes.
-            plain = os.O_NOFOLLOW if self.root is not None else 0
-            with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | plain), "rb") as file:
+            flags = UNWAITED | (UNFOLLOWED if self.root is not None else 0)
+            with open(path, "rb", opener=lambda name, mode: os.open(name, mode | flags)) as file:
                 _demand_regular(os.fstat(file.fileno()), self.path)
                 yield Opened(bytes=file, raw=file)
         except OSError as error:

@@ -140,10 +140,8 @@ def _to_read(
     """Return the files to read; the others are counted, but for those a read has behind it."""
     files = [Candidate(file=each, status=each.status()) for each in found.files]
     reading.unread.clear()
-    if not found.several and memory is None:
-        return files
     files = _settled(step, files, now, reading)
-    if not any("file" in template.names for template in step.given.values()):
+    if found.several and not any("file" in template.names for template in step.given.values()):
         files = _without_copies(files, reading)
     if memory is not None:
         known = {each.file.name for each in files if memory.knows(each.file, each.status)}

@@ -63,11 +63,13 @@ class Http:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Files:
-    """Files on this machine.
+    """Files on this machine, or in a store.
 
-    A stream's `file` is a path, a pattern (`exports/*.csv`, `**` for any depth), a directory, or
-    `-` for standard input. With the format's `unpack`, a gzip file is read as what is in it, and a
-    zip archive as the files in it.
+    A stream's `file` is a path, a pattern (`exports/*.csv`, `**` for any depth), a directory,
+    `-` for standard input, or an address in another store (`s3://bucket/exports/*.csv`), which
+    takes the extra `crmmap[fsspec]` and the store's own library. With the format's `unpack`, a
+    gzip file is read as what is in it, and a zip archive as the files in it.
+
     Of several, each is read to its end, in the order of their names. Only regular files are
     opened. A file that changes while it is read fails the stream, which reads it again the next
     time. Of files with the same contents one is read and the others are counted, unless a
