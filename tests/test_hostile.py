@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
+from pathlib import Path
 from time import monotonic
 
 import pytest
@@ -16,6 +18,8 @@ from crmmap.extract.xml_body import NotXml, pieces, read_xml, whole
 from crmmap.kinds.pagination import Link
 from crmmap.select.xpath import Dialect, compile_record_path
 from crmmap.values import Page, Request, Response
+from fault_server import FaultServer, Seen, Steps, answer, dripped
+from invented import load, plan_of, sqlite, table
 
 SOON = 5.0
 """Seconds: hundreds of times as long as any of it takes, and nothing beside what it took."""
@@ -130,3 +134,38 @@ def test_a_long_text_is_no_crowd() -> None:
     text = "x" * 6_000_000
     answer = Response(status=200, headers={}, body=json.dumps([text]).encode(), url="")
     assert decode_json(answer).value == [text]
+
+
+# --- stopping ------------------------------------------------------------------------------------
+
+SLOW = """
+crmmap: 1
+name: slow
+source: {kind: http, base_url: "URL", retry: {attempts: 3}}
+defaults: {batch: 1}
+streams:
+  people:
+    request: {path: /people}
+    records: items
+    pagination: {kind: token, token: next, param: after}
+    table: {name: people, key: id}
+    fields: {id: id}
+"""
+
+
+def test_a_run_that_is_to_stop_does_not_wait_for_a_slow_answer(tmp_path: Path) -> None:
+    stop = threading.Event()
+
+    def people(seen: Seen) -> Steps:
+        if "after" not in seen.target:
+            return answer(b'{"items": [{"id": "1"}], "next": "2"}')
+        stop.set()
+        return [b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n", *dripped(b"x" * 100, 1)]
+
+    with FaultServer(people) as server:
+        began = monotonic()
+        plan = plan_of(SLOW.replace("URL", server.url), {})
+        report = load(plan, sqlite(tmp_path), stop=stop)
+    assert report.streams[0].status == "interrupted"
+    assert monotonic() - began < 30
+    assert [row[0] for row in table(sqlite(tmp_path), "people")] == ["1"]

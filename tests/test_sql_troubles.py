@@ -320,6 +320,26 @@ def test_closing_ends_what_is_asked(ships) -> None:
     assert monotonic() - began < 15
 
 
+@SERVERS
+def test_a_run_that_is_to_stop_does_not_wait_for_a_long_statement(ships, tmp_path: Path) -> None:
+    slow = slowly(ships, 20)
+    query = f'{{table: ships, where: "{slow}"}}'
+    text = SHIPS.replace("{table: ships}", query).replace("statement: 1", "statement: 60")
+    stop, began = threading.Event(), monotonic()
+
+    def interrupt() -> None:
+        while not slow_readers(ships, slow) and monotonic() - began < 60:
+            pass
+        stop.set()
+
+    person = threading.Thread(target=interrupt)
+    person.start()
+    report = load(plan(ships.url, text), sqlite(tmp_path), stop=stop)
+    person.join()
+    assert report.streams[0].status == "interrupted"
+    assert monotonic() - began < 18
+
+
 def test_nothing_is_written_beside_a_file_that_is_read(tmp_path: Path) -> None:
     folder = tmp_path / "only"
     folder.mkdir()

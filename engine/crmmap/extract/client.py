@@ -145,6 +145,10 @@ class Client:
         """Say whether a text has a secret in it, however it is written."""
         return self._redactor.clean(text) != text
 
+    def halt(self) -> None:
+        """Cut what is asked, but for a token: with its answer, one that was exchanged is lost."""
+        self._transport.halt()
+
     def close(self) -> None:
         """Close the connections; a request that another thread still waits for is cut."""
         self._closed = True
@@ -264,7 +268,7 @@ class Client:
         (self._origins if own else self._desks).check_dialled(prepared.url or "")
         try:
             with self._pace.turn(prepared.url or "", self._go_on):
-                response = self._transport.exchange(prepared)
+                response = self._transport.exchange(prepared, precious=not own)
         except BadBody as error:
             raise self._bad_body(f"{where}: {error}", error) from None
         except DeadlinePassed:

@@ -35,6 +35,7 @@ class Database:
     first_wait: float = 1.0
     _busy: dict[int, Any] = field(default_factory=dict)
     _closed: bool = False
+    _halted: bool = False
 
     @classmethod
     def open(cls, source: Sql, *, stop: threading.Event) -> Database:
@@ -50,6 +51,7 @@ class Database:
     def ask(self, question: Callable[[Connection], Result]) -> Result:
         """Return what a question finds, asked again on another connection if one is lost."""
         for attempt in range(1, self.source.attempts + 1):
+            self._go_on()
             try:
                 with self._connected() as connection:
                     return question(connection)
@@ -60,12 +62,18 @@ class Database:
                 )
                 raise SourceError(message) from None
             except DBAPIError as error:
+                self._go_on()
                 found = self.dialect.diagnosis(error)
                 if found.trouble is not Trouble.AGAIN:
                     raise found.error(f"{self.name}: {found.message}") from None
             if attempt < self.source.attempts:
                 self._rest(attempt)
         raise self._given_up(found)
+
+    def _go_on(self) -> None:
+        if self._halted:
+            message = f"{self.name}: stopped while it was asked"
+            raise Interrupted(message) from None
 
     def _given_up(self, found: Diagnosis) -> SourceError:
         tried = f" (tried {self.source.attempts} times)" if self.source.attempts > 1 else ""
@@ -89,10 +97,18 @@ class Database:
                 if self._closed and not connection.invalidated:
                     connection.detach()  # the pool, to which it would go back, is gone
 
+    def halt(self) -> None:
+        """End what is asked, and ask no more."""
+        self._halted = True
+        self._cut()
+
+    def _cut(self) -> None:
+        for driver in [*self._busy.values()]:
+            self.dialect.cut(self.engine, driver)
+
     def close(self) -> None:
         """End what is still asked, and close all connections."""
         self._closed = True
-        for driver in [*self._busy.values()]:
-            self.dialect.cut(self.engine, driver)
+        self._cut()
         with suppress(Exception):
             self.engine.dispose()

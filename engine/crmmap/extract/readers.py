@@ -24,6 +24,7 @@ from crmmap.extract.decode import read_json
 from crmmap.extract.file_documents import read_documents
 from crmmap.extract.files import CsvFile, Wanted, progress_of, read_pages
 from crmmap.extract.found import find_fields
+from crmmap.extract.halting import halting
 from crmmap.extract.listing import listed
 from crmmap.extract.partitions import read_parts, with_given
 from crmmap.extract.patience import Wait
@@ -86,9 +87,16 @@ def open_reader(
 ) -> Iterator[Reader]:
     """Give the reader for a plan's source, and close its connections at the end.
 
-    `vault` is where tokens outlive the run.
+    `vault` is where tokens outlive the run. What is under way when `stop` is set is given a few
+    seconds, then it is cut.
     """
     readers: dict[str, Reader] = {}
+
+    def halt() -> None:
+        for reader in tuple(readers.values()):
+            if isinstance(reader, HttpReader | DatabaseReader):
+                reader.halt()
+
     try:
         for name, source in plan.sources.items():
             if isinstance(source, Files):
@@ -100,7 +108,8 @@ def open_reader(
             else:
                 client = Client(source, stop=stop, clock=clock, observe=_told(observe), vault=vault)
                 readers[name] = HttpReader(plan, client)
-        yield Readers(readers)
+        with halting(stop, halt):
+            yield Readers(readers)
     finally:
         for reader in readers.values():
             reader.close()
@@ -186,6 +195,10 @@ class HttpReader:
 
     def parse(self, step: Step, raws: list[str]) -> Page:
         return Page(number=1, records=[read_json(raw) for raw in raws])
+
+    def halt(self) -> None:
+        """Cut what is asked, for the run is to stop."""
+        self.client.halt()
 
     def close(self) -> None:
         self.client.close()
@@ -288,6 +301,11 @@ class DatabaseReader:
 
     def parse(self, step: Step, raws: list[str]) -> Page:
         return _page_of_texts(raws)
+
+    def halt(self) -> None:
+        """End the statements under way, for the run is to stop."""
+        if self._database is not None:
+            self._database.halt()
 
     def close(self) -> None:
         if self._database is not None:

@@ -161,23 +161,29 @@ class Transport:
         self._max_body = max_body
         self._session = _session()
         self._watches: set[Watch] = set()
+        self._precious: set[Watch] = set()
+        self._halted = False
 
-    def exchange(self, prepared: requests.PreparedRequest) -> Response:
+    def exchange(self, prepared: requests.PreparedRequest, *, precious: bool = False) -> Response:
         """Send and read to the end; of an error's body, only the beginning; of a redirect's, none.
 
-        Raises one of NETWORK_ERRORS, DeadlinePassed, or BadBody.
+        What is `precious` is not cut by `halt`. Raises one of NETWORK_ERRORS, DeadlinePassed, or
+        BadBody.
         """
         with Watch(self._timeout.total) as watch:
             token = _CURRENT.set(watch)
-            self._watches.add(watch)
+            watches = self._precious if precious else self._watches
+            watches.add(watch)
             try:
+                if self._halted and not precious:
+                    raise DeadlinePassed
                 return self._exchange(prepared)
             except (*NETWORK_ERRORS, BadBody):
                 if watch.passed:
                     raise DeadlinePassed from None
                 raise
             finally:
-                self._watches.discard(watch)
+                watches.discard(watch)
                 _CURRENT.reset(token)
 
     def _exchange(self, prepared: requests.PreparedRequest) -> Response:
@@ -211,9 +217,15 @@ class Transport:
             raise BadBody(message)
         return body
 
+    def halt(self) -> None:
+        """Cut the exchanges under way, but for precious ones, and begin no more."""
+        self._halted = True
+        for watch in tuple(self._watches):
+            watch.cut()
+
     def close(self) -> None:
         """Cut the exchanges under way and close the connections."""
-        for watch in tuple(self._watches):
+        for watch in (*self._watches, *self._precious):
             watch.cut()
         self._session.close()
 
