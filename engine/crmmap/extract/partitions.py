@@ -12,13 +12,13 @@ import polars as pl
 
 from crmmap.errors import SourceError
 from crmmap.extract.choices import combinations, samples
+from crmmap.extract.descent import Row, descend
 from crmmap.extract.request import SAMPLE, Context, given_values
 from crmmap.extract.windows import TooMany, Window, windows
 from crmmap.kinds.incremental import Timestamp
 from crmmap.plan import Plan, Step
 from crmmap.values import GIVEN, Page, Start
 
-Row = Mapping[str, str | None]
 ReadPart = Callable[[Step, Context, str | None], Iterator[Page]]
 """Reads the pages of one partition, asked with a context, from a position within it."""
 
@@ -108,8 +108,22 @@ def _pages(
     plan: Plan, step: Step, part: Part, start: Start, inner: str | None, read: ReadPart
 ) -> Iterator[Page]:
     asked = step if start.since.get(part.label) is None else step.changing
-    given = given_values(plan, step, part.context) if step.given else {}
-    for page in read(asked, part.context, inner):
+    if step.parts.recursion is None:
+        yield from _asked_with(plan, asked, part.context, inner, read)
+        return
+
+    def below(row: Row, place: str | None) -> Iterator[Page]:
+        return _asked_with(plan, asked, {**part.context, "parent": row}, place, read)
+
+    first = part.context.get("parent")
+    yield from descend(step, first if isinstance(first, Mapping) else {}, inner, below)
+
+
+def _asked_with(
+    plan: Plan, step: Step, context: Context, inner: str | None, read: ReadPart
+) -> Iterator[Page]:
+    given = given_values(plan, step, context) if step.given else {}
+    for page in read(step, context, inner):
         yield with_given(page, given) if given else page
 
 
@@ -214,8 +228,8 @@ def sample(step: Step) -> dict[str, object]:
     values = next(samples(step), {})
     if values:
         found["partition"] = {name: each.given for name, each in values.items()}
-    if parts.parent is not None:
-        row = {name: f"{{parent.{name}}}" for name in parts.columns}
+    if parts.parent is not None or parts.recursion is not None:
+        row = {name: f"{{parent.{name}}}" for name in (*parts.columns, *parts.blank)}
         found.update({"parents": [row]} if parts.batch else {"parent": row})
     if step.incremental is not None and step.incremental.start is not None:
         found["cursor"] = step.incremental.sample

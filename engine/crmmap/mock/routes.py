@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from urllib.parse import unquote, urlsplit
@@ -30,6 +30,7 @@ from crmmap.mock.lined import Lined
 from crmmap.mock.records import Stream, World
 from crmmap.mock.shapes import body_of, sent_for
 from crmmap.mock.shelf import Shelf
+from crmmap.mock.standing import standing_below
 from crmmap.mock.streams import decoded, streams_of
 from crmmap.mock.views import View, view_of
 from crmmap.plan import Enriching, Finding, Plan, Step
@@ -112,7 +113,9 @@ class Route:
         cap: Cap | None = getattr(self.pagination, "cap", None)
         if cap is not None:
             every = _sorted_by(self.stream, cap.from_.text, every)
-        if self.parent is not None:
+        if self.stream_recurses:
+            every = self._below(every, request)
+        elif self.parent is not None:
             known = _indexes_by_key(self.parent)
             named = {known[text] for text in _texts(request) if text in known}
             every = [at for at in every if at in named]
@@ -120,6 +123,23 @@ class Route:
             indexes = _indexes_by(self.stream, self.view.part.on[0][0].text)
             return sorted({indexes[text] for text in _texts(request) if text in indexes})
         return self._listed(every, request) if self.stream.world.faults else every
+
+    @property
+    def stream_recurses(self) -> bool:
+        """Whether the records of the route stand below each other."""
+        beside = isinstance(self.stream, Listed) or self.view.part is not None
+        return not beside and self.stream.step.parts.recursion is not None
+
+    def _below(self, every: Sequence[int], request: Request) -> Sequence[int]:
+        """Return the records right below those that the request names, or below none of its own."""
+        assert isinstance(self.stream, Stream)  # noqa: S101  (its caller saw to it)
+        above, texts = standing_below(self.stream, self.shares), set(_texts(request))
+        own = {at for text, at in _indexes_by_key(self.stream).items() if text in texts}
+        if self.parent is None:
+            top: Collection[int] = () if own else every
+        else:
+            top = {at for text, at in _indexes_by_key(self.parent).items() if text in texts}
+        return [at for at in every if (at in top if above[at] is None else above[at] in own)]
 
     def _listed(self, every: Sequence[int], request: Request) -> Sequence[int]:
         """Return the records as a list that changes has them."""
@@ -235,19 +255,26 @@ def _of_step(
     for at, values in enumerate(combinations):
         named = {name: each.given for name, each in values.items()}
         partition = {"partition": named} if named else {}
-        first = first_request(plan, step, {**sample(step), **partition, **known})
-        yield Route(
-            stream=streams[step.name],
-            first=first,
-            path=unquote(urlsplit(first.url).path),
-            envelope=around_of(step),
-            pagination=step.pagination,
-            # Records can be dealt out only to partitions that are known before a run.
-            share=at if step.parts.fixed else 0,
-            shares=len(combinations) if step.parts.fixed else 1,
-            parent=None if parent is None else _filling(streams, parent.table),
-            view=view_of(step),
-        )
+        for more in _firsts(step):
+            first = first_request(plan, step, {**sample(step), **partition, **known, **more})
+            yield Route(
+                stream=streams[step.name],
+                first=first,
+                path=unquote(urlsplit(first.url).path),
+                envelope=around_of(step),
+                pagination=step.pagination,
+                # Records can be dealt out only to partitions that are known before a run.
+                share=at if step.parts.fixed else 0,
+                shares=len(combinations) if step.parts.fixed else 1,
+                parent=None if parent is None else _filling(streams, parent.table),
+                view=view_of(step),
+            )
+
+
+def _firsts(step: Step) -> Sequence[Mapping[str, object]]:
+    """Return what first requests name beside a sample: nothing, and no row where they begin so."""
+    starts_bare = step.parts.recursion is not None and step.parts.parent is None
+    return ({}, {"parent": step.parts.blank}) if starts_bare else ({},)
 
 
 def around_of(step: Step) -> Envelope | Around | Lined:

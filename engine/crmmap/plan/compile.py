@@ -187,7 +187,7 @@ def _step(whole: _Whole, name: str, parents: tuple[str, ...]) -> Step:
         given={
             field: each.value for field, each in stream.fields.items() if each.value is not None
         },
-        parts=parts_of(stream, whole.targets, whole.settings),
+        parts=parts_of(stream, whole.targets[name], whole.targets, whole.settings),
         incremental=None
         if isinstance(stream.incremental, Cursorless)
         else render_declared(stream.incremental, whole.settings),

@@ -7,11 +7,14 @@ from collections.abc import Iterator, Mapping
 
 from crmmap.errors import SettingError
 from crmmap.plan.rendering import Settings, render_text
-from crmmap.plan.steps import Choice, Dates, Distinct, Parts, Target
-from crmmap.spec.model import Over, RequestSpec, Stream
+from crmmap.plan.steps import Choice, Dates, Distinct, Parts, Recursion, Target
+from crmmap.spec.model import RequestSpec, Stream
+from crmmap.spec.partitions import Over, Recurse
 
 
-def parts_of(stream: Stream, targets: Mapping[str, Target], settings: Settings) -> Parts:
+def parts_of(
+    stream: Stream, own: Target, targets: Mapping[str, Target], settings: Settings
+) -> Parts:
     """Return the partitions that a stream is read in. Raises SettingError."""
     each = stream.for_each
     if each is None:
@@ -24,7 +27,15 @@ def parts_of(stream: Stream, targets: Mapping[str, Target], settings: Settings) 
         batch=each.batch,
         changed=each.changed,
         own_cursors=each.own_cursors,
+        recursion=_recursion(each.recurse, own, stream),
     )
+
+
+def _recursion(how: Recurse | None, own: Target, stream: Stream) -> Recursion | None:
+    if how is None:
+        return None
+    columns = _named(own, stream)
+    return Recursion(columns=columns, where=how.where, depth=how.depth, most=how.most)
 
 
 def missing_values(stream: Stream, settings: Settings) -> str:

@@ -125,6 +125,16 @@ Choice = tuple[str, ...] | Distinct | Dates
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Recursion:
+    """How a stream asks for its own rows in turn: `columns` are theirs that templates may name."""
+
+    columns: tuple[str, ...]
+    where: str | None
+    depth: int | None
+    most: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     """The partitions of a stream: each combination of `over`, for the rows of `parent`.
 
@@ -140,11 +150,18 @@ class Parts:
     changed: bool = False
     own_cursors: int | None = None
     """The most rows that may keep a cursor each; None where all have one together."""
+    recursion: Recursion | None = None
 
     @property
     def split(self) -> bool:
         """Whether there may be several partitions."""
-        return bool(self.over) or self.parent is not None
+        return bool(self.over) or self.parent is not None or self.recursion is not None
+
+    @property
+    def blank(self) -> Mapping[str, str]:
+        """What templates find of a column that a row does not have, where rows are asked for."""
+        own = () if self.recursion is None else self.recursion.columns
+        return dict.fromkeys((*self.columns, *own), "")
 
     @property
     def fixed(self) -> bool:

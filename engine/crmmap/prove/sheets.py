@@ -212,7 +212,7 @@ def _context(step: Step, parent: Sheet | None) -> Context:
     shown = rows.select(
         types[each.name].show(pl.col(each.name)).alias(each.name) for each in columns
     )
-    row = shown.row(0, named=True) if len(shown) else {}
+    row = {**step.parts.blank, **(shown.row(0, named=True) if len(shown) else {})}
     return {**context, **({"parents": [row]} if step.parts.batch else {"parent": row})}
 
 

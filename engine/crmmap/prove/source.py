@@ -152,7 +152,7 @@ def alone(step: Step) -> Step:
     types = {each.name: each.type for each in step.fields}
     columns = tuple(replace(each, type=types[each.name]) for each in step.target.columns)
     target = replace(step.target, columns=columns, indexed=())
-    parts = replace(step.parts, parent=None, changed=False) if step.parts.parent else step.parts
+    parts = replace(step.parts, parent=None, changed=False, recursion=None)
     return replace(step, lookups=(), parents=(), target=target, parts=parts, given={}, finding=None)
 
 

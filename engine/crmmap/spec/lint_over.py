@@ -8,7 +8,8 @@ from crmmap.kinds.periods import periods
 from crmmap.kinds.texts import Json
 from crmmap.moments import EPOCH, moment
 from crmmap.spec.faults import Fault, guess, quoted, shown
-from crmmap.spec.model import DateRange, Over, Stream
+from crmmap.spec.model import Stream
+from crmmap.spec.partitions import DateRange, Over
 from crmmap.values import Path
 
 Streams = Mapping[str, Stream]

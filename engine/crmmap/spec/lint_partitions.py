@@ -10,10 +10,11 @@ from crmmap.kinds.auth import Choice
 from crmmap.kinds.conversations import Steps
 from crmmap.kinds.incremental import Cursorless, EventId, Sequence, Timestamp
 from crmmap.kinds.source import Files
-from crmmap.spec import lint_bodies, lint_over
+from crmmap.spec import lint_bodies, lint_over, lint_recursion
 from crmmap.spec.faults import Fault, guess, quoted, shown
-from crmmap.spec.model import Field, ForEach, Stream
+from crmmap.spec.model import Field, Stream
 from crmmap.spec.model import Mapping as MappingSpec
+from crmmap.spec.partitions import ForEach
 from crmmap.values import Path
 
 Streams = Mapping[str, Stream]
@@ -30,7 +31,7 @@ def faults(mapping: MappingSpec) -> Iterator[Fault]:
     for name, stream in streams.items():
         path: Path = ("streams", name)
         if stream.for_each is not None:
-            yield from _for_each(name, stream.for_each, streams, (*path, "for_each"))
+            yield from _for_each(mapping, name, stream.for_each, (*path, "for_each"))
             yield from _own_cursors(stream, stream.for_each, (*path, "for_each", "own_cursors"))
         yield from _incremental(stream, path)
         yield from lint_bodies.faults(stream, settings, path)
@@ -47,8 +48,9 @@ def _source(field: Field, path: Path) -> Iterator[Fault]:
         yield Fault(path=(*path, "value"), rule="field.value", message=message, on_key=True)
 
 
-def _for_each(name: str, each: ForEach, streams: Streams, path: Path) -> Iterator[Fault]:
-    if each.stream is None and not each.over:
+def _for_each(mapping: MappingSpec, name: str, each: ForEach, path: Path) -> Iterator[Fault]:
+    streams = mapping.streams
+    if each.stream is None and not each.over and each.recurse is None:
         message = "goes over nothing. Write `stream: NAME`, or `over: {NAME: {list: […]}}`"
         yield Fault(path=path, rule="for_each.empty", message=message)
     for word in ("batch", "changed"):
@@ -57,6 +59,8 @@ def _for_each(name: str, each: ForEach, streams: Streams, path: Path) -> Iterato
             yield Fault(path=(*path, word), rule="for_each.stream", message=message, on_key=True)
     if each.stream is not None:
         yield from _parent(name, each.stream, streams, (*path, "stream"))
+    if each.recurse is not None:
+        yield from lint_recursion.faults(mapping, name, each.recurse, (*path, "recurse"))
     for part, over in each.over.items():
         yield from lint_over.faults(name, over, streams, (*path, "over", part))
 
@@ -103,7 +107,10 @@ def _parent(name: str, parent: str, streams: Streams, path: Path) -> Iterator[Fa
         )
         yield Fault(path=path, rule="stream.unknown", message=message)
     elif parent == name:
-        message = "is the stream itself. A stream can't be its own parent"
+        message = (
+            "is the stream itself. Name the stream whose rows come first, or none, and write "
+            "`recurse` for the rows below those"
+        )
         yield Fault(path=path, rule="for_each.cycle", message=message)
 
 
@@ -158,7 +165,7 @@ def allowed_names(path: Path, mapping: MappingSpec) -> dict[str, str]:
     if stream is None or not (valued or path[2] in ASKING):
         return allowed
     each = stream.for_each
-    if each is not None and each.stream is not None:
+    if each is not None and (each.stream is not None or each.recurse is not None):
         allowed |= {"parents": "parents"} if each.batch else {"parent": "parent.FIELD"}
     if each is not None and each.over:
         allowed["partition"] = "partition.NAME"

@@ -55,6 +55,12 @@ def shared(mapping: Mapping, name: str, stream: Stream, path: Path) -> Iterator[
             "(`changes.records`), and nobody says where this one's are then"
         )
         yield Fault(path=place, rule="pages_of.changes", message=message)
+    elif other.for_each is not None and other.for_each.recurse is not None:
+        message = (
+            f"can't be: '{stream.pages_of}' asks for its own rows in turn (`recurse`), which are "
+            "not found in these"
+        )
+        yield Fault(path=place, rule="pages_of.recurse", message=message)
     bare = Stream(table=stream.table, fields=stream.fields)
     for word in (word for word in ASKING if getattr(stream, word) != getattr(bare, word)):
         message = f"is that of '{stream.pages_of}', whose pages are read. Take it away here"

@@ -17,7 +17,7 @@ from jsonschema.exceptions import ValidationError
 from referencing import Registry
 
 from crmmap.spec.faults import WORD, Fault, guess, quoted
-from crmmap.spec.model import NAME
+from crmmap.spec.partitions import NAME
 from crmmap.spec.schema import mapping_schema
 from crmmap.values import Path
 
