@@ -16,8 +16,8 @@ three made here: `Kind`, `Words` and `Json`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Annotated
 
 from crmmap.values import Secret
@@ -98,3 +98,20 @@ Json = object
 def word(attribute: str) -> str:
     """Return an attribute's name as the YAML writes it."""
     return attribute.rstrip("_")
+
+
+def inside(value: object, *, whole: tuple[type, ...] = ()) -> Iterator[object]:
+    """Yield what stands in a declared value, however deep; what is `whole` is not looked into."""
+    if isinstance(value, whole):
+        yield value
+    elif is_dataclass(value) and not isinstance(value, type):
+        for part in fields(value):
+            yield from inside(getattr(value, part.name), whole=whole)
+    elif isinstance(value, Mapping):
+        for each in value.values():
+            yield from inside(each, whole=whole)
+    elif isinstance(value, tuple | list):
+        for each in value:
+            yield from inside(each, whole=whole)
+    else:
+        yield value

@@ -10,10 +10,10 @@ import html
 import json
 import re
 from base64 import b64encode
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import fields, is_dataclass
+from collections.abc import Iterable, Iterator
 from urllib.parse import quote, quote_plus
 
+from crmmap.declare import inside
 from crmmap.values import Secret
 
 MASK = "***"
@@ -53,17 +53,7 @@ def _spans(form: str, text: str) -> Iterator[tuple[int, int]]:
 
 def secrets_in(value: object) -> Iterator[Secret]:
     """Yield every `Secret` inside dataclasses, mappings, tuples and lists."""
-    if isinstance(value, Secret):
-        yield value
-    elif is_dataclass(value) and not isinstance(value, type):
-        for each in fields(value):
-            yield from secrets_in(getattr(value, each.name))
-    elif isinstance(value, Mapping):
-        for each in value.values():
-            yield from secrets_in(each)
-    elif isinstance(value, tuple | list):
-        for each in value:
-            yield from secrets_in(each)
+    yield from (each for each in inside(value) if isinstance(each, Secret))
 
 
 def _forms(text: str) -> set[str]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import fields, is_dataclass
+from collections.abc import Iterator
+from contextlib import suppress
 
+from crmmap.declare import inside
 from crmmap.kinds.source import Source
 from crmmap.plan.rendering import Settings, render_text
 from crmmap.spec.model import Mapping as MappingSpec
@@ -66,21 +67,10 @@ def _empty(value: str | Secret | None) -> bool:
 
 def settings_named(value: object) -> Iterator[str]:
     """Yield the settings that the templates in a declared value name."""
-    if isinstance(value, Secret):
-        yield from settings_named(value.reveal())
-    elif isinstance(value, str):
-        try:
-            yield from Template.parse(value).settings
-        except TemplateError:
-            return
-    elif isinstance(value, Template):
-        yield from value.settings
-    elif isinstance(value, Mapping):
-        for each in value.values():
-            yield from settings_named(each)
-    elif isinstance(value, tuple | list):
-        for each in value:
-            yield from settings_named(each)
-    elif is_dataclass(value) and not isinstance(value, type):
-        for part in fields(value):
-            yield from settings_named(getattr(value, part.name))
+    for each in inside(value, whole=(Template,)):
+        if isinstance(each, Template):
+            yield from each.settings
+        elif isinstance(each, str | Secret):
+            with suppress(TemplateError):  # a text that is no template names none
+                text = each.reveal() if isinstance(each, Secret) else each
+                yield from Template.parse(text).settings

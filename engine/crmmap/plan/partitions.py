@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
+from crmmap.declare import inside
 from crmmap.errors import SettingError
 from crmmap.plan.rendering import Settings, render_text
 from crmmap.plan.steps import Choice, Dates, Distinct, Parts, Recursion, Target
@@ -111,15 +112,4 @@ def texts_of(request: RequestSpec) -> Iterator[str]:
     yield request.path.text
     for template in (*request.params.values(), *request.headers.values()):
         yield template.text
-    yield from _leaves(request.body)
-
-
-def _leaves(value: object) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for each in value.values():
-            yield from _leaves(each)
-    elif isinstance(value, list | tuple):
-        for each in value:
-            yield from _leaves(each)
+    yield from (each for each in inside(request.body) if isinstance(each, str))
