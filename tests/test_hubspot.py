@@ -193,6 +193,27 @@ def test_that_some_have_no_association_is_no_failure_but_what_failed_is_rejected
     assert column(tmp_path, "hubspot_companies", "id") == ["9001", "9002"]  # as stubs
 
 
+def test_associations_that_come_in_pieces_are_all_read(tmp_path: Path) -> None:
+    inputs: list[Any] = []
+
+    def more(path: str, seen: Seen) -> Sent | None:
+        if path != "/crm/v4/associations/contacts/companies/batch/read":
+            return None
+        asked = json.loads(seen.body)
+        inputs.append(asked["inputs"])
+        start = int(asked["inputs"][0].get("after", "0"))
+        body = associated(asked, {"1": [9001, 9002, 9003, 9004, 9005][start : start + 2]})
+        if start < 4:
+            body["results"][0]["paging"] = {"next": {"after": str(start + 2)}}
+        return 207, body
+
+    with serving(Account(contacts_of(["1", "2"]), more=more)) as (_, plan):
+        streams = {each.stream: each for each in run(plan, tmp_path).streams}
+    counts = streams["contact_companies"].counts
+    assert (counts.inserted, counts.rejected) == (5, 0), streams["contact_companies"].message
+    assert inputs[1:] == [[{"id": "1", "after": "2"}], [{"id": "1", "after": "4"}]]
+
+
 def test_a_long_list_of_properties_is_asked_for_in_parts(tmp_path: Path) -> None:
     names = [f"a_property_with_a_rather_long_name_{number:03}" for number in range(290)]
     account = Account(

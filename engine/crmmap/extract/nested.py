@@ -42,7 +42,10 @@ class Completer:
             return record  # to be refused as it is
         for nested in self.step.nested:
             try:
-                record = changed(record, nested.at, partial(self._complete, nested, record))
+                complete = partial(self._complete, nested, record)
+                record = (
+                    complete(record) if nested.at == "@" else changed(record, nested.at, complete)
+                )
             except ValueError as error:
                 return Misfit(value=record, rule="nested", message=str(error))
         return record

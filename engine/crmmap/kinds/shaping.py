@@ -78,6 +78,8 @@ class Shape(Protocol):
 
 PATH = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$"
 """A way through objects, by names with dots between."""
+WITHIN = f"^@$|{PATH}"
+"""Such a way, or the object itself."""
 
 
 def no_object(value: object) -> Misfit:

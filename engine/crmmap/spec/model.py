@@ -20,7 +20,7 @@ from crmmap.kinds.pagination import PAGINATION, Single
 from crmmap.kinds.paging import Pagination
 from crmmap.kinds.responses import ResponseRule
 from crmmap.kinds.shapes import SHAPES
-from crmmap.kinds.shaping import PATH, Shape
+from crmmap.kinds.shaping import WITHIN, Shape
 from crmmap.kinds.source import SOURCES, Source
 from crmmap.kinds.types import TYPES, Text, Type
 from crmmap.spec.partitions import NAME, ForEach, Name
@@ -339,12 +339,12 @@ class FieldsFrom:
 class Nested:
     """A list within each record that the source sends in pieces: the further ones are added.
 
-    `at` names the object in the record that holds the list and what leads to its next piece; the
-    pagination looks for it there, and then in the answers. A record whose list is whole costs no
-    request. `shape` comes after it, and so may explode the list.
+    `at` names the object in the record that holds the list and what leads to its next piece (`@`:
+    the record itself); the pagination looks there, and then in the answers. A record whose list is
+    whole costs no request. `shape` comes after it, and so may explode the list.
     """
 
-    at: Annotated[str, "Where the object stands: names with dots between.", Limits(pattern=PATH)]
+    at: Annotated[str, "Where the object is: names with dots, or `@`.", Limits(pattern=WITHIN)]
     records: Annotated[str, "The name of the list in it.", Limits(pattern=NAME)]
     request: Annotated[
         RequestSpec, "The request for a piece; it may name `{{ record.id }}`, and what is below."
