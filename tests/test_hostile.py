@@ -14,7 +14,7 @@ from crmmap.extract.body import BadBody
 from crmmap.extract.decode import decode_json
 from crmmap.extract.expected import page_for_people
 from crmmap.extract.lines_body import read_ndjson
-from crmmap.extract.xml_body import NotXml, pieces, read_xml, whole
+from crmmap.extract.xml_body import NotXml, XmlReader, pieces, read_xml, whole
 from crmmap.kinds.pagination import Link
 from crmmap.select.xpath import Dialect, compile_record_path
 from crmmap.values import Page, Request, Response
@@ -93,8 +93,16 @@ def test_namespaces_that_every_record_would_repeat_are_refused_at_once() -> None
 def test_a_long_namespace_that_every_record_would_repeat_is_refused() -> None:
     body = f'<r xmlns="{"u" * 1_000_000}">{"<e/>" * 1000}</r>'.encode()
     path = compile_record_path("/*/*", Dialect())
+    with pytest.raises(NotXml, match="too long"):
+        whole(pieces(body), path)
+
+
+def test_records_that_grow_beyond_what_is_held_are_refused_and_are_no_matter_one_by_one() -> None:
+    body = f'<r xmlns="{"u" * 50_000}">{"<e/>" * 100}</r>'.encode()
+    path = compile_record_path("/*/*", Dialect())
     with pytest.raises(NotXml, match="to hold"):
-        whole(pieces(body), path, most=10_000_000)
+        whole(pieces(body), path, most=1_000_000)
+    assert sum(1 for _ in XmlReader(path).feed(body)) == 100
 
 
 def test_a_few_namespaces_are_no_matter() -> None:

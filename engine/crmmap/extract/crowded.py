@@ -32,6 +32,6 @@ def refuse_crowded(response: Response, marks: Mapping[bytes, int], *, most: int 
     if sum(weight * response.body.count(mark) for mark, weight in marks.items()) > most:
         message = (
             f"{response.url}: the answer holds more than {most:,} values, too many to be held at "
-            "once. Ask for smaller pages"
+            "once. Ask for smaller pages; of a file, write JSON Lines"
         )
         raise BadBody(message, again=False)

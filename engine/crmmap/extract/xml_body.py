@@ -14,7 +14,8 @@ PIECE = 64 * 1024
 LARGEST = 16 * 1024 * 1024
 """Bytes that one record may have, and all that stands around the records."""
 NAMESPACES = 200
-"""Namespaces that may hold for a record: each record's text declares them all anew."""
+LONG = 64 * 1024
+"""Namespaces that may hold for a record, and characters of them: each declares them all anew."""
 ALL = 512 * 1024 * 1024
 """Characters that the records may have together, with the namespaces that they declare."""
 
@@ -51,9 +52,12 @@ class Found:
 
 
 class XmlReader:
-    """Takes a document's bytes piece by piece and gives the records that they complete."""
+    """Takes a document's bytes piece by piece and gives the records that they complete.
 
-    def __init__(self, path: RecordPath, *, most: int = ALL) -> None:
+    `most` bounds the characters of all records together, for who holds them all.
+    """
+
+    def __init__(self, path: RecordPath, *, most: int | None = None) -> None:
         self._path = path
         self._most = most
         self._parser = etree.XMLPullParser(events=("start", "end"), tag=path.tags[-1], **SAFE)
@@ -98,9 +102,7 @@ class XmlReader:
 
     def _enter(self, element: etree._Element) -> bool:
         if self._within is None and self._path.leads_to(element):
-            if len(element.nsmap) > NAMESPACES:
-                message = f"more than {NAMESPACES} namespaces, which every record would repeat"
-                raise NotXml(message, again=False)
+            _bound_namespaces(element)
             self._within = element
             return True
         return False
@@ -118,7 +120,7 @@ class XmlReader:
         if taken:
             text = etree.tostring(element, encoding="unicode", with_tail=False)
             self._all += len(text)
-            if self._all > self._most:
+            if self._most is not None and self._all > self._most:
                 message = f"records that take more than {self._most:,} characters to hold"
                 raise NotXml(message, again=False)
             yield Found(at=self._count, text=text)
@@ -136,6 +138,13 @@ class XmlReader:
             what = "one record" if self._record > LARGEST else "what stands around the records"
             message = f"{what} is larger than {LARGEST // 1024 // 1024} MiB; look at `records`"
             raise NotXml(message, again=False)
+
+
+def _bound_namespaces(element: etree._Element) -> None:
+    found = element.nsmap
+    if len(found) > NAMESPACES or sum(map(len, found.values())) > LONG:
+        message = "namespaces too many, or too long, for every record to repeat"
+        raise NotXml(message, again=False)
 
 
 def pieces(body: bytes) -> Iterator[bytes]:
