@@ -177,3 +177,53 @@ def test_a_run_that_is_to_stop_does_not_wait_for_a_slow_answer(tmp_path: Path) -
     assert report.streams[0].status == "interrupted"
     assert monotonic() - began < 30
     assert [row[0] for row in table(sqlite(tmp_path), "people")] == ["1"]
+
+
+# --- what is held with one page ------------------------------------------------------------------
+
+BESIDE = """
+crmmap: 1
+name: beside
+source: {kind: http, base_url: "URL", retry: {attempts: 1}, max_body: 100000}
+streams:
+  people:
+    request: {path: /people}
+    records: items
+    MORE
+    table: {name: people, key: id}
+    fields: {id: id}
+"""
+ENRICH = """enrich:
+      others: {request: {path: "/notes/{{ record.id }}"}, on: {id: id}, FAILING}"""
+NESTED = """nested:
+      - at: notes
+        records: items
+        request: {path: "/notes/{{ record.id }}"}
+        pagination: {kind: token, token: next, param: after}"""
+
+
+def heavy(seen: Seen) -> Steps:
+    if seen.target.startswith("/people"):
+        people = [{"id": str(at), "notes": {"items": [], "next": "1"}} for at in range(10)]
+        return answer(json.dumps({"items": people}).encode())
+    number = seen.target.partition("?")[0].rpartition("/")[2]
+    return answer(json.dumps({"items": [{"id": number, "text": "x" * 30_000}]}).encode())
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        NESTED,
+        ENRICH.replace("FAILING", "records: items"),
+        ENRICH.replace("FAILING", "records: items, on_failure: reject"),
+    ],
+)
+def test_what_belongs_to_one_page_is_no_longer_than_one_answer_may_be(
+    tmp_path: Path, more: str
+) -> None:
+    with FaultServer(heavy) as server:
+        text = BESIDE.replace("MORE", more).replace("URL", server.url)
+        report = load(plan_of(text, {}), sqlite(tmp_path))
+    assert report.streams[0].status == "failed"
+    assert "raise the source's max_body" in report.streams[0].message
+    assert len(server.requests) == 5

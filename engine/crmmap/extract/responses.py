@@ -13,6 +13,7 @@ from crmmap.extract.circles import Circles
 from crmmap.extract.decoders import decoder_of
 from crmmap.extract.enrich import enriched
 from crmmap.extract.halving import following, halves_of
+from crmmap.extract.held import Held
 from crmmap.extract.nested import Completer
 from crmmap.extract.pages import Complete, both_pages
 from crmmap.extract.request import BARE, Context, first_request
@@ -52,12 +53,13 @@ def read_responses(
     def hidden(text: str) -> bool:
         return text in own or client.is_secret(text)
 
-    whole = Completer(plan=plan, step=step, client=client, asker=asker, context=context)
-    complete = whole.whole if step.nested else None
     circles, empty = Circles(), 0
     while True:
         _refuse_more(step, number)
         circles.refuse_request(request, number)
+        held = Held(client=client, most=step.source.max_body)
+        whole = Completer(plan=plan, step=step, client=held, asker=asker, context=context)
+        complete = whole.whole if step.nested else None
         try:
             ask = partial(_ask, step, client, asker, number, complete)
             answered, sent, page = _asked(step, request, first, ask)
@@ -83,7 +85,7 @@ def read_responses(
         kept = BEGINNING if kept is not None and client.tells(kept) else kept
         # What the next request was made from is not kept alive with the records.
         page = replace(page, position=kept, document=None, headers={})
-        more = partial(_more, plan, client, asker)
+        more = partial(_more, plan, held, asker)
         yield enriched(step, page, context, more, asker.account.skipped)
         if after is None:
             capped = getattr(step.pagination, "cap", None) is not None
