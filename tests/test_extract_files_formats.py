@@ -16,6 +16,7 @@ import pytest
 from commands import command, crmmap, environment, write
 from crmmap.errors import SourceError
 from crmmap.extract.readers import FileReader
+from crmmap.extract.request import given_values
 from crmmap.plan import compile_plan
 from crmmap.spec import read_mapping
 from crmmap.values import Page, Start
@@ -208,6 +209,11 @@ def test_what_is_another_document_stops_the_stream(
     with pytest.raises(SourceError, match=expected) as caught:
         read(reader(form, tmp_path / "a"))
     assert str(tmp_path / "a") in str(caught.value)
+
+
+def test_records_of_a_case_are_in_a_file_too(tmp_path: Path) -> None:
+    found = reader("csv", tmp_path / "a")
+    assert given_values(found.plan, found.plan.steps[0], {}) == {"of": "export"}
 
 
 # Whole runs -------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from crmmap.errors import SourceError
 from crmmap.extract.prepare import accepted
 from crmmap.kinds.bodies import Each, Typed, special
-from crmmap.kinds.source import Http
+from crmmap.kinds.source import Files, Http
 from crmmap.plan import Plan, Step
 from crmmap.spec.model import RequestSpec
 from crmmap.template import Template, TemplateError
@@ -22,6 +22,9 @@ Context = Mapping[str, object]
 
 BARE: Context = MappingProxyType({})
 """Nothing but the settings."""
+
+NO_FILE = MappingProxyType({"name": "export", "path": "export"})
+"""The file of records that are in none."""
 
 SAMPLE = "#sample"
 """Marks a context that is for people to look at: its texts need not be what real ones are."""
@@ -59,7 +62,12 @@ def _more(step: Step, context: Context) -> Mapping[str, Template]:
 
 
 def given_values(plan: Plan, step: Step, context: Context) -> dict[str, str]:
-    """Return the texts of the fields that have a `value`. Raises SourceError."""
+    """Return the texts of the fields that have a `value`. Raises SourceError.
+
+    Records that are in no file, those of a case or invented ones, are taken to be in one.
+    """
+    if isinstance(step.source, Files):
+        context = {"file": NO_FILE, **context}
     return _Renderer(plan, step, context).each(step.given)
 
 
