@@ -232,7 +232,7 @@ def untriable(step: Step) -> str:
     """Return why invented records can't be driven through a stream; empty where they can."""
     if step.absent:
         return step.absent
-    if isinstance(step.source, Http | Files) and isinstance(step.format, Json | Xml):
+    if isinstance(step.source, Http) and isinstance(step.format, Json | Xml):
         return ""
     if isinstance(step.source, Sql) or (
         isinstance(step.source, Files) and isinstance(step.format, Csv)
