@@ -227,3 +227,25 @@ def test_what_belongs_to_one_page_is_no_longer_than_one_answer_may_be(
     assert report.streams[0].status == "failed"
     assert "raise the source's max_body" in report.streams[0].message
     assert len(server.requests) == 5
+
+
+EXPLODED = """
+crmmap: 1
+name: exploded
+source: {kind: http, base_url: "URL", retry: {attempts: 1}}
+streams:
+  phones:
+    request: {path: /people}
+    records: "@"
+    shape: [explode: {of: phones, as: phone}]
+    table: {name: phones, key: phone}
+    fields: {phone: phone, note: about.note}
+"""
+
+
+def test_a_long_text_beside_a_long_list_is_not_repeated_without_bounds(tmp_path: Path) -> None:
+    person = {"about": {"note": "x" * 1_000_000}, "phones": list(range(10_000))}
+    with FaultServer(answer(json.dumps([person]).encode())) as server:
+        report = load(plan_of(EXPLODED.replace("URL", server.url), {}), sqlite(tmp_path))
+    assert report.streams[0].status == "failed"
+    assert "`explode` would repeat more than" in report.streams[0].message

@@ -29,6 +29,8 @@ from crmmap.kinds.tables import Entries, HeaderRow, Union, Wrap, Zip
 from crmmap.values import Expression
 
 NAMED = Limits(min_length=1)
+LARGEST = 256 * 1024 * 1024
+"""Characters that the records made of one page may repeat: a long text, beside a long list."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +53,10 @@ class Explode:
     keep_empty: Annotated[bool, "A record without items gives one record nevertheless."] = False
 
     def maker(self, around: Around) -> Make:
+        repeated = 0
+
         def make(record: object) -> Iterator[object]:
+            nonlocal repeated
             if not isinstance(record, dict):
                 yield no_object(record)
                 return
@@ -61,6 +66,10 @@ class Explode:
                 yield unsuited(record, self.of)
                 return
             rest = without(record, self.of.text)
+            repeated += _length(rest) * len(items)
+            if repeated > LARGEST:
+                message = f"`explode` would repeat more than {LARGEST:,} characters"
+                raise ValueError(message)
             if not items and self.keep_empty:
                 yield self._made(rest, None, None, None)
             for at, (key, item) in enumerate(items):
@@ -94,6 +103,18 @@ class Explode:
         if self.key is not None:
             return put(rest, self.of, {str(key): item})
         return put(rest, self.of, [item])
+
+
+def _length(record: Record) -> int:
+    """Return the characters of the texts in a record, and in objects within it."""
+    length, pending = 0, [record]
+    while pending:
+        for each in pending.pop().values():
+            if isinstance(each, str):
+                length += len(each)
+            elif isinstance(each, dict):
+                pending.append(each)
+    return length
 
 
 Identity = tuple[str, ...]
