@@ -323,3 +323,31 @@ def test_the_same_examples_are_tried_every_time_and_others_for_a_seed() -> None:
     assert seen(None) == seen(None)
     assert seen(1) == seen(1)
     assert seen(1) != seen(2)
+
+
+TWO_WAYS = """
+crmmap: 1
+name: ways
+sources:
+  database: {kind: sql, url: "sqlite:///none.db"}
+  export: {kind: files}
+streams:
+  towns:
+    source: database
+    query: {table: towns}
+    table: {name: towns, key: id}
+    fields: {id: id, size: {from: size, type: integer}}
+  towns_export:
+    source: export
+    instead_of: towns
+    file: towns.csv
+    table: {name: towns, key: id}
+    fields: {id: Id, size: {from: Size, type: integer, check: {min: 9, max: 2}}}
+"""
+
+
+def test_every_way_in_is_tried() -> None:
+    asked = Asked(examples=5, seconds=None)
+    proofs = tuple(prove(read_mapping(TWO_WAYS.encode(), "ways.yaml"), asked, lambda _: None))
+    assert {proof.stream for proof in proofs} == {"towns", "towns_export"}
+    assert {proof.stream for proof in proofs if proof.finding} == {"towns_export"}

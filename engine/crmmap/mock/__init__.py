@@ -2,7 +2,7 @@
 
 from crmmap.mock.files import write_files
 from crmmap.mock.pools import hints_of
-from crmmap.mock.pretence import Pretence, mocked, pretended, world_of
+from crmmap.mock.pretence import Pretence, mocked, pretended, ways_in, world_of
 from crmmap.mock.records import Stream, World
 from crmmap.mock.server import Server, serve
 from crmmap.mock.streams import record, streams_of
@@ -18,6 +18,7 @@ __all__ = [
     "record",
     "serve",
     "streams_of",
+    "ways_in",
     "world_of",
     "write_files",
 ]

@@ -77,6 +77,12 @@ def _usual(mapping: MappingSpec) -> tuple[str, ...]:
     return tuple(dict.fromkeys(mapping.source_name(each) for each in named))
 
 
+def ways_in(mapping: MappingSpec) -> tuple[tuple[str, ...], ...]:
+    """Return the sources that are pretended together: the usual ones, then each other by itself."""
+    usual = _usual(mapping)
+    return (usual, *((name,) for name in mapping.every_source if name not in usual))
+
+
 @contextmanager
 def mocked(
     mapping: MappingSpec,

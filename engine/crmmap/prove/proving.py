@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
-from crmmap.mock import world_of
+from crmmap.mock import ways_in, world_of
 from crmmap.mock.pools import Hints
 from crmmap.plan import Plan
 from crmmap.prove.arrivals import LAW as ARRIVAL
@@ -76,9 +76,21 @@ def prove(mapping: MappingSpec, asked: Asked, tell: Tell) -> Iterator[Proof]:
     """Yield how the laws of a mapping stood up: those that cost little first, then the runs."""
     until = None if asked.seconds is None else monotonic() + asked.seconds
     bounds = Bounds(examples=asked.examples, until=until, seed=asked.seed)
-    world = world_of(mapping, {}, records=PREPARED, seed=asked.seed or 0)
+    ways = ways_in(mapping)
+    for number, only in enumerate(ways):
+        yield from _prove_way(mapping, asked, only, bounds.share(len(ways) - number), tell)
+
+
+def _prove_way(
+    mapping: MappingSpec, asked: Asked, only: tuple[str, ...], bounds: Bounds, tell: Tell
+) -> Iterator[Proof]:
+    """Yield the proofs of the streams that are read from sources that go together."""
+    world = world_of(mapping, {}, records=PREPARED, seed=asked.seed or 0, only=only)
     sheets, untried = sheets_of(world)
-    chosen = [step for step in world.plan.steps if not asked.streams or step.name in asked.streams]
+    chosen = [
+        step for step in world.plan.steps
+        if step.source_name in only and (not asked.streams or step.name in asked.streams)
+    ]  # fmt: skip
     for step in chosen:
         if step.name in untried:
             yield Proof(law="all", stream=step.name, unproven=untried[step.name])
