@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from commands import crmmap, write
 from crmmap.errors import ExitCode, SourceError, SourceUnreachable
+from crmmap.events import Troubles
 from crmmap.extract import open_reader
 from crmmap.values import Secret, Start
 from databases import Origin, mariadb, mariadb_server, origin, postgres  # noqa: F401  (fixtures)
@@ -42,9 +43,12 @@ def plan(url: str, text: str = SHIPS):
 @contextmanager
 def reading(plan, stop=None):
     stop = stop or threading.Event()
-    with open_reader(plan, stop=stop, clock=lambda: datetime.now(UTC)) as reader:
-        step = plan.steps[0]
-        yield reader.pages(step, Start(began="2030-01-01T00:00:00Z"))
+    with asked(plan, stop) as reader:
+        yield reader.pages(plan.steps[0], Start(began="2030-01-01T00:00:00Z"))
+
+
+def asked(plan, stop):
+    return open_reader(plan, stop=stop, clock=lambda: datetime.now(UTC))
 
 
 def failure(url: str, text: str = SHIPS) -> SourceError:
@@ -276,11 +280,15 @@ def test_a_connection_that_is_lost_while_a_page_is_read_is_made_anew(ships) -> N
     slow = slowly(ships, 0)
     text = SHIPS.replace("{table: ships}", f'{{table: ships, where: "id <> 1 OR {slow}"}}')
     found: list[str] = []
+    met: list[Troubles] = []
 
     def read() -> None:
-        with reading(plan(ships.url, text.replace("statement: 1", "statement: 20"))) as pages:
-            for page in pages:
+        slowed = plan(ships.url, text.replace("statement: 1", "statement: 20"))
+        step = slowed.steps[0]
+        with asked(slowed, threading.Event()) as reader:
+            for page in reader.pages(step, Start(began="2030-01-01T00:00:00Z")):
                 found.extend(page.records["id"].to_list())
+            met.append(reader.troubles(step))
 
     reader = threading.Thread(target=read)
     reader.start()
@@ -291,6 +299,7 @@ def test_a_connection_that_is_lost_while_a_page_is_read_is_made_anew(ships) -> N
     reader.join()
     assert ended
     assert found == [str(at) for at in range(1, 8)]
+    assert [each.retries for each in met] == [1]
 
 
 @SERVERS

@@ -36,9 +36,10 @@ Observe = Callable[[Event], None]
 class Troubles:
     """What a stream's requests met with on the way.
 
-    `retries` counts requests that were sent again, `waited` the seconds of all waits.
-    `skips` counts, by the rule and the answer, where the mapping took an answer to mean that
-    there are no records, or no more. `unread` counts files that were left unread, by the reason.
+    `retries` counts requests that were sent again, and questions that a database was asked
+    again; `waited` the seconds of all waits. `skips` counts, by the rule and the answer, where the
+    mapping took an answer to mean that there are no records, or no more. `unread` counts files
+    that were left unread, by the reason.
     """
 
     retries: int = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import uniform
 from typing import Any, TypeVar
 
@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from crmmap.errors import Interrupted, SourceError, SourceUnreachable
+from crmmap.extract.asker import Account
 from crmmap.extract.database_dialects import Diagnosis, Dialect, Trouble, dialect_for
 from crmmap.kinds.database import Sql
 
@@ -33,9 +34,11 @@ class Database:
     """For people: without user and password."""
     stop: threading.Event
     first_wait: float = 1.0
+    account: Account = field(default_factory=Account)
+    """Where it is counted what was asked again."""
     _busy: dict[int, Any] = field(default_factory=dict)
-    _closed: bool = False
-    _halted: bool = False
+    _closed: threading.Event = field(default_factory=threading.Event)
+    _halted: threading.Event = field(default_factory=threading.Event)
 
     @classmethod
     def open(cls, source: Sql, *, stop: threading.Event) -> Database:
@@ -43,6 +46,10 @@ class Database:
         dialect, url = dialect_for(source.url.reveal())
         engine = dialect.connect(url, source)
         return cls(source=source, engine=engine, dialect=dialect, name=dialect.name(url), stop=stop)
+
+    def counting(self, account: Account) -> Database:
+        """Return the same database, asked for a stream that has an account of its own."""
+        return replace(self, account=account)
 
     def rows(self, statement: Executable) -> Sequence[tuple[Any, ...]]:
         """Return all rows that a statement finds. Raises SourceError, or Interrupted."""
@@ -71,7 +78,7 @@ class Database:
         raise self._given_up(found)
 
     def _go_on(self) -> None:
-        if self._halted:
+        if self._halted.is_set():
             message = f"{self.name}: stopped while it was asked"
             raise Interrupted(message) from None
 
@@ -81,7 +88,10 @@ class Database:
 
     def _rest(self, attempt: int) -> None:
         bound = min(LONGEST_WAIT, self.first_wait * 2 ** (attempt - 1))
-        if self._closed or self.stop.wait(uniform(0, bound)):  # noqa: S311  (jitter, no secret)
+        seconds = uniform(0, bound)  # noqa: S311  (jitter, no secret)
+        self.account.retried()
+        self.account.waited(seconds)
+        if self._closed.is_set() or self.stop.wait(seconds):
             message = f"{self.name}: stopped while waiting for another attempt"
             raise Interrupted(message)
 
@@ -94,12 +104,12 @@ class Database:
                 yield connection
             finally:
                 self._busy.pop(id(driver), None)
-                if self._closed and not connection.invalidated:
+                if self._closed.is_set() and not connection.invalidated:
                     connection.detach()  # the pool, to which it would go back, is gone
 
     def halt(self) -> None:
         """End what is asked, and ask no more."""
-        self._halted = True
+        self._halted.set()
         self._cut()
 
     def _cut(self) -> None:
@@ -108,7 +118,7 @@ class Database:
 
     def close(self) -> None:
         """End what is still asked, and close all connections."""
-        self._closed = True
+        self._closed.set()
         self._cut()
         with suppress(Exception):
             self.engine.dispose()

@@ -268,6 +268,7 @@ class DatabaseReader:
     stop: threading.Event
     found: dict[str, Found] = field(default_factory=dict)
     """What is known of each stream's query: asked once, whatever its partitions."""
+    accounts: dict[str, Account] = field(default_factory=dict)
     _database: Database | None = None
     _opening: threading.Lock = field(default_factory=threading.Lock)
 
@@ -275,7 +276,7 @@ class DatabaseReader:
         return read_parts(self.plan, step, start, self._part)
 
     def _part(self, step: Step, context: Context, position: str | None) -> Iterator[Page]:
-        database = self._opened()
+        database = self._opened().counting(self.accounts.setdefault(step.name, Account()))
         if step.name not in self.found:
             self.found[step.name] = look(database, self.plan, step, context)
         reading = reading_of(database, self.plan, step, context, self.found[step.name])
@@ -294,7 +295,8 @@ class DatabaseReader:
         return ()
 
     def troubles(self, step: Step) -> Troubles:
-        return NO_TROUBLES
+        account = self.accounts.get(step.name)
+        return account.troubles() if account is not None else NO_TROUBLES
 
     def share(self, step: Step, page: Page) -> float | None:
         return None
