@@ -11,7 +11,6 @@ from itertools import chain
 
 from crmmap.kinds.formats import Csv, Json, Xml
 from crmmap.kinds.incremental import FileIdentity
-from crmmap.kinds.pagination import Single
 from crmmap.kinds.source import Files, Http
 from crmmap.kinds.types import declared
 from crmmap.spec import (
@@ -35,6 +34,13 @@ from crmmap.spec.languages import format_of
 from crmmap.spec.model import Latest, Stream
 from crmmap.spec.model import Mapping as MappingSpec
 from crmmap.values import Path
+
+OF_FILES = (
+    "table", "fields", "source", "was", "instead_of", "when", "file", "format", "records", "shape",
+    "incremental", "where", "dedupe", "comment",
+    "query", "responses", "enrich", "fields_from", "pages_of",
+)  # fmt: skip
+"""What a stream of files may say; of those in the last line, their own checks speak."""
 
 RESERVED = "crmmap_"
 """Tables of the ledger begin so."""
@@ -194,13 +200,8 @@ def _of_files(stream: Stream, form: object, path: Path) -> Iterator[Fault]:
     if stream.file is None:
         message = 'is missing. A stream of a file source needs it: `file: "{{ settings.NAME }}"`'
         yield Fault(path=(*path, "file"), rule="stream.file", message=message)
-    foreign = {
-        "request": stream.request is not None,
-        "nested": bool(stream.nested),
-        "pagination": stream.pagination != Single(),
-    }
-    for word in (word for word, given in foreign.items() if given):
-        message = "belongs to an HTTP source. A file source has `file` only"
+    for word in lint_queries.foreign(stream, OF_FILES):
+        message = "belongs to another kind of source. A file source has `file` only"
         yield Fault(path=(*path, word), rule=f"stream.{word}", message=message, on_key=True)
     whole = isinstance(form, Json)
     if stream.records != "@" and not whole and not isinstance(form, Xml):

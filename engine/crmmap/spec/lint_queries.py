@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import MISSING, fields
 
 from crmmap.kinds.database import Query, Sql
@@ -35,7 +35,7 @@ def faults(mapping: MappingSpec) -> Iterator[Fault]:
 
 
 def _of_database(mapping: MappingSpec, stream: Stream, path: Path) -> Iterator[Fault]:
-    for word in _foreign(stream):
+    for word in foreign(stream, UNDERSTOOD):
         message = "belongs to another kind of source. A database has `query` only"
         yield Fault(path=(*path, word), rule=f"stream.{word}", message=message, on_key=True)
     if stream.query is None:
@@ -50,11 +50,11 @@ def _of_database(mapping: MappingSpec, stream: Stream, path: Path) -> Iterator[F
         yield from _incremental(stream.incremental, (*path, "incremental"))
 
 
-def _foreign(stream: Stream) -> Iterator[str]:
-    """Yield the words of a stream that only other sources understand."""
+def foreign(stream: Stream, understood: Collection[str]) -> Iterator[str]:
+    """Yield the words that a stream says beside those that are understood of its source."""
     for each in fields(stream):
         usual = each.default if each.default_factory is MISSING else each.default_factory()
-        if each.name not in UNDERSTOOD and getattr(stream, each.name) != usual:
+        if each.name not in understood and getattr(stream, each.name) != usual:
             yield each.name
 
 
