@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from crmmap.errors import Interrupted
 from crmmap.events import RunReport
+from crmmap.extract.vault import Vault
 from fault_server import FaultServer, Seen, answer
 from invented import load, plan_of, sqlite, table
 
@@ -143,3 +146,15 @@ def test_a_login_that_answers_nonsense_ends_the_stream_in_words(
     assert "unexpectedly" not in stream.message
     assert "X-Evil" not in stream.message
     assert all(seen.target == "/login" for seen in server.requests)
+
+
+def test_a_run_that_is_to_stop_does_not_wait_for_another_process_to_gain_its_token(
+    tmp_path: Path,
+) -> None:
+    stop = threading.Event()
+    stop.set()
+    waiting = Vault(folder=tmp_path, stop=stop)
+    with Vault(folder=tmp_path).alone(), pytest.raises(Interrupted), waiting.alone():
+        pytest.fail("it is not alone")
+    with waiting.alone():
+        pass

@@ -33,8 +33,8 @@ def run_once(
 
     With `keep_tokens`, those that must outlive the run are kept in the user's vault.
     """
-    vault = vault_of(os.environ) if keep_tokens else None
     stop = stop or threading.Event()
+    vault = vault_of(os.environ, stop) if keep_tokens else None
     with ExitStack() as stack:
         opened = stack.enter_context(closing(Store.open(store, application="crmmap")))
         reader = stack.enter_context(
@@ -45,21 +45,23 @@ def run_once(
         )
 
 
-def vault_of(environment: Mapping[str, str]) -> Keeper:
+def vault_of(environment: Mapping[str, str], stop: threading.Event | None = None) -> Keeper:
     """Return where this user's tokens are kept: `CRMMAP_TOKENS`, or with the user's other state.
 
-    With `CRMMAP_VAULT=keyring`, in this machine's keyring. Raises SettingError for other words.
+    With `CRMMAP_VAULT=keyring`, in this machine's keyring. `stop` ends a wait for another
+    process that uses it. Raises SettingError for other words.
     """
+    stop = stop or threading.Event()
     key = environment.get("CRMMAP_KEY")
     state = environment.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     folder = environment.get("CRMMAP_TOKENS") or Path(state) / "crmmap"
     kind = environment.get("CRMMAP_VAULT") or "file"
     if kind == "keyring":
-        return KeyringVault(folder=Path(folder))
+        return KeyringVault(folder=Path(folder), stop=stop)
     if kind != "file":
         message = f"CRMMAP_VAULT is {kind!r}. Allowed: 'file' (the default) and 'keyring'"
         raise SettingError(message)
-    return Vault(folder=Path(folder), key=Secret(key) if key else None)
+    return Vault(folder=Path(folder), key=Secret(key) if key else None, stop=stop)
 
 
 def new_options() -> Options:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
@@ -23,6 +24,7 @@ class KeyringVault:
     """
 
     folder: Path
+    stop: threading.Event = field(default_factory=threading.Event)
 
     @property
     def where(self) -> str:
@@ -32,7 +34,7 @@ class KeyringVault:
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Keep every other process from using the vault meanwhile."""
-        with locked(self.folder):
+        with locked(self.folder, self.stop):
             yield
 
     def get(self, name: str) -> str | None:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from cryptography.fernet import Fernet, InvalidToken
 
-from crmmap.errors import SourceError
+from crmmap.errors import Interrupted, SourceError
 from crmmap.values import Secret
+
+GLANCE = 0.1
+"""Seconds after which somebody who waits for the lock looks up."""
 
 
 class Keeper(Protocol):
@@ -48,6 +52,8 @@ class Vault:
 
     folder: Path
     key: Secret | None = None
+    stop: threading.Event = field(default_factory=threading.Event)
+    """Ends the wait for another process."""
 
     @property
     def where(self) -> str:
@@ -57,7 +63,7 @@ class Vault:
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Keep every other process from using the vault meanwhile."""
-        with locked(self.folder):
+        with locked(self.folder, self.stop):
             yield
 
     def get(self, name: str) -> str | None:
@@ -121,12 +127,26 @@ class Vault:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold the lock of a folder, which is made if need be."""
+def locked(folder: Path, stop: threading.Event) -> Iterator[None]:
+    """Hold the lock of a folder, which is made if need be. Raises Interrupted where `stop` is set.
+
+    Another process may hold it for as long as a source takes to give a token.
+    """
     _prepare(folder)
     with _opened(folder / "lock", os.O_RDWR | os.O_CREAT) as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        while not _taken(handle):
+            if stop.wait(GLANCE):
+                message = "stopped while another process gains a token"
+                raise Interrupted(message)
         yield
+
+
+def _taken(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _prepare(folder: Path) -> None:
