@@ -158,3 +158,54 @@ def test_a_run_that_is_to_stop_does_not_wait_for_another_process_to_gain_its_tok
         pytest.fail("it is not alone")
     with waiting.alone():
         pass
+
+
+PARENTS = """
+crmmap: 1
+name: parents
+source: {kind: http, base_url: "URL", retry: {attempts: 1}}
+streams:
+  people:
+    request: {path: /people}
+    records: "@"
+    table: {name: people, key: id}
+    fields: {id: id}
+  notes:
+    for_each: {stream: people}
+    request: {path: "/people/{{ parent.id }}/notes"HEADERS}
+    records: "@"
+    table: {name: notes, key: id}
+    fields: {id: id}
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "target"),
+    [
+        ("../../admin", "/people/..%2F..%2Fadmin/notes"),
+        ("a?b#c", "/people/a%3Fb%23c/notes"),
+        ("%2e%2e", "/people/%252e%252e/notes"),
+        ("a\r\nX: y", "/people/a%0D%0AX%3A%20y/notes"),
+        ("..", None),
+        ("\0", None),
+    ],
+)
+def test_what_a_parent_is_called_leads_to_no_other_path(
+    tmp_path: Path, name: str, target: str | None
+) -> None:
+    def people(seen: Seen) -> bytes:
+        return answer(json.dumps([{"id": name}] if seen.target == "/people" else []).encode())
+
+    with FaultServer(people) as server:
+        text = PARENTS.replace("URL", server.url).replace("HEADERS", "")
+        load(plan_of(text, {}), sqlite(tmp_path))
+    assert [seen.target for seen in server.requests[1:]] == ([target] if target else [])
+
+
+def test_what_a_parent_is_called_adds_no_header(tmp_path: Path) -> None:
+    with FaultServer(answer(json.dumps([{"id": "a\r\nX-Evil: y"}]).encode())) as server:
+        headers = ', headers: {X-Id: "{{ parent.id }}"}'
+        text = PARENTS.replace("URL", server.url).replace("HEADERS", headers)
+        report = load(plan_of(text, {}), sqlite(tmp_path))
+    assert [each.status for each in report.streams] == ["done", "failed"]
+    assert len(server.requests) == 1
