@@ -132,6 +132,8 @@ def test_a_read_that_is_broken_off_anywhere_gives_the_same_tables(
     whole = api_of(kept)
     plan = plan_of(MAPPING.format(url=serve(whole), changed=changed), {})
     assert all(each.status == "done" for each in load(plan, sqlite(tmp_path)).streams)
+    asked = [path for path, _ in whole.asked if path.endswith("/orders")]
+    assert len(asked) == 3 * 2  # two streams read these pages, and ask for them once
     wanted, most = tables(sqlite(tmp_path)), len(whole.asked)
     assert [len(rows) for rows in wanted.values()] == [3, 12, 12]
     for at in range(1, most + 1, 3):

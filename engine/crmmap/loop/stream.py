@@ -182,6 +182,9 @@ async def _load_all(work: Work, progress: Progress) -> None:
 
 async def _grown(work: Work, step: Step) -> Step:
     """Return the step with the fields that the source lists, and its table with their columns."""
+    if (shared := work.grown.get(step.pages_of or "")) is not None:
+        # It asks just as the other did, whose answers are kept: for what was found, too.
+        step = replace(step, selected=shared.selected)
     if step.finding is None:
         return step
     found = await in_thread(work.reader.fields, step)
