@@ -85,7 +85,7 @@ def open_reader(
     observe: Observe = lambda _: None,
     vault: Keeper | None = None,
 ) -> Iterator[Reader]:
-    """Give the reader for a plan's source, and close its connections at the end.
+    """Give the reader for a plan's sources, and close their connections at the end.
 
     `vault` is where tokens outlive the run. What is under way when `stop` is set is given a few
     seconds, then it is cut.

@@ -96,7 +96,7 @@ def _with_troubles(work: Work, step: Step, report: StreamReport) -> StreamReport
 
 
 async def _why_not(work: Work, progress: Progress) -> StreamReport | None:
-    """Return the report of a stream that can't run: no file, stopped, or a parent failed."""
+    """Return the report of a stream that can't run: not there, stopped, or a parent failed."""
     step = progress.step
     for parent in step.parents:
         if parent not in work.reports:

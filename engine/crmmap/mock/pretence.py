@@ -97,9 +97,10 @@ def mocked(
     """Give a plan that reads invented records, `records` of every stream; needs no setting.
 
     `dirty` is the share of broken records, in percent; `only` names the sources to read from,
-    all by default. HTTP sources are served on 127.0.0.1, files stand in a temporary folder,
-    until the end. `faults`, of HTTP sources, is the share of requests that go wrong at first, of
-    0 to 1; then the plan does not wait long before it tries again.
+    by default those whose streams stand for no other. HTTP sources are served on 127.0.0.1,
+    files stand in a temporary folder, until the end. `faults`, of HTTP sources, is the share of
+    requests that go wrong at first, of 0 to 1; then the plan does not wait long before it tries
+    again.
     """
     world = world_of(
         mapping, given_settings, records=records, seed=seed, dirty=dirty, faults=faults, only=only

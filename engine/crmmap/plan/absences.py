@@ -1,4 +1,4 @@
-"""Which streams are not read, and why: their source is not there, or another stands for them."""
+"""Which streams are not read, and why: no source, no file, off by a setting, or replaced."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What a schema cannot say: whether the parts of a mapping fit each other.
 
 Every check is a generator of faults over a built mapping. This module holds
-the checks of streams and tables; lookups, columns, patterns and texts have their own.
+the checks of sources, streams and tables; each other subject has its own `lint_…`.
 """
 
 from __future__ import annotations
