@@ -249,3 +249,21 @@ def test_a_long_text_beside_a_long_list_is_not_repeated_without_bounds(tmp_path:
         report = load(plan_of(EXPLODED.replace("URL", server.url), {}), sqlite(tmp_path))
     assert report.streams[0].status == "failed"
     assert "`explode` would repeat more than" in report.streams[0].message
+
+
+@pytest.mark.parametrize("reset", ["-1", "1e99", "NaN", "inf", "9" * 29, "9" * 400, "", "0", "x"])
+@pytest.mark.parametrize("left", ["0", "-5", "9" * 9, "9" * 99, "NaN"])
+def test_no_rate_that_answers_tell_hangs_a_run(tmp_path: Path, left: str, reset: str) -> None:
+    def people(seen: Seen) -> bytes:
+        following = None if "after" in seen.target else "2"
+        found = {"items": [{"id": seen.target}], "next": following}
+        told = {"x_left": left, "x_reset": reset, "retry_after": reset}
+        return answer(json.dumps(found).encode(), **told)
+
+    rate = "rate: {limit: 100, per: 100ms, remaining: X-Left, reset: X-Reset}"
+    with FaultServer(people) as server:
+        text = SLOW.replace("URL", server.url).replace("retry: {attempts: 3}", rate)
+        plan = plan_of(text, {})
+        report = soon(lambda: load(plan, sqlite(tmp_path)).streams[0])
+    shut = left == "0" and reset == "9" * 29
+    assert getattr(report, "status", "") == ("paused" if shut else "done")
