@@ -66,7 +66,10 @@ def source(base_url: str, **changes: object) -> Http:
 @contextmanager
 def talking(http: Http, stop: threading.Event | None = None) -> Iterator[tuple[Client, list[Wait]]]:
     waits: list[Wait] = []
-    client = Client(http, stop=stop or threading.Event(), observe=waits.append, clock=lambda: NOW)
+    client = Client(
+        http, stop=stop or threading.Event(), observe=waits.append, clock=lambda: NOW,
+        chance=lambda: 0.0,
+    )  # fmt: skip
     try:
         yield client, waits
     finally:
@@ -309,6 +312,19 @@ def test_waits_asked_for_are_no_attempts_but_have_an_end() -> None:
     with meeting(limited, stop=stop) as (server, client, _), pytest.raises(Throttled):
         client.send(get(server.url))
     assert len(server.requests) == ASKED + 1
+
+
+def test_a_wait_that_is_asked_for_is_up_to_a_tenth_longer() -> None:
+    stop = Hourglass()
+    waits: list[Wait] = []
+    with FaultServer(answer(b"", 429, retry_after="20"), answer(b"{}")) as server:
+        client = Client(
+            source(server.url), stop=stop, observe=waits.append, clock=lambda: NOW,
+            chance=lambda: 0.5,
+        )  # fmt: skip
+        client.send(get(server.url))
+        client.close()
+    assert [wait.seconds for wait in waits] == [pytest.approx(21)]
 
 
 def test_another_header_may_say_how_long_to_wait() -> None:

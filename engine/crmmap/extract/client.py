@@ -13,6 +13,7 @@ from collections.abc import Callable, Generator
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
+from random import random
 from time import monotonic
 from typing import TypeVar
 
@@ -55,7 +56,8 @@ class Client:
     """Sends requests to one source and owns its connections. Threads may share it.
 
     `stop` ends every wait when it is set. `clock` gives the time, with its zone, where an
-    answer has no `Date`; `timer` gives the seconds by which a rate is kept. `observe` is told
+    answer has no `Date`; `timer` gives the seconds by which a rate is kept; `chance`
+    a number from 0 to 1, by which a wait that is asked for gets longer. `observe` is told
     of each wait before it begins.
     Raises SourceError if `base_url` or an origin can't be asked at all.
     """
@@ -69,7 +71,9 @@ class Client:
         observe: Callable[[Wait], None] = _unobserved,
         vault: Keeper | None = None,
         timer: Timer = monotonic,
+        chance: Callable[[], float] = random,
     ) -> None:
+        self._chance = chance
         self._source = source
         self._stop = stop
         self._observe = observe
@@ -104,7 +108,7 @@ class Client:
         answered at last. Raises Skipped where a rule says that there is nothing to read.
         """
         asker = asker or Asker()
-        patience = Patience(self._source.retry, safe=request.safe)
+        patience = Patience(self._source.retry, safe=request.safe, chance=self._chance)
         plain = False
         while True:
             self._go_on()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from random import random
 
 from crmmap.errors import Throttled
 from crmmap.extract.failure import Failure
@@ -11,6 +13,9 @@ from crmmap.kinds.retry import Retry
 
 ASKED = 30
 """How many waits that the source asks for are granted to one request."""
+
+MORE = 0.1
+"""How much longer such a wait may be, in parts of it: lest all who were told of it come at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +51,10 @@ class Wait:
 class Patience:
     """The attempts of one request. Waits that the source asks for don't use them up."""
 
-    def __init__(self, retry: Retry, *, safe: bool) -> None:
+    def __init__(
+        self, retry: Retry, *, safe: bool, chance: Callable[[], float] = random
+    ) -> None:  # fmt: skip
+        self._chance = chance
         self._waits = retry.waits()
         self._longest = retry.max_wait
         self._turn = 1
@@ -100,7 +108,7 @@ class Patience:
         if self._asked > ASKED:
             message = f"{failure.error}. It asked to wait {ASKED} times; resume later"
             raise Throttled(message) from None
-        return seconds
+        return seconds * (1 + MORE * self._chance())
 
 
 def _exhausted(failure: Failure, sent: int) -> Exception:

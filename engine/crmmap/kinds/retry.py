@@ -17,8 +17,8 @@ DAY = 86_400.0
 class Retry:
     """Send a failed request again, waiting longer each time with full jitter.
 
-    A wait that the source itself asks for (`Retry-After`) is kept exactly and
-    is not counted as an attempt.
+    A wait that the source itself asks for (`Retry-After`) is kept, never shorter and up to
+    a tenth longer, and is not counted as an attempt.
     """
 
     attempts: Annotated[int, "How often a request is sent at most.", Limits(1, 20)] = 6
