@@ -704,3 +704,19 @@ def test_more_rows_than_may_keep_a_cursor_are_refused(
     stream = next(each for each in load(plan, sqlite(tmp_path)).streams if each.stream == "notes")
     assert stream.status == "failed"
     assert "more than 2 rows of its parent would keep a cursor each" in stream.message
+
+
+@pytest.mark.parametrize(("empty", "remarks"), [(2, 0), (3, 1), (7, 1)])
+def test_empty_pages_with_more_to_come_are_read_and_remarked_on(
+    tmp_path: Path, serve: Callable[[Api], str], empty: int, remarks: int
+) -> None:
+    def give(query: Query, _: Any) -> object:
+        at = int(query.get("from", 0))
+        items = [note(1, "2024-01-05T00:00:00.000Z")] if at == empty else []
+        return {"items": items, "next": at + 1 if at < empty else None}
+
+    report = load(plan_of(notes(serve(Api({"/notes": give}))), {}), sqlite(tmp_path))
+    assert only(report).inserted == 1
+    assert len(report.remarks) == remarks
+    said = "notes: 3 empty pages in a row, up to page 3"
+    assert all(each.startswith(said) for each in report.remarks)

@@ -39,13 +39,14 @@ class Troubles:
     `retries` counts requests that were sent again, and questions that a database was asked
     again; `waited` the seconds of all waits. `skips` counts, by the rule and the answer, where the
     mapping took an answer to mean that there are no records, or no more. `unread` counts files
-    that were left unread, by the reason.
+    that were left unread, by the reason. `remark` is a sentence for the run's report, if any.
     """
 
     retries: int = 0
     waited: float = 0.0
     skips: Mapping[str, int] = field(default_factory=dict)
     unread: Mapping[str, int] = field(default_factory=dict)
+    remark: str = ""
 
 
 NO_TROUBLES = Troubles()

@@ -18,6 +18,7 @@ class Account:
         self._retries = 0
         self._waited = 0.0
         self._skips: Counter[str] = Counter()
+        self._remark = ""
 
     def retried(self) -> None:
         with self._lock:
@@ -31,10 +32,18 @@ class Account:
         with self._lock:
             self._skips[why] += 1
 
+    def remark(self, text: str) -> None:
+        """Have the report say something of the stream; the first such sentence is kept."""
+        with self._lock:
+            self._remark = self._remark or text
+
     def troubles(self) -> Troubles:
         """Return what was counted so far."""
         with self._lock:
-            return Troubles(retries=self._retries, waited=self._waited, skips=dict(self._skips))
+            return Troubles(
+                retries=self._retries, waited=self._waited, skips=dict(self._skips),
+                remark=self._remark,
+            )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,6 +28,8 @@ from crmmap.plan import Plan, Step
 from crmmap.values import Expression, Page, Request
 
 MAX_EMPTY = 50
+MANY_EMPTY = 3
+"""Empty pages in a row, and more to come, from which the report says so."""
 BEGINNING = "{}"
 """The position of a stream whose place can't be kept, for a secret stands within it: the first
 page, which does no harm to rows that are there."""
@@ -92,6 +94,11 @@ def read_responses(
             # Beyond a cap, the source counts what is left for the query, not all that came.
             _demand_total(step, sent, request.passed + sent.fetched if capped else fetched)
             return
+        if empty == MANY_EMPTY:
+            asker.account.remark(
+                f"{asker.stream or step.name}: {empty} empty pages in a row, up to page "
+                f"{number - 1}, and still more are named. If there are none, look at the pagination"
+            )
         if empty >= MAX_EMPTY:
             message = (
                 f"stopped after page {number - 1}: "

@@ -90,6 +90,7 @@ async def run_stream(work: Work, step: Step) -> None:
 
 def _with_troubles(work: Work, step: Step, report: StreamReport) -> StreamReport:
     met = work.reader.troubles(step)
+    work.remarks += (met.remark,) if met.remark else ()
     return replace(
         report, retries=met.retries, waited=met.waited, skips=met.skips, unread=met.unread
     )
