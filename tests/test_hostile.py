@@ -267,3 +267,17 @@ def test_no_rate_that_answers_tell_hangs_a_run(tmp_path: Path, left: str, reset:
         report = soon(lambda: load(plan, sqlite(tmp_path)).streams[0])
     shut = left == "0" and reset == "9" * 29
     assert getattr(report, "status", "") == ("paused" if shut else "done")
+
+
+def test_a_long_text_that_many_records_include_is_not_repeated_without_bounds(
+    tmp_path: Path,
+) -> None:
+    notes = [{"phone": str(at), "by": "1"} for at in range(1000)]
+    found = {"notes": notes, "people": [{"id": "1", "note": "x" * 1_000_000}]}
+    text = EXPLODED.replace('"@"', "notes").replace(
+        "explode: {of: phones, as: phone}", "include: {from: people, by: id, of: by, as: about}"
+    )
+    with FaultServer(answer(json.dumps(found).encode())) as server:
+        report = load(plan_of(text.replace("URL", server.url), {}), sqlite(tmp_path))
+    assert report.streams[0].status == "failed"
+    assert "`include` would repeat more than" in report.streams[0].message

@@ -141,8 +141,10 @@ class Include:
 
     def maker(self, around: Around) -> Make:
         table = self._table(around)
+        repeated = 0
 
         def make(record: object) -> Iterator[object]:
+            nonlocal repeated
             if not isinstance(record, dict):
                 yield no_object(record)
                 return
@@ -159,6 +161,11 @@ class Include:
                 message = f"two items with one identity stand at '{self.from_.text}'"
                 yield Misfit(value=record, rule="shape.include", message=message)
             else:
+                several = there if isinstance(there, list) else [there]
+                repeated += sum(_length(each) for each in several if isinstance(each, dict))
+                if repeated > LARGEST:
+                    message = f"`include` would repeat more than {LARGEST:,} characters"
+                    raise ValueError(message)
                 yield {**record, self.as_: there}
 
         return make
