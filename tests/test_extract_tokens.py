@@ -256,6 +256,36 @@ def test_a_token_that_is_refused_as_soon_as_it_is_given_ends_it() -> None:
     assert "canary" not in str(caught.value)
 
 
+def test_once_a_new_token_is_refused_nothing_more_is_asked() -> None:
+    desk = Desk()
+
+    def forgetful(seen: Seen) -> bytes:
+        desk.access = "another"
+        return desk(seen)
+
+    with FaultServer(forgetful) as server:
+        talking = client(server)
+        told = []
+        for _ in range(3):
+            with pytest.raises(SourceUnreachable, match="answered 401") as caught:
+                talking.send(get(server))
+            told.append(str(caught.value))
+        talking.close()
+        # A token and what is asked with it, twice; the others are told the same, unasked.
+        assert len(server.requests) == 4
+    assert len(set(told)) == 1
+
+
+def test_a_token_that_is_refused_only_once_ends_nothing() -> None:
+    desk = Desk()
+    with FaultServer(desk) as server:
+        talking = client(server)
+        for at in range(3):
+            desk.access = f"another {at}"
+            assert talking.send(get(server)).body == b"[]"
+        talking.close()
+
+
 @pytest.mark.parametrize(
     ("told", "message"),
     [

@@ -186,6 +186,8 @@ class Response:
     """What was asked at last, where a rule had it changed."""
     refused: tuple[object, ...] = ()
     """What the answer says, by a rule, of inputs that did not succeed."""
+    renewed: bool = False
+    """Whether a token was refused for this request before, and this answers one gained since."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

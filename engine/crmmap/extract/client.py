@@ -79,6 +79,7 @@ class Client:
         self._observe = observe
         self._clock = clock
         self._closed = False
+        self._ended = ""
         self._origins = Origins.of(source)
         self._desks = Origins.of(source, *getattr(source.auth, "urls", ()))
         self._secrets = [*secrets_in(source)]
@@ -162,6 +163,8 @@ class Client:
         if self._closed or self._stop.is_set():
             message = "stopped while talking to the source; the run can be resumed"
             raise Interrupted(message) from None
+        if self._ended:
+            raise SourceUnreachable(self._ended) from None
 
     def _wait(self, wait: Wait, asker: Asker) -> None:
         if wait.seconds > 0:
@@ -171,7 +174,7 @@ class Client:
 
     def _pause(self, seconds: float) -> None:
         """Wait, but no longer than until somebody stops the run or closes the client."""
-        while seconds > 0 and not self._closed:
+        while seconds > 0 and not self._closed and not self._ended:
             if self._stop.wait(min(seconds, GLANCE)):
                 return
             seconds -= GLANCE
@@ -229,6 +232,7 @@ class Client:
         # And the wait before the signature, which may hold a moment.
         self._keep_pace(request, asker)
         conversation = self._source.auth.flow(request, self._tokens)
+        renewed = False
         try:
             signed = next(conversation)
             while True:
@@ -236,8 +240,9 @@ class Client:
                 try:
                     signed = conversation.send(response)
                 except StopIteration:
-                    return response
+                    return replace(response, renewed=renewed)
                 if _same(signed, request):  # with a new token
+                    renewed = True
                     self._keep_pace(request, asker)
         except Denied as error:
             raise SourceUnreachable(self._redactor.clean(str(error))) from None
@@ -301,7 +306,11 @@ class Client:
         message = self._refusal(request, response)
         if response.status in (401, 403):
             advice = "check the credentials in the settings, and what they are allowed to read"
-            raise SourceUnreachable(f"{message}; {advice}")
+            message = f"{message}; {advice}"
+            if response.status == 401 and response.renewed:
+                # No stream of the source will fare better: each would gain its own in vain.
+                self._ended = self._ended or message
+            raise SourceUnreachable(message)
         if response.status in REDIRECT:
             message = f"{message}, more than {REDIRECTS} times in a row"
         raise SourceError(message)
