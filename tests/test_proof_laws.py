@@ -328,8 +328,9 @@ def test_the_same_examples_are_tried_every_time_and_others_for_a_seed() -> None:
 TWO_WAYS = """
 crmmap: 1
 name: ways
+settings: {database: {env: WAYS_DATABASE, secret: true}}
 sources:
-  database: {kind: sql, url: "sqlite:///none.db"}
+  database: {kind: sql, url: "{{ settings.database }}"}
   export: {kind: files}
 streams:
   towns:

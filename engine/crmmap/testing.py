@@ -29,7 +29,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from crmmap.mock import world_of
+from crmmap.mock import ways_in, world_of
 from crmmap.prove.sheets import PREPARED, Sheet, sheets_of
 from crmmap.prove.strategies import drafts
 from crmmap.spec.model import Mapping
@@ -67,11 +67,12 @@ def mapping(
     """Return a strategy for what the whole source has: every stream, with its records by name.
 
     Links between streams lead to records of the other one as often as they do in the mock.
-    Streams whose records can't be invented are left out.
+    Streams whose records can't be invented are left out, and those that stand for another.
     """
     sheets, _ = _sheets(mapping)
+    names = [name for name in sheets if mapping.streams[name].instead_of is None]
     return st.fixed_dictionaries(
-        {name: st.lists(records(mapping, name, broken=broken), max_size=size) for name in sheets}
+        {name: st.lists(records(mapping, name, broken=broken), max_size=size) for name in names}
     )
 
 
@@ -103,4 +104,10 @@ def _sheets(mapping: Mapping) -> tuple[MappingOf[str, Sheet], MappingOf[str, str
 
 @lru_cache(maxsize=16)
 def _made(known: _Known) -> tuple[MappingOf[str, Sheet], MappingOf[str, str]]:
-    return sheets_of(world_of(known.mapping, {}, records=PREPARED))
+    sheets: dict[str, Sheet] = {}
+    untried: dict[str, str] = {}
+    # The usual way in last: what it says of a stream counts.
+    for only in reversed(ways_in(known.mapping)):
+        made, without = sheets_of(world_of(known.mapping, {}, records=PREPARED, only=only))
+        sheets, untried = {**sheets, **made}, {**untried, **without}
+    return sheets, untried
