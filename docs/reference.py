@@ -21,10 +21,16 @@ FAMILIES = {
     "source": "Sources", "auth": "Authentication", "pagination": "Pagination",
     "incremental": "What need not be read again", "action": "What to do about an answer",
     "format": "Formats", "shape": "Shapes", "clean": "Cleaning", "type": "Types",
-    "checks": "Checks",
+    "checks": "Checks", "write": "Writes",
 }  # fmt: skip
 """The families, in the order in which a record meets them → their titles."""
-CASES = {"action": "actions", "format": "formats", "shape": "shapes", "type": "types"}
+CASES = {
+    "action": "actions",
+    "format": "formats",
+    "shape": "shapes",
+    "type": "types",
+    "write": "writes",
+}
 """Families whose cases stand in a folder of another name than theirs."""
 PRINTED = "Printed from the engine's own declarations by `make docs`; not edited by hand.\n"
 

@@ -163,7 +163,7 @@ class Loader:
         kept: list[Written] = []
 
         def work(transaction: Transaction) -> Tally:
-            written = transaction.upsert(target, frame(target, rows))
+            written = transaction.write(target, frame(target, rows))
             kept.append(written)
             bad = rejects_of(written)
             counts = replace(written.counts, fetched=len(rows), rejected=len(bad))

@@ -24,6 +24,7 @@ from crmmap.kinds.retry import Retry
 from crmmap.kinds.shapes import SHAPES
 from crmmap.kinds.source import SOURCES
 from crmmap.kinds.types import TYPES
+from crmmap.kinds.writes import WRITES
 
 CASES = Path(__file__).parent / "cases"
 # Retry is no table of kinds; its word is how the waits grow.
@@ -32,6 +33,7 @@ FAMILIES = {
     "types": TYPES, "clean": CLEAN, "checks": CHECKS, "auth": AUTH, "pagination": PAGINATION,
     "formats": FORMATS, "source": SOURCES, "retry": GROWTHS,
     "incremental": INCREMENTAL, "actions": ACTIONS, "shapes": SHAPES,
+    "writes": WRITES,
 }  # fmt: skip
 
 

@@ -163,7 +163,7 @@ def test_a_commit_whose_answer_is_lost_is_looked_up(
     def work(transaction: Transaction) -> Tally:
         nonlocal called
         called += 1
-        written = transaction.upsert(PEOPLE, frame(PEOPLE, [("a", "n", 1)]))
+        written = transaction.write(PEOPLE, frame(PEOPLE, [("a", "n", 1)]))
         if called == 1:
             relay.armed = moment
         return Tally(counts=replace(written.counts, fetched=1), position='"1"')
@@ -239,7 +239,7 @@ def test_threads_share_a_store(load: Callable[..., Loader]) -> None:
             rows = frame(PEOPLE, [(f"{name}{number}{end}", "n", number) for end in range(20)])
 
             def work(transaction: Transaction, rows: pl.DataFrame = rows) -> Tally:
-                written = transaction.upsert(PEOPLE, rows)
+                written = transaction.write(PEOPLE, rows)
                 return Tally(counts=replace(written.counts, fetched=20))
 
             mark, _ = it.store.commit(mark, work)

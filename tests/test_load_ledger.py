@@ -29,7 +29,7 @@ def test_a_failing_batch_leaves_nothing_behind(load: Callable[..., Loader]) -> N
     it = load(PEOPLE)
 
     def work(transaction: Transaction) -> Tally:
-        transaction.upsert(PEOPLE, frame(PEOPLE, [("a", "n", 1)]))
+        transaction.write(PEOPLE, frame(PEOPLE, [("a", "n", 1)]))
         transaction.session.connection.exec_driver_sql("CREATE TABLE extra (x INTEGER)")
         raise Stop
 
@@ -43,7 +43,7 @@ def test_the_database_refuses_accounts_that_do_not_add_up(load: Callable[..., Lo
     it = load(PEOPLE)
 
     def work(transaction: Transaction) -> Tally:
-        written = transaction.upsert(PEOPLE, frame(PEOPLE, [("a", "n", 1)]))
+        written = transaction.write(PEOPLE, frame(PEOPLE, [("a", "n", 1)]))
         return Tally(counts=replace(written.counts, fetched=2))
 
     with pytest.raises(StoreError, match="do not add up"):

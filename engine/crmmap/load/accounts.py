@@ -19,6 +19,15 @@ REFUSED_SCHEMA: dict[str, pl.DataType] = {
 """`Written.refused`: `reasons` is a JSON list of `Reason.as_json`."""
 
 
+OUTCOME = "outcome"
+OUTCOME_SCHEMA: dict[str, pl.DataType] = {
+    "#page": pl.UInt32(),
+    "#index": pl.UInt32(),
+    OUTCOME: pl.String(),
+}
+"""`Written.outcomes`: a row's place, and the name of the count that it is in."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
     """How far a stream has been committed, and by whom: what the next commit must find.
@@ -72,12 +81,17 @@ class Tally:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """What became of the rows given to an upsert.
+    """What became of each row that was given to be written.
 
-    `counts` holds inserted, updated, unchanged and duplicate. `refused` holds
-    the rows that the database would not take (`REFUSED_SCHEMA`); they are in
-    no count yet.
+    `outcomes` (`OUTCOME_SCHEMA`) says of every row that the database took whether it was
+    `inserted`, `updated`, `unchanged` or a `duplicate`; `refused` holds the others
+    (`REFUSED_SCHEMA`), which are in no count yet.
     """
 
-    counts: Counts
+    outcomes: pl.DataFrame
     refused: pl.DataFrame
+
+    @property
+    def counts(self) -> Counts:
+        """How many rows came to each outcome."""
+        return Counts(**dict(self.outcomes[OUTCOME].value_counts().iter_rows()))

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from hashlib import sha256
 
 import polars as pl
 
-from crmmap.errors import StoreError
 from crmmap.load import ledger
-from crmmap.load.accounts import REFUSED_SCHEMA, Mark, Written
-from crmmap.load.dialects import Refusal
+from crmmap.load.accounts import Mark, Written
 from crmmap.load.statements import Session, insert_statement, select_in, write, write_all
 from crmmap.load.storage import from_driver, to_driver
-from crmmap.load.tables import RUN_ID, SYNCED_AT, changes, table_of
-from crmmap.load.upsert import OUTCOME, WRITING, check_keys, judged, upsert
+from crmmap.load.tables import RUN_ID, SYNCED_AT
+from crmmap.load.writing import write_rows
 from crmmap.plan import Target
-from crmmap.values import AT, INDEX, KEY, PAGE, Counts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,33 +42,14 @@ class Transaction:
         )
         return from_driver(found, columns, compiler)
 
-    def upsert(self, target: Target, rows: pl.DataFrame) -> Written:
-        """Write rows by key and tell what each came to; unchanged rows are not written.
+    def write(self, target: Target, rows: pl.DataFrame) -> Written:
+        """Write rows as the target's kind of write has it, and tell what each came to.
 
         `rows` have the target's columns, typed, with `#page`, `#index`, `#at` and
         perhaps `#key`, and no two with the same key. Rows that the database
-        refuses are given back with their reasons, and are in no count. With a
-        version column, a row older than the stored one is not written, and
-        counts as a duplicate.
+        refuses are given back with their reasons.
         """
-        if rows.is_empty():
-            return Written(counts=Counts(), refused=pl.DataFrame(schema=REFUSED_SCHEMA))
-        check_keys(target, rows)
-        told = judged(self.session, target, rows, self.mark.run_id)
-        writing = told.filter(pl.col(OUTCOME).is_in(WRITING))
-        refused = upsert(
-            self.session, target, writing, run_id=self.mark.run_id,
-            compare=lambda: self._compare(target),
-        )  # fmt: skip
-        lost = writing[[index for index, _ in refused]][OUTCOME]
-        return Written(counts=_counts(told[OUTCOME], lost), refused=_refused(writing, refused))
-
-    def _compare(self, target: Target) -> None:
-        connection, dialect = self.session.connection, self.session.dialect
-        found = changes(connection, dialect, [table_of(target)])
-        if found.faults or found.statements:
-            message = f"the table was changed during the run: {'; '.join(found.faults)}"
-            raise StoreError(message.removesuffix(": "))
+        return write_rows(self.session, target, rows, self.mark)
 
     def stub(self, target: Target, keys: pl.Series) -> int:
         """Insert bare parents, with nothing but a key, where there are none; return how many.
@@ -140,26 +117,4 @@ def waiting(session: Session, mapping: str, stream: str) -> pl.DataFrame:
     rows = [tuple(row) for row in session.connection.execute(query)]
     return pl.DataFrame(
         rows, schema={"key": pl.String, "field": pl.String, "raw": pl.String}, orient="row"
-    )
-
-
-def _counts(outcomes: pl.Series, lost: pl.Series) -> Counts:
-    def count(outcome: str) -> int:
-        return outcomes.to_list().count(outcome) - lost.to_list().count(outcome)
-
-    return Counts(
-        inserted=count("inserted"),
-        updated=count("updated"),
-        unchanged=count("unchanged"),
-        duplicate=count("duplicate"),
-    )
-
-
-def _refused(rows: pl.DataFrame, refused: list[tuple[int, Refusal]]) -> pl.DataFrame:
-    bad = rows[[index for index, _ in refused]]
-    if KEY not in bad.columns:
-        bad = bad.with_columns(pl.lit(None, dtype=pl.String).alias(KEY))
-    reasons = [json.dumps([refusal.reason().as_json()]) for _, refusal in refused]
-    return bad.select(PAGE, INDEX, AT, KEY, pl.Series("reasons", reasons, dtype=pl.String)).cast(
-        REFUSED_SCHEMA  # type: ignore[arg-type]
     )

@@ -1,22 +1,20 @@
-"""Rows into a table by key: what each row comes to, and which rows the database refuses."""
+"""Rows into a table by key: what each row comes to, and which rows are written at all."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-
 import polars as pl
-from sqlalchemy.exc import DBAPIError
 
 from crmmap.errors import StoreError
+from crmmap.load.accounts import OUTCOME, Mark, Written
 from crmmap.load.dialects import Refusal
-from crmmap.load.statements import Row, Session, insert_statement, select_in, write_all
+from crmmap.load.halving import Halving, refused_rows
+from crmmap.load.statements import Session, insert_statement, select_in
 from crmmap.load.storage import from_driver, to_driver
 from crmmap.load.tables import AUDIT, ROW_HASH, RUN_ID
 from crmmap.plan import Target
 from crmmap.plan.content import HASH, content_hashes
+from crmmap.values import INDEX, PAGE
 
-OUTCOME = "#outcome"
 WRITING = ("inserted", "updated")
 
 _STORED = "#stored"
@@ -24,8 +22,19 @@ _STORED_RUN = "#stored_run"
 _STORED_HASH = "#stored_hash"
 _STORED_VERSION = "#stored_version"
 
-SAME_REFUSALS = 20
-"""So many rows refused one after the other for the same reason: the table may have changed."""
+
+def upsert(session: Session, target: Target, rows: pl.DataFrame, mark: Mark) -> Written:
+    """Write rows by key and tell what each came to; unchanged rows are not written.
+
+    No two rows have the same key. With a version column, a row older than the stored one is
+    not written, and is a duplicate.
+    """
+    _check_keys(target, rows)
+    told = judged(session, target, rows, mark.run_id)
+    writing = told.filter(pl.col(OUTCOME).is_in(WRITING))
+    refused = refused_rows(writing, _write(session, target, writing, mark.run_id))
+    outcomes = told.join(refused, on=[PAGE, INDEX], how="anti", maintain_order="left")
+    return Written(outcomes=outcomes.select(PAGE, INDEX, OUTCOME), refused=refused)
 
 
 def judged(session: Session, target: Target, rows: pl.DataFrame, run_id: str) -> pl.DataFrame:
@@ -90,83 +99,8 @@ def _loses(version: str, own: pl.Expr) -> pl.Expr:
     return older | tie
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Upsert:
-    """One table's upsert: its statement, and its rows as the driver takes them."""
-
-    session: Session
-    statement: str
-    compare: Callable[[], None]
-    """Raises StoreError where the live table is no longer the wanted one."""
-
-    def write(self, rows: Sequence[Row]) -> list[tuple[int, Refusal]]:
-        """Write the rows; return the index and reason of those that the database refuses.
-
-        A refused statement is halved, inside savepoints, until the bad rows stand
-        alone: some 35 statements for 500 rows with 3 bad ones, not 501.
-        """
-        refused: list[tuple[int, Refusal]] = []
-        self._halve(rows, (0, len(rows)), refused, sure=False)
-        return refused
-
-    def _halve(
-        self,
-        rows: Sequence[Row],
-        span: tuple[int, int],
-        refused: list[tuple[int, Refusal]],
-        *,
-        sure: bool,
-    ) -> bool:
-        """Return whether a row of the span was refused. `sure`: it is known that one will be."""
-        start, stop = span
-        if start == stop:
-            return False
-        if not sure or stop - start == 1:
-            refusal = self._attempt(rows[start:stop])
-            if refusal is None:
-                return False
-            if stop - start == 1:
-                refused.append((start, refusal))
-                self._doubt(refused)
-                return True
-        middle = (start + stop) // 2
-        left = self._halve(rows, (start, middle), refused, sure=False)
-        right = self._halve(rows, (middle, stop), refused, sure=not left)
-        return left or right
-
-    def _attempt(self, rows: Sequence[Row]) -> Refusal | None:
-        savepoint = self.session.connection.begin_nested()
-        try:
-            write_all(self.session, self.statement, rows)
-            savepoint.commit()
-        except DBAPIError as error:
-            refusal = self.session.dialect.refusal(error)
-            if refusal is None:
-                raise
-            savepoint.rollback()
-            return refusal
-        return None
-
-    def _doubt(self, refused: list[tuple[int, Refusal]]) -> None:
-        """Ask the schema, not the rows, once too many of them fail in the same way."""
-        if _alike(refused, SAME_REFUSALS) and not _alike(refused, SAME_REFUSALS + 1):
-            self.compare()
-
-
-def _alike(refused: list[tuple[int, Refusal]], count: int) -> bool:
-    """Say whether the last `count` refusals are of neighbouring rows, for one reason."""
-    last = refused[-count:]
-    neighbours = len(last) == count and last[-1][0] - last[0][0] == count - 1
-    return neighbours and all(reason == last[0][1] for _, reason in last)
-
-
-def upsert(
-    session: Session,
-    target: Target,
-    rows: pl.DataFrame,
-    *,
-    run_id: str,
-    compare: Callable[[], None],
+def _write(
+    session: Session, target: Target, rows: pl.DataFrame, run_id: str
 ) -> list[tuple[int, Refusal]]:
     """Write judged rows by key; return the index and reason of those that the database refuses."""
     columns = [*target.names, *AUDIT]
@@ -180,10 +114,10 @@ def upsert(
     ).rows()
     moment = session.moment
     tuples = [(*row[:-1], moment, row[-1]) for row in cells]
-    return Upsert(session=session, statement=statement, compare=compare).write(tuples)
+    return Halving(session=session, statement=statement, target=target).write(tuples)
 
 
-def check_keys(target: Target, rows: pl.DataFrame) -> None:
+def _check_keys(target: Target, rows: pl.DataFrame) -> None:
     """Raise StoreError where a key is null: SQLite would make one up for an integer key."""
     for name in target.key:
         if rows[name].null_count():

@@ -23,15 +23,16 @@ def load(step: Step, batch: Batch, transaction: Transaction) -> Tally:
     resolved = resolve(step, batch, transaction.known)
     rows = dedupe(resolved.rows, step.target)
     stubbed = sum(transaction.stub(parent, keys) for parent, keys in resolved.stubs)
-    written = transaction.upsert(step.target, rows)
+    written = transaction.write(step.target, rows)
+    counts = written.counts
     kept = rows.join(written.refused.select(PAGE, INDEX), on=[PAGE, INDEX], how="anti")
     held = _hold_back(step, kept, resolved, transaction)
     rejects = pl.concat([batch.rejects, resolved.rejects, _refused(written.refused, batch.raw)])
     notes = batch.notes.join(resolved.waiting.select("key"), on="key", how="anti", nulls_equal=True)
     counts = replace(
-        written.counts,
+        counts,
         fetched=batch.fetched,
-        duplicate=written.counts.duplicate + len(resolved.rows) - len(rows) + held.superseded
+        duplicate=counts.duplicate + len(resolved.rows) - len(rows) + held.superseded
         + held.repeated,
         filtered=batch.filtered,
         deferred=held.waiting - held.superseded,

@@ -16,6 +16,7 @@ from crmmap.kinds.responses import ResponseRule
 from crmmap.kinds.shaping import Shape
 from crmmap.kinds.source import Source
 from crmmap.kinds.types import Type
+from crmmap.kinds.writes import Upsert, Write
 from crmmap.select.jmespath import Jmespath
 from crmmap.select.xpath import RecordPath
 from crmmap.spec.model import Enrich, FieldsFrom, Missing, Nested, OnError, RequestSpec
@@ -37,13 +38,14 @@ class Column:
 class Target:
     """The table that a stream fills.
 
-    `version` is the column whose greatest value wins, if any; `indexed` are the
-    columns that lookups search in.
+    `write` says how its rows are written. `version` is the column whose greatest value wins,
+    if any; `indexed` are the columns that lookups search in.
     """
 
     table: str
     key: tuple[str, ...]
     columns: tuple[Column, ...]
+    write: Write = Upsert()
     version: str | None = None
     indexed: tuple[str, ...] = ()
     comment: str = ""

@@ -26,6 +26,7 @@ def target_of(mapping: MappingSpec, name: str, types: Mapping[str, Mapping[str, 
             )
             for field, each in stream.fields.items()
         ),
+        write=stream.table.write,
         version=keep.latest if isinstance(keep, Latest) else None,
         indexed=_searched(mapping, stream.instead_of or name),
         comment=stream.table.comment or stream.comment,

@@ -23,6 +23,7 @@ from crmmap.kinds.shapes import SHAPES
 from crmmap.kinds.shaping import WITHIN, Shape
 from crmmap.kinds.source import SOURCES, Source
 from crmmap.kinds.types import TYPES, Text, Type
+from crmmap.kinds.writes import WRITES, Upsert, Write
 from crmmap.spec.partitions import NAME, ForEach, Name
 from crmmap.template import Template
 from crmmap.values import Expression, Path
@@ -122,9 +123,7 @@ class Table:
     key: Annotated[
         tuple[Name, ...], OneOrMany(), Limits(min_items=1), "Fields that identify a row."
     ]
-    write: Annotated[
-        Literal["upsert"], "How rows are written: new ones inserted, changed ones updated."
-    ] = "upsert"
+    write: Annotated[Write, Kind("write", WRITES), "How rows are written into it."] = Upsert()
     comment: Annotated[str, "What one row is."] = ""
 
 
