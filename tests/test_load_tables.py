@@ -77,8 +77,33 @@ def test_a_table_that_differs_is_refused_with_what_to_do(
     it = load(PEOPLE)
     with pytest.raises(StoreUnfit, match=message) as caught:
         it.store.prepare([wanted])
-    assert "ALTER TABLE" in str(caught.value)
+    assert "ALTER TABLE" in str(caught.value) or "crmmap plan --ddl" in str(caught.value)
     assert "table: {name: my_people}" in str(caught.value)
+    shown = it.store.ddl([wanted])
+    assert shown.startswith("-- 'people'")
+    assert "ALTER TABLE" in shown
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        replace(PEOPLE, key=("id", "name")),
+        replace(PEOPLE, columns=columns(id=Text(), name=Text(), count=Decimal(scale=2))),
+        replace(PEOPLE, columns=columns(id=Text(), name=Number())),
+    ],
+)
+def test_the_statements_that_mend_a_table_keep_its_rows(
+    load: Callable[..., Loader], wanted: Target
+) -> None:
+    it = load(replace(PEOPLE, indexed=("name",)))
+    it.upsert(PEOPLE, [("a", "7", 1), ("b", "8", 2)])
+    shown = it.store.ddl([replace(wanted, indexed=("name",))])
+    with it.store.engine.begin() as connection:
+        for statement in shown.split(";\n"):
+            connection.exec_driver_sql(statement) if statement else None
+    it.store.prepare([replace(wanted, indexed=("name",))])
+    rows = it.sql("SELECT id, name FROM people ORDER BY id")
+    assert [(key, float(name)) for key, name in rows] == [("a", 7), ("b", 8)]
 
 
 def test_a_foreign_table_without_a_key_is_refused(load: Callable[..., Loader]) -> None:

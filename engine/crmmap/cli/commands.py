@@ -123,7 +123,8 @@ def check(surroundings: Surroundings, /, **options: Any) -> ExitCode:
 
 @commands.command(epilog=MAPPING)
 @one_mapping
-@click.option("--ddl", is_flag=True, help="Print the store's tables as SQL instead.")
+@click.option("--ddl", is_flag=True,
+              help="Print the SQL that makes the store's tables fit instead.")  # fmt: skip
 @store_option
 @settings_option
 @as_json

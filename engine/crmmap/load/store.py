@@ -119,7 +119,8 @@ class Store:
     def ddl(self, targets: Sequence[Target]) -> str:
         """Return the statements that `prepare` would run now, ledger included.
 
-        Raises StoreUnfit as `prepare` would.
+        After them stand, under a comment that says why, those that it would never run: they
+        make a table what the mapping wants that is there and differs.
         """
         tables = [*ledger.TABLES, *(table_of(target) for target in targets)]
 
@@ -127,11 +128,17 @@ class Store:
             return changes(session.connection, self.dialect, tables)
 
         found = self._transact(compare, early=True)
-        self._check(found)
-        # The driver's marks for parameters make it double each % in a statement.
-        doubled = self.dialect.placeholder.startswith("%")
-        texts = [each.replace("%%", "%") if doubled else each for each in found.statements]
-        return "".join(f"{text};\n" for text in texts)
+        return "".join(
+            (
+                *(f"{self._plain(each)};\n" for each in found.statements),
+                *(f"-- {fault}\n" for fault in found.faults),
+                *(f"{self._plain(each)};\n" for each in found.remedies),
+            )
+        )
+
+    def _plain(self, statement: str) -> str:
+        """Return a statement as it is typed: for the driver, each % in it is doubled."""
+        return statement.replace("%%", "%") if self.dialect.placeholder[:1] == "%" else statement
 
     # --- runs and streams -------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -16,6 +16,7 @@ from sqlalchemy.exc import SAWarning
 from sqlalchemy.schema import CreateColumn, CreateIndex, CreateTable, DDLElement
 
 from crmmap.load.dialects import Dialect
+from crmmap.load.remedies import Misfit, indexes, remedies
 from crmmap.plan import Target
 
 RUN_ID = "_crmmap_run_id"
@@ -35,12 +36,14 @@ class Changes:
     """What separates the live tables from the wanted ones.
 
     `statements` can be run at once, and `remarks` tell what they add to live tables; `made`
-    are the tables that they make. `faults` are for the user, each with what to do.
+    are the tables that they make. `faults` are for the user, each with what to do; `remedies`
+    are statements that do it, where there are any.
     """
 
     statements: tuple[str, ...] = ()
     made: tuple[str, ...] = ()
     faults: tuple[str, ...] = ()
+    remedies: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
 
     def __add__(self, other: Changes) -> Changes:
@@ -48,6 +51,7 @@ class Changes:
             statements=self.statements + other.statements,
             made=self.made + other.made,
             faults=self.faults + other.faults,
+            remedies=self.remedies + other.remedies,
             remarks=self.remarks + other.remarks,
         )
 
@@ -137,14 +141,10 @@ def _live_name(inspector: Inspector, dialect: Dialect, name: str) -> str:
 def _created(table: sa.Table, dialect: Dialect, compiler: Compiler) -> tuple[str, ...]:
     made: list[DDLElement] = [
         CreateTable(table),
-        *(CreateIndex(index) for index in _indexes(table)),
+        *(CreateIndex(index) for index in indexes(table)),
     ]
     texts = [str(each.compile(dialect=compiler)).strip() for each in made]
     return (*texts, *dialect.comments(table))
-
-
-def _indexes(table: sa.Table) -> list[sa.Index]:
-    return sorted(table.indexes, key=lambda index: str(index.name))
 
 
 def _compared(inspector: Inspector, dialect: Dialect, table: sa.Table) -> Changes:
@@ -152,10 +152,14 @@ def _compared(inspector: Inspector, dialect: Dialect, table: sa.Table) -> Change
     respelled = _spelling_faults(dialect, table, live)
     if respelled:  # what else is wrong can be told once the names are the same
         return Changes(faults=respelled)
-    found = Changes(faults=(*_key_faults(inspector, table), *_extra_faults(table, live)))
+    misfits = [*_key_misfits(inspector, table), *_extra_misfits(dialect, table, live)]
     for column in table.columns:
         if column.name in live:
-            found += Changes(faults=_column_faults(dialect, column, live[column.name]))
+            misfits += _column_misfits(dialect, column, live[column.name])
+    found = Changes(
+        faults=tuple(misfit.text for misfit in misfits),
+        remedies=remedies(misfits, table, inspector, dialect),
+    )
     added = [
         column for column in table.columns if column.name not in live and not column.primary_key
     ]
@@ -167,7 +171,7 @@ def _compared(inspector: Inspector, dialect: Dialect, table: sa.Table) -> Change
         index["column_names"][0] for index in inspector.get_indexes(table.name)
         if index["column_names"]
     }  # fmt: skip
-    absent = [index for index in _indexes(table) if index.columns[0].name not in present]
+    absent = [index for index in indexes(table) if index.columns[0].name not in present]
     made = [str(CreateIndex(index).compile(dialect=inspector.dialect)) for index in absent]
     indexed = [index.columns[0].name for index in absent]
     return found + Changes(
@@ -203,52 +207,58 @@ def _added(compiler: Compiler, column: sa.Column[Any]) -> str:
     return f"ALTER TABLE {table} ADD COLUMN {CreateColumn(column).compile(dialect=compiler)}"
 
 
-def _key_faults(inspector: Inspector, table: sa.Table) -> list[str]:
+def _key_misfits(inspector: Inspector, table: sa.Table) -> list[Misfit]:
     live = inspector.get_pk_constraint(table.name)["constrained_columns"]
     wanted = [column.name for column in table.primary_key.columns]
     if set(live) == set(wanted):
         return []
     has = f"the primary key ({', '.join(live)})" if live else "no primary key"
-    fault = (
+    text = (
         f"'{table.name}' has {has}, but the mapping's key is ({', '.join(wanted)}). {_anew(table)}"
     )
-    return [fault]
+    return [Misfit(text=text, remade=True)]
 
 
-def _extra_faults(table: sa.Table, live: dict[str, ReflectedColumn]) -> list[str]:
-    return [
-        f"'{table.name}' has a column '{name}' that takes no null, has no default, and is not in "
-        f"the mapping. Add it as a field, or let it take nulls. {_another(table)}"
-        for name, column in live.items()
-        if name not in table.columns and not column["nullable"] and column.get("default") is None
-    ]
+def _extra_misfits(
+    dialect: Dialect, table: sa.Table, live: dict[str, ReflectedColumn]
+) -> list[Misfit]:
+    found = []
+    for name, column in live.items():
+        if name not in table.columns and not column["nullable"] and column.get("default") is None:
+            text = (
+                f"'{table.name}' has a column '{name}' that takes no null, has no default, and is "
+                "not in the mapping. Add it as a field, or let it take nulls. "
+            )
+            alone = sa.Table(table.name, sa.MetaData(), sa.Column(name, column["type"]))
+            statement = dialect.drop_not_null(alone.c[name])
+            found.append(_mended(text, statement, table, remade=False))
+    return found
 
 
-def _column_faults(
+def _column_misfits(
     dialect: Dialect, wanted: sa.Column[Any], live: ReflectedColumn
-) -> tuple[str, ...]:
+) -> Iterator[Misfit]:
     where = f"'{wanted.table.name}', column '{wanted.name}':"
-    faults = []
     has, wants = dialect.spelled(live["type"]), dialect.spelled(wanted.type)
     if has != wants:
-        todo = _altered(dialect.alter_type(wanted), wanted.table)
-        faults.append(f"{where} has the type {has}, but the mapping's is {wants}. {todo}")
+        text = f"{where} has the type {has}, but the mapping's is {wants}. "
+        yield _mended(text, dialect.alter_type(wanted), wanted.table)
     if not live["nullable"] and wanted.nullable:
-        todo = _altered(dialect.drop_not_null(wanted), wanted.table)
-        faults.append(f"{where} takes no null, but may be empty in the mapping. {todo}")
-    return tuple(faults)
+        text = f"{where} takes no null, but may be empty in the mapping. "
+        yield _mended(text, dialect.drop_not_null(wanted), wanted.table)
 
 
-def _altered(statement: str | None, table: sa.Table) -> str:
-    return _anew(table) if statement is None else f"{_another(table)}, or change it: {statement}"
+def _mended(text: str, statement: str | None, table: sa.Table, *, remade: bool = True) -> Misfit:
+    """Return a misfit that a statement mends; without one, the table may have to be made anew."""
+    if statement is None:
+        return Misfit(text=text + (_anew(table) if remade else _another(table)), remade=remade)
+    return Misfit(text=f"{text}{_another(table)}, or change it: {statement}", remedy=(statement,))
 
 
 def _anew(table: sa.Table) -> str:
-    name = table.name
     return (
-        f"{_another(table)}, or rename this one "
-        f'(ALTER TABLE "{name}" RENAME TO "{name}_old") and run again with --full, '
-        "to have it made anew and filled"
+        f"{_another(table)}, or have this one made anew, with its rows: `crmmap plan --ddl` "
+        "prints the statements"
     )
 
 

@@ -1,0 +1,73 @@
+"""Statements that make a live table what the mapping wants. They are shown, and never run by us."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Dialect as Compiler
+from sqlalchemy.engine import Inspector
+from sqlalchemy.schema import CreateIndex, CreateTable, DDLElement, DropIndex
+
+from crmmap.load.dialects import Dialect
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Misfit:
+    """What of a live table differs from the wanted one, and can't be mended without the user.
+
+    `remedy` are the statements that would mend it, all rows kept; where there are none and
+    `remade` is true, the table must be made anew and the rows copied.
+    """
+
+    text: str
+    remedy: tuple[str, ...] = ()
+    remade: bool = False
+
+
+def remedies(
+    misfits: Collection[Misfit], table: sa.Table, inspector: Inspector, dialect: Dialect
+) -> tuple[str, ...]:
+    """Return the statements that mend all misfits of a table that is there."""
+    found = [statement for each in misfits for statement in each.remedy]
+    if any(each.remade for each in misfits):
+        found += _remade(table, inspector, dialect)
+    return tuple(found)
+
+
+def _remade(table: sa.Table, inspector: Inspector, dialect: Dialect) -> list[str]:
+    """Set the live table aside, make it anew, and copy what both have.
+
+    Values are not cast: the database refuses one that does not fit, and nothing is lost.
+    """
+    compiler = inspector.dialect
+    quote = compiler.identifier_preparer.quote_identifier
+    aside = quote(f"{table.name[:59]}_old")
+    live = [each["name"] for each in inspector.get_columns(table.name)]
+    names = ", ".join(quote(column.name) for column in table.columns if column.name in live)
+    made: list[DDLElement] = [CreateTable(table), *(CreateIndex(index) for index in indexes(table))]
+    created, *indexed = [str(each.compile(dialect=compiler)).strip() for each in made]
+    return [
+        *_without_indexes(table, inspector, compiler),
+        f"ALTER TABLE {quote(table.name)} RENAME TO {aside}",
+        created,
+        f"INSERT INTO {quote(table.name)} ({names}) SELECT {names} FROM {aside}",  # noqa: S608  (names are quoted)
+        *indexed,
+        *dialect.comments(table),
+    ]
+
+
+def _without_indexes(table: sa.Table, inspector: Inspector, compiler: Compiler) -> list[str]:
+    """Drop the indexes whose names the new ones need: in some databases they are the schema's."""
+    live = {each["name"] for each in inspector.get_indexes(table.name)}
+    return [
+        str(DropIndex(index).compile(dialect=compiler)).strip()
+        for index in indexes(table)
+        if index.name in live
+    ]
+
+
+def indexes(table: sa.Table) -> list[sa.Index]:
+    """Return a table's indexes in the order of their names."""
+    return sorted(table.indexes, key=lambda index: str(index.name))
