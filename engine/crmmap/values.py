@@ -244,9 +244,6 @@ class Page:
     mended: int = 0
     skipped: bool = False
     """Nothing was read, by a rule for answers: so no moment of reading may count as a cursor."""
-    older_than: frozenset[str] = frozenset()
-    """Of records that were kept, and are loaded again: the runs that read later. A row that one of
-    them wrote is newer, and is left as it is."""
 
     @property
     def fetched(self) -> int:
@@ -448,7 +445,7 @@ class Batch:
     `#key` (the key as one text); a key may be there several times.
     `raw(page, index)` gives a row's whole raw record. `position` is the last page's.
     `parts` names the pages' partitions, by their numbers; `cursor` is the last page's that
-    has one; `older_than` is that of every page.
+    has one.
     """
 
     rows: pl.DataFrame
@@ -461,4 +458,3 @@ class Batch:
     raw: Callable[[int, int], str]
     parts: Mapping[int, str] = field(default_factory=dict)
     cursor: str | None = None
-    older_than: frozenset[str] = frozenset()

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from hashlib import sha256
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,6 +14,8 @@ from sqlalchemy.engine.interfaces import ReflectedColumn
 from sqlalchemy.exc import SAWarning
 from sqlalchemy.schema import CreateColumn, CreateIndex, CreateTable, DDLElement
 
+from crmmap.load import constraints
+from crmmap.load.constraints import constrain, short_name
 from crmmap.load.dialects import Dialect
 from crmmap.load.remedies import Misfit, indexes, remedies
 from crmmap.plan import Target
@@ -28,19 +29,19 @@ AUDIT = (RUN_ID, SYNCED_AT, ROW_HASH)
 WHOLE = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 MOMENT = sa.DateTime(timezone=True).with_variant(sa.Text(), "sqlite")
 FLAG = sa.Boolean(create_constraint=False).with_variant(sa.Integer(), "sqlite")
-LONGEST_NAME = 63
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Changes:
     """What separates the live tables from the wanted ones.
 
-    `statements` can be run at once, and `remarks` tell what they add to live tables; `made`
-    are the tables that they make. `faults` are for the user, each with what to do; `remedies`
-    are statements that do it, where there are any.
+    `statements` can be run at once, `relating` once all tables are there; `remarks` tell what
+    they add to live tables, and `made` are the tables that they make. `faults` are for the
+    user, each with what to do; `remedies` are statements that do it, where there are any.
     """
 
     statements: tuple[str, ...] = ()
+    relating: tuple[str, ...] = ()
     made: tuple[str, ...] = ()
     faults: tuple[str, ...] = ()
     remedies: tuple[str, ...] = ()
@@ -49,6 +50,7 @@ class Changes:
     def __add__(self, other: Changes) -> Changes:
         return Changes(
             statements=self.statements + other.statements,
+            relating=self.relating + other.relating,
             made=self.made + other.made,
             faults=self.faults + other.faults,
             remedies=self.remedies + other.remedies,
@@ -80,15 +82,9 @@ def table_of(target: Target) -> sa.Table:
     )
     for name in target.indexed:
         if target.key[0] != name:
-            sa.Index(_index_name(target.table, name), table.c[name])
+            sa.Index(short_name(f"ix_{target.table}_{name}"), table.c[name])
+    constrain(table, target.foreign_keys)
     return table
-
-
-def _index_name(table: str, column: str) -> str:
-    name = f"ix_{table}_{column}"
-    if len(name) <= LONGEST_NAME:
-        return name
-    return f"{name[: LONGEST_NAME - 9]}_{sha256(name.encode()).hexdigest()[:8]}"
 
 
 def changes(connection: Connection, dialect: Dialect, tables: Sequence[sa.Table]) -> Changes:
@@ -99,7 +95,9 @@ def changes(connection: Connection, dialect: Dialect, tables: Sequence[sa.Table]
         return Changes(faults=alike)
     # What reflection warns of (a type it does not know) is told by the comparison, if it matters.
     with warnings.catch_warnings(action="ignore", category=SAWarning):
-        return sum((_change(inspector, dialect, table) for table in tables), Changes())
+        each = (_change(connection, inspector, dialect, table) for table in tables)
+        found = sum(each, Changes())
+    return replace(found, statements=found.statements + found.relating, relating=())
 
 
 def _alike(dialect: Dialect, names: Iterable[str]) -> tuple[str, ...]:
@@ -113,7 +111,9 @@ def _alike(dialect: Dialect, names: Iterable[str]) -> tuple[str, ...]:
     )
 
 
-def _change(inspector: Inspector, dialect: Dialect, table: sa.Table) -> Changes:
+def _change(
+    connection: Connection, inspector: Inspector, dialect: Dialect, table: sa.Table
+) -> Changes:
     alike = _alike(dialect, (column.name for column in table.columns))
     if alike:
         return Changes(faults=tuple(f"'{table.name}', columns {fault}" for fault in alike))
@@ -128,8 +128,12 @@ def _change(inspector: Inspector, dialect: Dialect, table: sa.Table) -> Changes:
         )
         return Changes(faults=(fault,))
     if not inspector.has_table(table.name):
-        return Changes(statements=_created(table, dialect, inspector.dialect), made=(table.name,))
-    return _compared(inspector, dialect, table)
+        return Changes(
+            statements=_created(table, dialect, inspector.dialect),
+            relating=constraints.of_new_table(table, inspector),
+            made=(table.name,),
+        )
+    return _compared(connection, inspector, dialect, table)
 
 
 def _live_name(inspector: Inspector, dialect: Dialect, name: str) -> str:
@@ -147,7 +151,9 @@ def _created(table: sa.Table, dialect: Dialect, compiler: Compiler) -> tuple[str
     return (*texts, *dialect.comments(table))
 
 
-def _compared(inspector: Inspector, dialect: Dialect, table: sa.Table) -> Changes:
+def _compared(
+    connection: Connection, inspector: Inspector, dialect: Dialect, table: sa.Table
+) -> Changes:
     live = {column["name"]: column for column in inspector.get_columns(table.name)}
     respelled = _spelling_faults(dialect, table, live)
     if respelled:  # what else is wrong can be told once the names are the same
@@ -156,15 +162,19 @@ def _compared(inspector: Inspector, dialect: Dialect, table: sa.Table) -> Change
     for column in table.columns:
         if column.name in live:
             misfits += _column_misfits(dialect, column, live[column.name])
+    related = constraints.of_live_table(table, connection, inspector, dialect)
+    misfits += related.misfits
     found = Changes(
         faults=tuple(misfit.text for misfit in misfits),
         remedies=remedies(misfits, table, inspector, dialect),
     )
+    if any(misfit.remade for misfit in misfits):  # then it lacks nothing
+        return found
     added = [
         column for column in table.columns if column.name not in live and not column.primary_key
     ]
     found += Changes(
-        statements=tuple(_added(inspector.dialect, column) for column in added),
+        statements=tuple(_added(inspector, column) for column in added),
         remarks=_remarks("column", [column.name for column in added], table),
     )
     present = {
@@ -174,16 +184,22 @@ def _compared(inspector: Inspector, dialect: Dialect, table: sa.Table) -> Change
     absent = [index for index in indexes(table) if index.columns[0].name not in present]
     made = [str(CreateIndex(index).compile(dialect=inspector.dialect)) for index in absent]
     indexed = [index.columns[0].name for index in absent]
-    return found + Changes(
-        statements=tuple(made), remarks=_remarks("index on column", indexed, table)
+    remarks = (
+        *_remarks("index on column", indexed, table),
+        *_remarks("foreign key of column", related.columns, table),
     )
+    return found + Changes(statements=tuple(made), relating=related.statements, remarks=remarks)
 
 
 def _remarks(what: str, names: Sequence[str], table: sa.Table) -> tuple[str, ...]:
     """Return a sentence about what is added to a table that was there before, if anything is."""
     if not names:
         return ()
-    plural = {"column": "columns", "index on column": "indexes on columns"}
+    plural = {
+        "column": "columns",
+        "index on column": "indexes on columns",
+        "foreign key of column": "foreign keys of columns",
+    }
     added = f"{what if len(names) == 1 else plural[what]} {', '.join(names)}"
     return (f"added the {added} to the existing table '{table.name}'",)
 
@@ -202,9 +218,11 @@ def _spelling_faults(
     )
 
 
-def _added(compiler: Compiler, column: sa.Column[Any]) -> str:
+def _added(inspector: Inspector, column: sa.Column[Any]) -> str:
+    compiler = inspector.dialect
     table = compiler.identifier_preparer.quote_identifier(column.table.name)
-    return f"ALTER TABLE {table} ADD COLUMN {CreateColumn(column).compile(dialect=compiler)}"
+    spec = f"{CreateColumn(column).compile(dialect=compiler)}"
+    return f"ALTER TABLE {table} ADD COLUMN {spec}{constraints.inline(column, inspector)}"
 
 
 def _key_misfits(inspector: Inspector, table: sa.Table) -> list[Misfit]:

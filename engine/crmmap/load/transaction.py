@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import sha256
 
 import polars as pl
@@ -42,18 +42,14 @@ class Transaction:
         )
         return from_driver(found, columns, compiler)
 
-    def write(
-        self, target: Target, rows: pl.DataFrame, *, older_than: frozenset[str] = frozenset()
-    ) -> Written:
+    def write(self, target: Target, rows: pl.DataFrame) -> Written:
         """Write rows as the target's kind of write has it, and tell what each came to.
 
         `rows` have the target's columns, typed, with `#page`, `#index`, `#at` and
         perhaps `#key`, and no two with the same key. Rows that the database
-        refuses are given back with their reasons. Rows are older than what the runs `older_than`
-        wrote.
+        refuses are given back with their reasons.
         """
-        mark = replace(self.mark, older_than=older_than)
-        return write_rows(self.session, target, rows, mark)
+        return write_rows(self.session, target, rows, self.mark)
 
     def stub(self, target: Target, keys: pl.Series) -> int:
         """Insert bare parents, with nothing but a key, where there are none; return how many.

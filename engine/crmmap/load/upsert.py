@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import polars as pl
 
 from crmmap.errors import StoreError
 from crmmap.load.accounts import OUTCOME, Mark, Written
 from crmmap.load.dialects import Refusal
+from crmmap.load.family import parents_first
 from crmmap.load.halving import Halving, refused_rows
 from crmmap.load.statements import Session, insert_statement, select_in
 from crmmap.load.storage import from_driver, to_driver
@@ -26,18 +29,19 @@ _STORED_VERSION = "#stored_version"
 def upsert(session: Session, target: Target, rows: pl.DataFrame, mark: Mark) -> Written:
     """Write rows by key and tell what each came to; unchanged rows are not written.
 
-    No two rows have the same key. A row older than the stored one, by their versions or by the
-    runs that read them, is not written, and is a duplicate.
+    No two rows have the same key. With a version column, a row older than the stored one is
+    not written, and is a duplicate.
     """
     _check_keys(target, rows)
-    told = judged(session, target, rows, mark)
+    told = judged(session, target, rows, mark.run_id)
     writing = told.filter(pl.col(OUTCOME).is_in(WRITING))
-    refused = refused_rows(writing, _write(session, target, writing, mark.run_id))
+    write = partial(_write, session, target, run_id=mark.run_id)
+    refused = refused_rows(writing, parents_first(session, target, writing, write))
     outcomes = told.join(refused, on=[PAGE, INDEX], how="anti", maintain_order="left")
     return Written(outcomes=outcomes.select(PAGE, INDEX, OUTCOME), refused=refused)
 
 
-def judged(session: Session, target: Target, rows: pl.DataFrame, mark: Mark) -> pl.DataFrame:
+def judged(session: Session, target: Target, rows: pl.DataFrame, run_id: str) -> pl.DataFrame:
     """Return the rows with their digest and outcome, by comparing them with the stored ones.
 
     Outcomes are `inserted`, `updated`, `unchanged` and `duplicate` (written by
@@ -47,7 +51,7 @@ def judged(session: Session, target: Target, rows: pl.DataFrame, mark: Mark) -> 
     hashed = rows.with_columns(content_hashes(rows, target.columns))
     stored = _stored(session, target, rows)
     joined = hashed.join(stored, on=list(target.key), how="left", maintain_order="left")
-    return joined.with_columns(_outcome(target, mark).alias(OUTCOME)).select(
+    return joined.with_columns(_outcome(target, run_id).alias(OUTCOME)).select(
         *rows.columns, HASH, OUTCOME
     )
 
@@ -74,9 +78,9 @@ def _stored(session: Session, target: Target, rows: pl.DataFrame) -> pl.DataFram
     )
 
 
-def _outcome(target: Target, mark: Mark) -> pl.Expr:
+def _outcome(target: Target, run_id: str) -> pl.Expr:
     same = pl.col(HASH) == pl.col(_STORED_HASH)
-    own = pl.col(_STORED_RUN) == mark.run_id
+    own = pl.col(_STORED_RUN) == run_id
     outcome = (
         pl.when(pl.col(_STORED).is_null())
         .then(pl.lit("inserted"))
@@ -87,12 +91,6 @@ def _outcome(target: Target, mark: Mark) -> pl.Expr:
     )
     if target.version is not None:
         outcome = outcome.when(_loses(target.version, own)).then(pl.lit("duplicate"))
-    elif mark.older_than:
-        # A bare parent, which has no digest, is newer than nothing.
-        later = (
-            pl.col(_STORED_RUN).is_in(list(mark.older_than)) & pl.col(_STORED_HASH).is_not_null()
-        )
-        outcome = outcome.when(later).then(pl.lit("duplicate"))
     return outcome.otherwise(pl.lit("updated"))
 
 
@@ -106,7 +104,7 @@ def _loses(version: str, own: pl.Expr) -> pl.Expr:
 
 
 def _write(
-    session: Session, target: Target, rows: pl.DataFrame, run_id: str
+    session: Session, target: Target, rows: pl.DataFrame, *, run_id: str
 ) -> list[tuple[int, Refusal]]:
     """Write judged rows by key; return the index and reason of those that the database refuses."""
     columns = [*target.names, *AUDIT]

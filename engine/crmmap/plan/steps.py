@@ -35,11 +35,21 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ForeignKey:
+    """A column that holds the key of rows of a table, and the database sees to it."""
+
+    column: str
+    table: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """The table that a stream fills.
 
     `write` says how its rows are written. `version` is the column whose greatest value wins,
-    if any; `indexed` are the columns that lookups search in.
+    if any; `indexed` are the columns that are searched in; `foreign_keys` those that the
+    database is to hold, too.
     """
 
     table: str
@@ -48,6 +58,7 @@ class Target:
     write: Write = Upsert()
     version: str | None = None
     indexed: tuple[str, ...] = ()
+    foreign_keys: tuple[ForeignKey, ...] = ()
     comment: str = ""
 
     @property

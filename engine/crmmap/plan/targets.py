@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from crmmap.kinds.types import Type
-from crmmap.plan.steps import Column, Target
-from crmmap.spec.model import Latest
+from crmmap.plan.steps import Column, ForeignKey, Target
+from crmmap.spec.model import Latest, Stream
 from crmmap.spec.model import Mapping as MappingSpec
 
 
@@ -29,6 +29,7 @@ def target_of(mapping: MappingSpec, name: str, types: Mapping[str, Mapping[str, 
         write=stream.table.write,
         version=keep.latest if isinstance(keep, Latest) else None,
         indexed=_searched(mapping, stream.instead_of or name),
+        foreign_keys=_constrained(mapping, stream),
         comment=stream.table.comment or stream.comment,
     )
 
@@ -45,12 +46,31 @@ def _stored_type(
 
 
 def _searched(mapping: MappingSpec, name: str) -> tuple[str, ...]:
-    """Return the columns, other than the key, by which lookups search this stream's table."""
-    key = mapping.streams[name].table.key
+    """Return the columns, other than the key, by which lookups search this stream's table.
+
+    Those with a foreign key that the database holds are among them: it searches them whenever
+    a parent is deleted.
+    """
+    stream = mapping.streams[name]
+    key = stream.table.key
     found = {
         each.lookup.by
         for stream in mapping.streams.values()
         for each in stream.fields.values()
         if each.lookup is not None and each.lookup.stream == name and each.lookup.by
     }
+    found |= {each.column for each in _constrained(mapping, stream)}
     return tuple(sorted(by for by in found if (by,) != key))
+
+
+def _constrained(mapping: MappingSpec, stream: Stream) -> tuple[ForeignKey, ...]:
+    """Return the foreign keys that the database is to hold."""
+    parents = {
+        field: mapping.streams[each.lookup.stream].table
+        for field, each in stream.fields.items()
+        if each.lookup is not None and each.lookup.constraint
+    }
+    return tuple(
+        ForeignKey(column=field, table=parent.name, key=parent.key[0])
+        for field, parent in parents.items()
+    )

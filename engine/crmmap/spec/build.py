@@ -92,7 +92,13 @@ def _looked_up(field: model.Field, usual: model.Lookups) -> model.Field:
         return field
     missing = field.lookup.missing or usual.missing
     none = usual.none if field.lookup.none is None else field.lookup.none
-    return replace(field, lookup=replace(field.lookup, missing=missing, none=none))
+    constraint = field.lookup.constraint
+    if constraint is None and usual.constraint:
+        constraint = True
+    return replace(
+        field,
+        lookup=replace(field.lookup, missing=missing, none=none, constraint=constraint),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

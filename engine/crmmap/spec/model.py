@@ -145,6 +145,11 @@ class Lookup:
         tuple[str, ...] | None, OneOrMany(),
         "Texts that mean that there is no parent, like 0. As in `defaults` by default.",
     ] = None  # fmt: skip
+    constraint: Annotated[
+        bool | None,
+        "Have the database hold it, too, by a FOREIGN KEY constraint to the parent's key. As in "
+        "`defaults` by default.",
+    ] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,6 +160,12 @@ class Lookups:
     none: Annotated[
         tuple[str, ...], OneOrMany(), "Texts that mean that there is no parent, like 0 and -1."
     ] = ()  # fmt: skip
+    constraint: Annotated[
+        bool,
+        "Have the database hold foreign keys, too, by FOREIGN KEY constraints. A row that others "
+        "refer to can't be deleted then, by nobody. SQLite gives them to new tables and columns "
+        "only.",
+    ] = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

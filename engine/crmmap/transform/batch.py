@@ -30,10 +30,7 @@ FILTERED = "#filtered"
 
 
 def apply(step: Step, pages: Sequence[Page]) -> Batch:
-    """Return the batch that `pages` (at least one, in order) make. Nothing of them is lost.
-
-    The pages are older than the same runs (`Page.older_than`).
-    """
+    """Return the batch that `pages` (at least one, in order) make. Nothing of them is lost."""
     raw = pl.concat([step.selector.select(page) for page in pages], how="diagonal")
     read = _raw_reader(pages)
     judged = judge(raw, step.fields)
@@ -52,7 +49,6 @@ def apply(step: Step, pages: Sequence[Page]) -> Batch:
         raw=read,
         parts={page.number: page.part for page in pages if not page.skipped},
         cursor=next((page.cursor for page in reversed(pages) if page.cursor is not None), None),
-        older_than=pages[0].older_than,
     )
 
 
