@@ -244,6 +244,8 @@ class Page:
     mended: int = 0
     skipped: bool = False
     """Nothing was read, by a rule for answers: so no moment of reading may count as a cursor."""
+    gap: str = ""
+    """Why records that the source has may be missing here, in words; empty where none is."""
 
     @property
     def fetched(self) -> int:
@@ -345,8 +347,9 @@ class Counts:
     """Where the records went. `fetched` is always the sum of the others.
 
     `deferred` is negative where rows that waited in an earlier batch were
-    settled. `noted` and `stubbed` stand outside of the sum: cells that were
-    nulled with a note, and parents inserted bare.
+    settled. `noted`, `stubbed` and `deleted` stand outside of the sum: cells that were
+    nulled with a note, parents inserted bare, and rows of the table that were there and
+    are marked as deleted now, or removed.
     """
 
     fetched: int = 0
@@ -359,6 +362,7 @@ class Counts:
     rejected: int = 0
     noted: int = 0
     stubbed: int = 0
+    deleted: int = 0
 
     def __add__(self, other: Counts) -> Counts:
         return Counts(
@@ -445,7 +449,7 @@ class Batch:
     `#key` (the key as one text); a key may be there several times.
     `raw(page, index)` gives a row's whole raw record. `position` is the last page's.
     `parts` names the pages' partitions, by their numbers; `cursor` is the last page's that
-    has one.
+    has one. `gap` says why records that the source has may be missing, as a page's does.
     """
 
     rows: pl.DataFrame
@@ -458,3 +462,4 @@ class Batch:
     raw: Callable[[int, int], str]
     parts: Mapping[int, str] = field(default_factory=dict)
     cursor: str | None = None
+    gap: str = ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from crmmap.errors import SourceError
@@ -11,7 +11,7 @@ from crmmap.extract.asker import Asker
 from crmmap.extract.circles import Circles
 from crmmap.extract.decoders import decoder_of
 from crmmap.extract.request import Context, first_request
-from crmmap.extract.ruling import Skipped
+from crmmap.extract.ruling import SKIPPED, Skipped
 from crmmap.extract.spool import Asked
 from crmmap.kinds.shaping import Misfit, Record, changed, doubled
 from crmmap.plan import Plan, Step
@@ -35,6 +35,8 @@ class Completer:
     client: Asked
     asker: Asker
     context: Context
+    gaps: list[str] = field(default_factory=list)
+    """Why lists could not be completed, where a rule for answers allows that."""
 
     def whole(self, record: object) -> object:
         """Return the record with its lists complete, or a misfit. Raises SourceError."""
@@ -61,6 +63,7 @@ class Completer:
                 items += following.records
         except Skipped as skipped:
             self.asker.account.skipped(skipped.why)
+            self.gaps.append(SKIPPED)
         return {**inner, nested.records: items}
 
     def _first(self, nested: Nested, record: Record) -> Request:

@@ -17,7 +17,7 @@ from crmmap.extract.held import Held
 from crmmap.extract.nested import Completer
 from crmmap.extract.pages import Complete, both_pages
 from crmmap.extract.request import BARE, Context, first_request
-from crmmap.extract.ruling import Skipped
+from crmmap.extract.ruling import SKIPPED, Skipped
 from crmmap.extract.split import Ask, read_split
 from crmmap.extract.spool import Asked
 from crmmap.extract.windows import refuse_too_many
@@ -68,7 +68,7 @@ def read_responses(
         except SourceError as error:
             if position is None and isinstance(error, Skipped):
                 asker.account.skipped(error.why)
-                yield Page(number=number, records=[], skipped=True)
+                yield Page(number=number, records=[], skipped=True, gap=SKIPPED)
                 return
             if position is None or type(error) not in (SourceError, Skipped):
                 raise
@@ -86,7 +86,9 @@ def read_responses(
         kept = _position(after, number, first, hidden, fetched)
         kept = BEGINNING if kept is not None and client.tells(kept) else kept
         # What the next request was made from is not kept alive with the records.
-        page = replace(page, position=kept, document=None, headers={})
+        page = replace(
+            page, position=kept, document=None, headers={}, gap=next(iter(whole.gaps), "")
+        )
         more = partial(_more, plan, held, asker)
         yield enriched(step, page, context, more, asker.account.skipped)
         if after is None:

@@ -23,6 +23,10 @@ RENEWED = "renewed"
 """The remedy of gaining a new token."""
 
 
+SKIPPED = "an answer was skipped, by a rule for answers"
+"""Why records may be missing."""
+
+
 class Skipped(SourceError):
     """By a rule of the mapping, there are no records here, or no more. `why` names the rule."""
 

@@ -22,6 +22,11 @@ from crmmap.values import Page, Records, Start
 ReadFile = Callable[[Stored, str | None], Iterator[Page]]
 """Reads one file from a position within it, each page as the stream has it."""
 
+COPY = "the same content as another file"
+UNREAD = "files were left unread"
+NO_FILE = "no file was there"
+"""Why records may be missing."""
+
 OFTEN = 500
 """After so many files what was read is written down, however few records they had."""
 
@@ -33,6 +38,11 @@ class Reading:
     unread: Counter[str] = field(default_factory=Counter)
     total: int = 0
     """The bytes of all files that this read, with what it goes on from, has to read."""
+
+    @property
+    def gap(self) -> str:
+        """Why records may be missing; empty where none is."""
+        return UNREAD if set(self.unread) - {COPY} else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +73,8 @@ def read_files(
     if not files:
         cursor = None if memory is None else memory.written()
         records: Records = pl.DataFrame() if isinstance(step.format, Csv) else []
-        yield Page(number=place.number + 1, records=records, cursor=cursor)
+        gap = reading.gap or NO_FILE
+        yield Page(number=place.number + 1, records=records, cursor=cursor, gap=gap)
     due = _Due(step.batch, memory)
     for at, each in enumerate(files):
         inner = whole.get("inner") if each.file.name == whole.get("file") else None
@@ -78,7 +89,9 @@ def read_files(
                 due.ended(each)
             cursor = due.cursor(page, last=ended and following is None)
             position = place.position(each.file.name, page.position, following, memory)
-            placed = replace(page, number=place.number, position=position, cursor=cursor)
+            placed = replace(
+                page, number=place.number, position=position, cursor=cursor, gap=reading.gap
+            )
             yield _with_name(placed, each.file) if found.several else placed
 
 
@@ -179,7 +192,7 @@ def _without_copies(files: Sequence[Candidate], reading: Reading) -> list[Candid
                 copies.add(each.file.name)
             seen.add((head, whole))
     if copies:
-        reading.unread["the same content as another file"] += len(copies)
+        reading.unread[COPY] += len(copies)
     return [each for each in files if each.file.name not in copies]
 
 

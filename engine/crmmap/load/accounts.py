@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import polars as pl
 
+from crmmap.moments import EPOCH
 from crmmap.values import NOTE_SCHEMA, REJECT_SCHEMA, Counts
 
 REFUSED_SCHEMA: dict[str, pl.DataType] = {
@@ -29,6 +31,24 @@ OUTCOME_SCHEMA: dict[str, pl.DataType] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Read:
+    """A stream's read, from its first page to its last, through whatever interrupts it.
+
+    `name` is its own. `began` is when it began, by the database's clock; `gap` says in words
+    why it can't have met all records that the source has. While there is none, a row of the
+    table that it did not meet is gone from the source once it has ended.
+    """
+
+    name: str
+    began: datetime
+    gap: str = ""
+
+
+UNKNOWN = Read(name="", began=EPOCH, gap="nothing is known of how it began")
+"""The read whose position is in a store that an earlier version wrote."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
     """How far a stream has been committed, and by whom: what the next commit must find.
 
@@ -36,7 +56,7 @@ class Mark:
     `position` is where reading goes on; None means from the start, or that
     the stream ended. `resumed` says that an interrupted run left the position.
     `cursor` is the stream's, as it was last kept; `now` is the moment when the stream
-    was begun, by the database's clock, in ISO 8601.
+    was begun, by the database's clock, in ISO 8601. `read` is the read under way.
     """
 
     mapping: str
@@ -48,6 +68,7 @@ class Mark:
     resumed: bool
     cursor: str | None = None
     now: str = field(default="", compare=False)
+    read: Read = field(default=UNKNOWN, compare=False)
 
 
 def _no_rejects() -> pl.DataFrame:
@@ -66,7 +87,8 @@ class Tally:
     many pages the batch was made from. `ended` says that the stream is read
     to its end: it must be true in the last batch and in any after it.
     `cursor`, unless None, replaces the stream's cursor. `keys` counts foreign keys by what
-    became of them: `resolved`, `stubbed`, `missing`.
+    became of them: `resolved`, `stubbed`, `missing`. `gap` is what the batch adds to the read's
+    (see `Read`).
     """
 
     counts: Counts
@@ -77,6 +99,7 @@ class Tally:
     ended: bool = False
     cursor: str | None = None
     keys: Mapping[str, int] = field(default_factory=dict)
+    gap: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

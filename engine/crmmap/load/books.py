@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from crmmap.errors import StoreLocked, StoreUnfit
 from crmmap.load import ledger
-from crmmap.load.accounts import Mark, Tally
+from crmmap.load.accounts import UNKNOWN, Mark, Read, Tally
 from crmmap.load.statements import Session, insert_statement, write_all
 
 LEASE = timedelta(seconds=60)
@@ -175,6 +175,8 @@ def open_stream(
         mapping=mapping, stream=stream, run_id=run_id, batch_seq=0, position=position,
         epoch=1 if found is None else found.epoch + 1, resumed=position is not None,
         cursor=None if found is None else found.cursor, now=session.now.isoformat(),
+        read=Read(name=f"{run_id}/{stream}", began=session.now)
+        if position is None or found is None else _read(session, found),
     )  # fmt: skip
     _begin_cursor(session, mark, fingerprint)
     _note_stream(session, mark)
@@ -213,12 +215,23 @@ def _begin_cursor(session: Session, mark: Mark, fingerprint: str) -> None:
         "position": mark.position,
         "ended": False,
         "fingerprint": fingerprint,
+        "read_name": mark.read.name,
+        "read_began": session.dialect.bind_time(mark.read.began),
+        "read_gap": mark.read.gap,
     }
     key = {"mapping": mark.mapping, "stream": mark.stream}
     if mark.epoch == 1:
         session.connection.execute(sa.insert(table).values(**key, **values))
     else:
         session.connection.execute(sa.update(table).filter_by(**key).values(**values))
+
+
+def _read(session: Session, found: sa.Row[Any]) -> Read:
+    """Return the read that a stream's position is of."""
+    if found.read_name is None:
+        return UNKNOWN
+    began = session.dialect.read_time(found.read_began)
+    return Read(name=found.read_name, began=began, gap=found.read_gap or "")
 
 
 def _note_stream(session: Session, mark: Mark) -> None:
@@ -241,7 +254,7 @@ def current_mark(session: Session, *, mapping: str, stream: str, run_id: str) ->
     return Mark(
         mapping=mapping, stream=stream, run_id=run_id, epoch=found.epoch,
         batch_seq=found.batch_seq, position=found.position, resumed=False, cursor=found.cursor,
-        now=session.now.isoformat(),
+        now=session.now.isoformat(), read=_read(session, found),
     )  # fmt: skip
 
 
@@ -271,7 +284,8 @@ def after(mark: Mark, tally: Tally) -> Mark:
     """Return the mark that stands once a batch is committed."""
     position = None if tally.ended else tally.position
     cursor = mark.cursor if tally.cursor is None else tally.cursor
-    return replace(mark, batch_seq=mark.batch_seq + 1, position=position, cursor=cursor)
+    read = replace(mark.read, gap=mark.read.gap or tally.gap)
+    return replace(mark, batch_seq=mark.batch_seq + 1, position=position, cursor=cursor, read=read)
 
 
 def move_cursor(session: Session, mark: Mark, tally: Tally) -> None:
@@ -281,7 +295,12 @@ def move_cursor(session: Session, mark: Mark, tally: Tally) -> None:
     """
     table, locks = ledger.CURSORS, ledger.LOCKS
     moved = after(mark, tally)
-    values = {"batch_seq": moved.batch_seq, "position": moved.position, "ended": tally.ended}
+    values = {
+        "batch_seq": moved.batch_seq,
+        "position": moved.position,
+        "ended": tally.ended,
+        "read_gap": moved.read.gap,
+    }
     if tally.cursor is not None:
         values["cursor"] = tally.cursor
     done = session.connection.execute(

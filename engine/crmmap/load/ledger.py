@@ -99,7 +99,8 @@ BATCHES = _table(
     _whole("batch_seq", "Counts from 1 within the stream's run.", key=True),
     _text("mapping", needed=True),
     _whole("pages", "Pages that the batch was made from."),
-    *(_whole(name) for name in COUNTED),
+    *(_whole(name) for name in COUNTED if name != "deleted"),
+    _place("deleted", "Rows of the table that were marked as deleted, or removed."),
     _moment("committed_at", "By the database's clock (UTC)."),
     sa.CheckConstraint(f"fetched = {' + '.join(OUTCOMES)}", name="crmmap_batches_balance"),
 )
@@ -118,6 +119,9 @@ CURSORS = _table(
         "ended", FLAG, nullable=False, comment="Whether that run read the stream to its end."
     ),
     _text("fingerprint", "Digest of the stream's plan; a position is good for the same one only."),
+    _text("read_name", "The read that is under way, or came last, through all interruptions."),
+    _moment("read_began", "When it began, by the database's clock (UTC)."),
+    _text("read_gap", "Why it can't have met all that the source has; empty: it can."),
 )
 
 REJECTS = _table(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
 import polars as pl
@@ -12,7 +12,7 @@ from crmmap.load.accounts import Mark, Written
 from crmmap.load.statements import Session, insert_statement, select_in, write, write_all
 from crmmap.load.storage import from_driver, to_driver
 from crmmap.load.tables import RUN_ID, SYNCED_AT
-from crmmap.load.writing import write_rows
+from crmmap.load.writing import finish, write_rows
 from crmmap.plan import Target
 
 
@@ -50,6 +50,13 @@ class Transaction:
         refuses are given back with their reasons.
         """
         return write_rows(self.session, target, rows, self.mark)
+
+    def finish(self, target: Target, gap: str) -> int:
+        """End the stream's read, whose last rows are written; return how many rows were deleted.
+
+        Where records may be missing, by `gap` or by that of an earlier batch, none is.
+        """
+        return finish(self.session, target, replace(self.mark.read, gap=self.mark.read.gap or gap))
 
     def stub(self, target: Target, keys: pl.Series) -> int:
         """Insert bare parents, with nothing but a key, where there are none; return how many.

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import polars as pl
 
 from crmmap.kinds.writes import Upsert, Write
-from crmmap.load.accounts import OUTCOME_SCHEMA, REFUSED_SCHEMA, Mark, Written
+from crmmap.load.accounts import OUTCOME_SCHEMA, REFUSED_SCHEMA, Mark, Read, Written
 from crmmap.load.statements import Session
 from crmmap.load.upsert import upsert
 from crmmap.plan import Target
@@ -17,6 +17,19 @@ Writer = Callable[[Session, Target, pl.DataFrame, Mark], Written]
 target's columns, typed, with `#page`, `#index`, `#at` and perhaps `#key`."""
 
 WRITERS: Mapping[type[Write], Writer] = {Upsert: upsert}
+
+
+Finisher = Callable[[Session, Target, Read], int]
+"""Does what is to be done to the table once a read has ended, in its last batch's transaction, and
+returns how many rows were deleted. A read with a gap has not met all that the source has."""
+
+FINISHERS: Mapping[type[Write], Finisher] = {}
+
+
+def finish(session: Session, target: Target, read: Read) -> int:
+    """End a read as `target.write` has it; see `Transaction.finish`."""
+    finisher = FINISHERS.get(type(target.write))
+    return 0 if finisher is None else finisher(session, target, read)
 
 
 def write_rows(session: Session, target: Target, rows: pl.DataFrame, mark: Mark) -> Written:

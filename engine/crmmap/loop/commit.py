@@ -15,6 +15,15 @@ from crmmap.values import AT, INDEX, KEY, PAGE, REJECT_SCHEMA, Batch, cut_raw
 
 
 def load(step: Step, batch: Batch, transaction: Transaction) -> Tally:
+    """Write one batch of a read, and with its last one end the read."""
+    tally = load_rows(step, batch, transaction)
+    if not tally.ended:
+        return tally
+    deleted = tally.counts.deleted + transaction.finish(step.target, tally.gap)
+    return replace(tally, counts=replace(tally.counts, deleted=deleted))
+
+
+def load_rows(step: Step, batch: Batch, transaction: Transaction) -> Tally:
     """Write one batch; the tally says where each of its records went.
 
     Which of several records with one key is kept is decided after the lookups,
@@ -49,6 +58,7 @@ def load(step: Step, batch: Batch, transaction: Transaction) -> Tally:
         ended=batch.position is None,
         cursor=batch.cursor,
         keys=resolved.keys,
+        gap=batch.gap,
     )
 
 

@@ -18,6 +18,7 @@ from crmmap.errors import CrmmapError, ExitCode, Interrupted, Throttled
 from crmmap.events import Event, StreamReport, StreamStatus
 from crmmap.load import Mark, Tally
 from crmmap.loop.commit import load
+from crmmap.loop.completeness import gap_of
 from crmmap.loop.cursors import Cursors, cursors_of, keeps_cursors, parents_of
 from crmmap.loop.work import Work, by_field, by_rule
 from crmmap.plan import Step, grown, unknown_types
@@ -160,6 +161,7 @@ async def _load_all(work: Work, progress: Progress) -> None:
     cursors = cursors_of(step, mark, fresh=work.options.fresh)
     if step.pages_of is not None and mark.position is None:
         cursors = replace(cursors, seen=work.reached.get(step.pages_of, {}))
+    gap = gap_of(work, step, cursors)
     start = cursors.start(mark, parents_of(work, step, cursors), work.store.distinct)
     if work.options.fresh:
         start = replace(start, state=None)
@@ -170,6 +172,7 @@ async def _load_all(work: Work, progress: Progress) -> None:
     ):
         async for batch in batches:
             cursors = cursors.with_seen(step, batch)
+            batch = replace(batch, gap=gap or batch.gap)  # noqa: PLW2901  (as the read has it)
             write = partial(load, step, _with_cursor(work, step, batch, cursors))
             mark, tally = await in_thread(work.store.commit, mark, write)
             del batch, write  # its pages, while the next is waited for

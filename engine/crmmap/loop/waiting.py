@@ -11,7 +11,7 @@ import polars as pl
 from crmmap.errors import CrmmapError
 from crmmap.events import StreamReport
 from crmmap.load import Tally, Transaction
-from crmmap.loop.commit import load
+from crmmap.loop.commit import load_rows
 from crmmap.loop.work import Work, by_field, by_rule, waits
 from crmmap.plan import Step
 from crmmap.transform import apply
@@ -76,7 +76,7 @@ def _retry(work: Work, step: Step, raws: pl.DataFrame) -> Tally:
 def _reload(step: Step, batch: Batch, keys: pl.Series, transaction: Transaction) -> Tally:
     """Write what no longer waits. Nothing was fetched, so what settles is taken off `deferred`."""
     transaction.settle(step.name, keys)
-    tally = load(step, batch, transaction)
+    tally = load_rows(step, batch, transaction)
     counts = replace(tally.counts, fetched=0, deferred=tally.counts.deferred - batch.fetched)
     # The pages on which they once stood are not known any more.
     nowhere = pl.lit(None, dtype=pl.UInt32)

@@ -38,9 +38,10 @@ def apply(step: Step, pages: Sequence[Page]) -> Batch:
     sorted_out = _sorted_out(judged, step, broken)
     rejected = sorted_out.filter(~pl.col(FILTERED) & pl.col(REJECTED))
     kept = sorted_out.filter(~pl.col(FILTERED) & ~pl.col(REJECTED))
+    rejects = pl.concat([_refused(pages), _rejects(rejected, broken, read)])
     return Batch(
         rows=kept.select(*step.target.names, PAGE, INDEX, AT, KEY),
-        rejects=pl.concat([_refused(pages), _rejects(rejected, broken, read)]),
+        rejects=rejects,
         notes=_notes(kept, broken),
         fetched=sum(page.fetched for page in pages),
         filtered=int(sorted_out[FILTERED].sum()),
@@ -49,7 +50,13 @@ def apply(step: Step, pages: Sequence[Page]) -> Batch:
         raw=read,
         parts={page.number: page.part for page in pages if not page.skipped},
         cursor=next((page.cursor for page in reversed(pages) if page.cursor is not None), None),
+        gap=next((page.gap for page in pages if page.gap), "") or _gap(rejects),
     )
+
+
+def _gap(rejects: pl.DataFrame) -> str:
+    """Return why nobody knows which rows of the table records are that were refused."""
+    return "a record was rejected whose key is not known" if rejects["key"].null_count() else ""
 
 
 def _raw_reader(pages: Sequence[Page]) -> Callable[[int, int], str]:
