@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
-from crmmap.select.jmespath import Jmespath, Leaf, leaves
+from crmmap.select.jmespath import Jmespath, Leaf, leaves, leaves_of
 
 Place = Leaf
 """A way into a document: names of objects' entries and indexes into lists."""
@@ -148,7 +148,7 @@ def _is_walk(tree: Tree) -> bool:
 
 
 def _walked(tree: Tree, at: Place) -> tuple[Place, ...]:
-    return tuple((*at, *leaf) for leaf in leaves(Jmespath("", tree, None)))
+    return tuple((*at, *leaf) for leaf in leaves_of(tree))
 
 
 def _true(condition: Tree, at: Place) -> Iterator[tuple[Place, object]]:

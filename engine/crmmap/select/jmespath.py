@@ -1,6 +1,6 @@
 """JMESPath: expressions compiled once, and the selector that makes a raw frame with them.
 
-This is the exact path: jmespath's own interpreter, record by record, over
+This is the exact path: expressions as functions, record by record, over
 documents whose numbers kept their digits. A compiled path may later stand
 beside it behind the same `select`; both must give the same cells.
 """
@@ -9,30 +9,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import reduce
-from typing import Any
 
 import jmespath
 import polars as pl
 from jmespath.exceptions import JMESPathError, LexerError, ParseError
-from jmespath.visitor import TreeInterpreter
 
+from crmmap.select.closures import Find, Tree, closure
 from crmmap.select.document import NotANumber, Unsuited
 from crmmap.values import AT, INDEX, PAGE, Page, RawFrame, as_json, fault_column
 
 LONGEST = 2000
 UNSUITED = (JMESPathError, TypeError, ArithmeticError, RecursionError)
-"""What the interpreter raises over a document's types; jmespath compares text with a number
+"""What a search raises over a document's types; jmespath compares text with a number
 by Python's own rules, hence TypeError."""
 
 NUL = re.compile("\x00")
 ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 """NUL as JSON text has it; the backslash before it must not be an escaped one itself."""
-
-Tree = dict[str, Any]
-"""jmespath's own syntax tree: `{"type": …, "children": […], "value": …}`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +37,13 @@ class Jmespath:
 
     text: str
     tree: Tree
+    search: Find = field(repr=False, compare=False)
     names: tuple[str, ...] | None
     """The way, where the expression is a plain walk through objects, as most are."""
 
     def find(self, document: object) -> object:
         if self.names is None:
-            return _search(self.tree, self.text, document)
+            return _search(self.search, self.text, document)
         for name in self.names:
             if not isinstance(document, dict):
                 return None
@@ -77,7 +74,7 @@ def compile_expression(text: str) -> Jmespath:
         message = "is not JMESPath: empty, too deeply nested, or not finished"
         raise ValueError(message) from None
     tree = dict(compiled.parsed)
-    return Jmespath(text, tree, _names(tree))
+    return Jmespath(text, tree, closure(tree), _names(tree))
 
 
 def _names(tree: Tree) -> tuple[str, ...] | None:
@@ -103,12 +100,15 @@ def find_records(expression: Jmespath, document: object) -> list[object]:
         return _list(expression.find(document), text)
     left, right = tree["children"]
     if left["type"] == "flatten":
-        found = _flattened(_list(_search(left["children"][0], text, document), text))
+        found = _flattened(_list(_search(closure(left["children"][0]), text, document), text))
     else:
-        under = _search(left, text, document)
+        under = _search(closure(left), text, document)
         values = tree["type"] == "value_projection" and isinstance(under, dict)
         found = list(under.values()) if values and isinstance(under, dict) else _list(under, text)
-    return found if right["type"] == "identity" else [_made(right, text, each) for each in found]
+    if right["type"] == "identity":
+        return found
+    make = closure(right)
+    return [_made(make, text, each) for each in found]
 
 
 def _flattened(found: list[object]) -> list[object]:
@@ -118,9 +118,9 @@ def _flattened(found: list[object]) -> list[object]:
     ]
 
 
-def _made(tree: Tree, text: str, item: object) -> object:
+def _made(make: Find, text: str, item: object) -> object:
     try:
-        return _search(tree, text, item)
+        return _search(make, text, item)
     except ValueError:
         return Unsuited(item)
 
@@ -132,9 +132,9 @@ def _list(found: object, text: str) -> list[object]:
     raise ValueError(message)
 
 
-def _search(tree: Tree, text: str, document: object) -> object:
+def _search(find: Find, text: str, document: object) -> object:
     try:
-        return TreeInterpreter().visit(tree, document)  # type: ignore[arg-type]
+        return find(document)
     except UNSUITED as error:
         message = f"'{text}' does not suit the types in this document"
         raise ValueError(message) from error
@@ -148,7 +148,12 @@ Leaf = tuple[str | int, ...]
 
 def leaves(expression: Jmespath) -> tuple[Leaf, ...]:
     """Return the places in a document whose values the expression reads, each once."""
-    return tuple(dict.fromkeys(_leaves(expression.tree, ())))
+    return leaves_of(expression.tree)
+
+
+def leaves_of(tree: Tree) -> tuple[Leaf, ...]:
+    """Return the places in a document whose values a part of an expression reads, each once."""
+    return tuple(dict.fromkeys(_leaves(tree, ())))
 
 
 def _leaves(tree: Tree, at: Leaf) -> Iterator[Leaf]:
@@ -206,7 +211,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JmespathSelector:
-    """Makes the raw frame of a page of JSON records, one interpreted expression per cell."""
+    """Makes the raw frame of a page of JSON records, one function per cell."""
 
     cells: tuple[Cell, ...]
 
