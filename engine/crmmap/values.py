@@ -246,6 +246,9 @@ class Page:
     """Nothing was read, by a rule for answers: so no moment of reading may count as a cursor."""
     gap: str = ""
     """Why records that the source has may be missing here, in words; empty where none is."""
+    older_than: frozenset[str] = frozenset()
+    """Of records that were kept, and are loaded again: the runs that read later. A row that one of
+    them wrote is newer, and is left as it is."""
 
     @property
     def fetched(self) -> int:
@@ -449,7 +452,8 @@ class Batch:
     `#key` (the key as one text); a key may be there several times.
     `raw(page, index)` gives a row's whole raw record. `position` is the last page's.
     `parts` names the pages' partitions, by their numbers; `cursor` is the last page's that
-    has one. `gap` says why records that the source has may be missing, as a page's does.
+    has one. `gap` says why records that the source has may be missing, as a page's does;
+    `older_than` is that of every page.
     """
 
     rows: pl.DataFrame
@@ -463,3 +467,4 @@ class Batch:
     parts: Mapping[int, str] = field(default_factory=dict)
     cursor: str | None = None
     gap: str = ""
+    older_than: frozenset[str] = frozenset()

@@ -56,7 +56,9 @@ class Mark:
     `position` is where reading goes on; None means from the start, or that
     the stream ended. `resumed` says that an interrupted run left the position.
     `cursor` is the stream's, as it was last kept; `now` is the moment when the stream
-    was begun, by the database's clock, in ISO 8601. `read` is the read under way.
+    was begun, by the database's clock, in ISO 8601. `read` is the read under way. `apart` says
+    that what is committed was not read from the source: so the stream's position and cursor stay
+    as they are. `older_than` are the runs that read later than the rows to be written were.
     """
 
     mapping: str
@@ -69,6 +71,8 @@ class Mark:
     cursor: str | None = None
     now: str = field(default="", compare=False)
     read: Read = field(default=UNKNOWN, compare=False)
+    apart: bool = False
+    older_than: frozenset[str] = frozenset()
 
 
 def _no_rejects() -> pl.DataFrame:

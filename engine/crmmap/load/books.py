@@ -122,7 +122,9 @@ LOST_LOCK = (
 # --- runs and streams ---------------------------------------------------------------------------
 
 
-def open_run(session: Session, *, mapping: str, run_id: str, fingerprint: str, owner: str) -> None:
+def open_run(
+    session: Session, *, mapping: str, run_id: str, fingerprint: str, owner: str, kind: str
+) -> None:
     """Take the lock, note what earlier runs left open as interrupted, and note the run."""
     take_lock(session, mapping=mapping, run_id=run_id, owner=owner)
     closed = {"status": "interrupted", "ended_at": session.moment}
@@ -134,10 +136,21 @@ def open_run(session: Session, *, mapping: str, run_id: str, fingerprint: str, o
             )
             .values(**closed)
         )
-    columns = ("run_id", "mapping", "fingerprint", "owner", "status", "started_at")
+    columns = ("run_id", "mapping", "fingerprint", "owner", "kind", "status", "started_at")
     statement = insert_statement(session, ledger.RUNS.name, columns=columns, key=("run_id",))
-    values = (run_id, mapping, fingerprint, owner, "running", session.moment)
+    values = (run_id, mapping, fingerprint, owner, kind, "running", session.moment)
     session.connection.exec_driver_sql(statement, values)
+
+
+def runs_of(session: Session, mapping: str) -> list[tuple[str, str]]:
+    """Return a mapping's runs, oldest first: each with its kind."""
+    table = ledger.RUNS.c
+    query = (
+        sa.select(table.run_id, sa.func.coalesce(table.kind, "run"))
+        .where(table.mapping == mapping)
+        .order_by(table.started_at, table.run_id)
+    )
+    return [(run_id, kind) for run_id, kind in session.connection.execute(query)]
 
 
 def close_run(session: Session, run_id: str, status: str) -> None:
@@ -163,18 +176,21 @@ def close_stream(session: Session, *, run_id: str, stream: str, status: str) -> 
 
 def open_stream(
     session: Session, *, mapping: str, run_id: str, stream: str, fingerprint: str, fresh: bool,
-    was: tuple[str, ...] = (),
+    was: tuple[str, ...] = (), apart: bool = False,
 ) -> Mark:  # fmt: skip
-    """Begin a stream: shut out every earlier run of it, and tell where to go on reading."""
+    """Begin a stream: shut out every earlier run of it, and tell where to go on reading.
+
+    `apart`: nothing is read from the source, and where its reading goes on stays as it is.
+    """
     _check_lock(session, mapping, run_id)
     found = _cursor(session, mapping, stream) or _renamed(session, mapping, stream, was)
     position = None
-    if found is not None and found.fingerprint == fingerprint and not fresh:
+    if found is not None and found.fingerprint == fingerprint and not fresh and not apart:
         position = found.position
     mark = Mark(
         mapping=mapping, stream=stream, run_id=run_id, batch_seq=0, position=position,
         epoch=1 if found is None else found.epoch + 1, resumed=position is not None,
-        cursor=None if found is None else found.cursor, now=session.now.isoformat(),
+        cursor=None if found is None else found.cursor, now=session.now.isoformat(), apart=apart,
         read=Read(name=f"{run_id}/{stream}", began=session.now)
         if position is None or found is None else _read(session, found),
     )  # fmt: skip
@@ -208,10 +224,8 @@ def _renamed(
 
 def _begin_cursor(session: Session, mark: Mark, fingerprint: str) -> None:
     table = ledger.CURSORS
-    values = {
-        "epoch": mark.epoch,
-        "run_id": mark.run_id,
-        "batch_seq": mark.batch_seq,
+    fence = {"epoch": mark.epoch, "run_id": mark.run_id, "batch_seq": mark.batch_seq}
+    reading = {
         "position": mark.position,
         "ended": False,
         "fingerprint": fingerprint,
@@ -221,8 +235,9 @@ def _begin_cursor(session: Session, mark: Mark, fingerprint: str) -> None:
     }
     key = {"mapping": mark.mapping, "stream": mark.stream}
     if mark.epoch == 1:
-        session.connection.execute(sa.insert(table).values(**key, **values))
+        session.connection.execute(sa.insert(table).values(**key, **fence, **reading))
     else:
+        values = fence if mark.apart else {**fence, **reading}
         session.connection.execute(sa.update(table).filter_by(**key).values(**values))
 
 
@@ -295,13 +310,14 @@ def move_cursor(session: Session, mark: Mark, tally: Tally) -> None:
     """
     table, locks = ledger.CURSORS, ledger.LOCKS
     moved = after(mark, tally)
-    values = {
-        "batch_seq": moved.batch_seq,
-        "position": moved.position,
-        "ended": tally.ended,
-        "read_gap": moved.read.gap,
-    }
-    if tally.cursor is not None:
+    values: dict[str, object] = {"batch_seq": moved.batch_seq}
+    if not mark.apart:
+        values |= {
+            "position": moved.position,
+            "ended": tally.ended,
+            "read_gap": moved.read.gap,
+        }
+    if tally.cursor is not None and not mark.apart:
         values["cursor"] = tally.cursor
     done = session.connection.execute(
         sa.update(table)

@@ -142,7 +142,9 @@ class Store:
 
     # --- runs and streams -------------------------------------------------------------------
 
-    def begin_run(self, *, mapping: str, run_id: str, owner: str, fingerprint: str = "") -> None:
+    def begin_run(
+        self, *, mapping: str, run_id: str, owner: str, fingerprint: str = "", kind: str = "run"
+    ) -> None:
         """Take the mapping's lock for a run, and note what an earlier run left open.
 
         `owner` is `host:pid`. The lock lasts for 60 seconds by the database's clock,
@@ -153,7 +155,7 @@ class Store:
         self._transact(
             partial(
                 self._serially, books.open_run,
-                mapping=mapping, run_id=run_id, fingerprint=fingerprint, owner=owner,
+                mapping=mapping, run_id=run_id, fingerprint=fingerprint, owner=owner, kind=kind,
             ),
             early=True,
         )  # fmt: skip
@@ -179,19 +181,20 @@ class Store:
 
     def begin_stream(
         self, *, mapping: str, run_id: str, stream: str, fingerprint: str, fresh: bool = False,
-        was: tuple[str, ...] = (),
+        was: tuple[str, ...] = (), apart: bool = False,
     ) -> Mark:  # fmt: skip
         """Begin a stream, shutting out every earlier run of it, and tell where to go on reading.
 
         That is the position that an interrupted run left, if the stream had the same
         `fingerprint` and `fresh` is false; otherwise None: from the start. What the ledger knows
-        of it under a name that it had before (`was`) is its own from now on.
+        of it under a name that it had before (`was`) is its own from now on. `apart`: what is
+        loaded was kept, not read from the source, whose position and cursors stay as they are.
         """
         mark = self._transact(
             partial(
                 self._serially, books.open_stream,
                 mapping=mapping, run_id=run_id, stream=stream, fingerprint=fingerprint, fresh=fresh,
-                was=was,
+                was=was, apart=apart,
             )
         )  # fmt: skip
         fail_at("load.stream_begun")
@@ -206,6 +209,10 @@ class Store:
         return self._transact(
             partial(books.current_mark, mapping=mapping, stream=stream, run_id=run_id)
         )
+
+    def runs(self, mapping: str) -> list[tuple[str, str]]:
+        """Return the mapping's runs, oldest first: each with its kind."""
+        return self._transact(partial(books.runs_of, mapping=mapping))
 
     def deferred(self, mapping: str, stream: str) -> pl.DataFrame:
         """Return a stream's waiting records in order of arrival: `key`, `field` and `raw`."""

@@ -42,14 +42,18 @@ class Transaction:
         )
         return from_driver(found, columns, compiler)
 
-    def write(self, target: Target, rows: pl.DataFrame) -> Written:
+    def write(
+        self, target: Target, rows: pl.DataFrame, *, older_than: frozenset[str] = frozenset()
+    ) -> Written:
         """Write rows as the target's kind of write has it, and tell what each came to.
 
         `rows` have the target's columns, typed, with `#page`, `#index`, `#at` and
         perhaps `#key`, and no two with the same key. Rows that the database
-        refuses are given back with their reasons.
+        refuses are given back with their reasons. Rows are older than what the runs `older_than`
+        wrote.
         """
-        return write_rows(self.session, target, rows, self.mark)
+        mark = replace(self.mark, older_than=older_than)
+        return write_rows(self.session, target, rows, mark)
 
     def finish(self, target: Target, gap: str) -> int:
         """End the stream's read, whose last rows are written; return how many rows were deleted.

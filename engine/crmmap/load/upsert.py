@@ -29,11 +29,11 @@ _STORED_VERSION = "#stored_version"
 def upsert(session: Session, target: Target, rows: pl.DataFrame, mark: Mark) -> Written:
     """Write rows by key and tell what each came to; unchanged rows are not written.
 
-    No two rows have the same key. With a version column, a row older than the stored one is
-    not written, and is a duplicate.
+    No two rows have the same key. A row older than the stored one, by their versions or by the
+    runs that read them, is not written, and is a duplicate.
     """
     _check_keys(target, rows)
-    told = judged(session, target, rows, mark.run_id)
+    told = judged(session, target, rows, mark)
     writing = told.filter(pl.col(OUTCOME).is_in(WRITING))
     write = partial(_write, session, target, run_id=mark.run_id)
     refused = refused_rows(writing, parents_first(session, target, writing, write))
@@ -41,7 +41,7 @@ def upsert(session: Session, target: Target, rows: pl.DataFrame, mark: Mark) -> 
     return Written(outcomes=outcomes.select(PAGE, INDEX, OUTCOME), refused=refused)
 
 
-def judged(session: Session, target: Target, rows: pl.DataFrame, run_id: str) -> pl.DataFrame:
+def judged(session: Session, target: Target, rows: pl.DataFrame, mark: Mark) -> pl.DataFrame:
     """Return the rows with their digest and outcome, by comparing them with the stored ones.
 
     Outcomes are `inserted`, `updated`, `unchanged` and `duplicate` (written by
@@ -51,7 +51,7 @@ def judged(session: Session, target: Target, rows: pl.DataFrame, run_id: str) ->
     hashed = rows.with_columns(content_hashes(rows, target.columns))
     stored = _stored(session, target, rows)
     joined = hashed.join(stored, on=list(target.key), how="left", maintain_order="left")
-    return joined.with_columns(_outcome(target, run_id).alias(OUTCOME)).select(
+    return joined.with_columns(_outcome(target, mark).alias(OUTCOME)).select(
         *rows.columns, HASH, OUTCOME
     )
 
@@ -78,9 +78,9 @@ def _stored(session: Session, target: Target, rows: pl.DataFrame) -> pl.DataFram
     )
 
 
-def _outcome(target: Target, run_id: str) -> pl.Expr:
+def _outcome(target: Target, mark: Mark) -> pl.Expr:
     same = pl.col(HASH) == pl.col(_STORED_HASH)
-    own = pl.col(_STORED_RUN) == run_id
+    own = pl.col(_STORED_RUN) == mark.run_id
     outcome = (
         pl.when(pl.col(_STORED).is_null())
         .then(pl.lit("inserted"))
@@ -91,6 +91,12 @@ def _outcome(target: Target, run_id: str) -> pl.Expr:
     )
     if target.version is not None:
         outcome = outcome.when(_loses(target.version, own)).then(pl.lit("duplicate"))
+    elif mark.older_than:
+        # A bare parent, which has no digest, is newer than nothing.
+        later = (
+            pl.col(_STORED_RUN).is_in(list(mark.older_than)) & pl.col(_STORED_HASH).is_not_null()
+        )
+        outcome = outcome.when(later).then(pl.lit("duplicate"))
     return outcome.otherwise(pl.lit("updated"))
 
 

@@ -32,7 +32,7 @@ def load_rows(step: Step, batch: Batch, transaction: Transaction) -> Tally:
     resolved = resolve(step, batch, transaction.known)
     rows = dedupe(resolved.rows, step.target)
     stubbed = sum(transaction.stub(parent, keys) for parent, keys in resolved.stubs)
-    written = transaction.write(step.target, rows)
+    written = transaction.write(step.target, rows, older_than=batch.older_than)
     counts = written.counts
     kept = rows.join(written.refused.select(PAGE, INDEX), on=[PAGE, INDEX], how="anti")
     held = _hold_back(step, kept, resolved, transaction)

@@ -13,6 +13,8 @@ def gap_of(work: Work, step: Step, cursors: Cursors) -> str:
 
     What it then leaves out on its way is told by its pages.
     """
+    if work.options.apart:
+        return "it was of records that had been kept"
     if work.options.limit is not None:
         return "it was limited to some records"
     if step.parts.changed and cursors.before is not None and not work.options.fresh:

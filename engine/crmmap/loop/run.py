@@ -91,6 +91,7 @@ def _begin(work: Work) -> tuple[str, ...]:
         run_id=work.options.run_id,
         owner=work.options.owner,
         fingerprint=_fingerprint(work.plan),
+        kind=work.options.kind,
     )
     try:
         return work.store.prepare(work.plan.targets)

@@ -156,6 +156,7 @@ async def _load_all(work: Work, progress: Progress) -> None:
         fingerprint=step.fingerprint,
         was=step.was,
         fresh=work.options.fresh or work.options.limit is not None,
+        apart=work.options.apart,
     )
     progress.mark = mark = await in_thread(begin)
     cursors = cursors_of(step, mark, fresh=work.options.fresh)
@@ -171,7 +172,8 @@ async def _load_all(work: Work, progress: Progress) -> None:
         aclosing(ahead(_batches(step, pages), depth=1)) as batches,
     ):
         async for batch in batches:
-            cursors = cursors.with_seen(step, batch)
+            if not work.options.apart:
+                cursors = cursors.with_seen(step, batch)
             batch = replace(batch, gap=gap or batch.gap)  # noqa: PLW2901  (as the read has it)
             write = partial(load, step, _with_cursor(work, step, batch, cursors))
             mark, tally = await in_thread(work.store.commit, mark, write)
@@ -203,7 +205,7 @@ async def _grown(work: Work, step: Step) -> Step:
 def _with_cursor(work: Work, step: Step, batch: Batch, cursors: Cursors) -> Batch:
     """Return the batch with the cursors that are to be kept with it, if the stream has any."""
     # A limited read has not seen all that its cursor would pass.
-    if not keeps_cursors(step) or work.options.limit is not None:
+    if not keeps_cursors(step) or work.options.limit is not None or work.options.apart:
         return batch
     return replace(batch, cursor=cursors.text(step, ended=batch.position is None))
 
@@ -251,6 +253,9 @@ async def _batches(step: Step, pages: AsyncIterator[Page]) -> AsyncGenerator[Bat
     trouble: CrmmapError | None = None
     try:
         async for page in pages:
+            if gathered and page.older_than != gathered[0].older_than:
+                yield await in_thread(apply, step, gathered)
+                gathered, records = [], 0
             gathered.append(page)
             records += page.fetched
             if records >= step.batch:

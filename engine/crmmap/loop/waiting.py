@@ -68,6 +68,7 @@ def _with(report: StreamReport, tally: Tally) -> StreamReport:
 
 def _retry(work: Work, step: Step, raws: pl.DataFrame) -> Tally:
     mark = work.store.mark(mapping=work.plan.mapping, stream=step.name, run_id=work.options.run_id)
+    mark = replace(mark, apart=work.options.apart)
     batch = apply(step, [work.reader.parse(step, raws["raw"].to_list())])
     _, tally = work.store.commit(mark, partial(_reload, step, batch, raws["key"]))
     return tally

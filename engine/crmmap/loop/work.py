@@ -7,6 +7,7 @@ import json
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 import polars as pl
 
@@ -23,7 +24,8 @@ class Options:
 
     `streams` are the ones to run (all by default); `fresh` reads from the start
     even where an interrupted run could be resumed; `limit` is the most records
-    to read per stream.
+    to read per stream. `kind` is what the ledger calls the run: all but a `run` take records that
+    were kept, and leave the positions and cursors of the streams as they are.
     """
 
     run_id: str
@@ -32,6 +34,12 @@ class Options:
     streams: tuple[str, ...] = ()
     fresh: bool = False
     limit: int | None = None
+    kind: Literal["run", "remap"] = "run"
+
+    @property
+    def apart(self) -> bool:
+        """Whether what is loaded was kept, not read from the source."""
+        return self.kind != "run"
 
 
 @dataclass(slots=True)

@@ -30,7 +30,10 @@ FILTERED = "#filtered"
 
 
 def apply(step: Step, pages: Sequence[Page]) -> Batch:
-    """Return the batch that `pages` (at least one, in order) make. Nothing of them is lost."""
+    """Return the batch that `pages` (at least one, in order) make. Nothing of them is lost.
+
+    The pages are older than the same runs (`Page.older_than`).
+    """
     raw = pl.concat([step.selector.select(page) for page in pages], how="diagonal")
     read = _raw_reader(pages)
     judged = judge(raw, step.fields)
@@ -51,6 +54,7 @@ def apply(step: Step, pages: Sequence[Page]) -> Batch:
         parts={page.number: page.part for page in pages if not page.skipped},
         cursor=next((page.cursor for page in reversed(pages) if page.cursor is not None), None),
         gap=next((page.gap for page in pages if page.gap), "") or _gap(rejects),
+        older_than=pages[0].older_than,
     )
 
 
