@@ -17,7 +17,7 @@ from crmmap.values import AT, INDEX, KEY, PAGE, REJECT_SCHEMA, Batch, cut_raw
 def load(step: Step, batch: Batch, transaction: Transaction) -> Tally:
     """Write one batch of a read, and with its last one end the read."""
     tally = load_rows(step, batch, transaction)
-    if not tally.ended:
+    if not tally.ended or transaction.mark.apart:
         return tally
     deleted = tally.counts.deleted + transaction.finish(step.target, tally.gap)
     return replace(tally, counts=replace(tally.counts, deleted=deleted))
