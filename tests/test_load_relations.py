@@ -28,7 +28,7 @@ PEOPLE = replace(
         ForeignKey(column="boss", table="people", key="id"),
         ForeignKey(column="office", table="offices", key="id"),
     ),
-    indexed=("boss", "office"),
+    indexed=(("boss",), ("office",)),
 )
 
 

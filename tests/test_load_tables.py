@@ -39,7 +39,7 @@ from stores import (  # noqa: F401  (fixtures)
 
 def test_what_plan_shows_is_what_prepare_runs(load: Callable[..., Loader]) -> None:
     it = load()
-    target = replace(PEOPLE, comment="100% people", indexed=("name",))
+    target = replace(PEOPLE, comment="100% people", indexed=(("name",),))
     shown = it.store.ddl([target])
     assert "CREATE TABLE people" in shown
     assert "CREATE INDEX" in shown
@@ -50,7 +50,9 @@ def test_what_plan_shows_is_what_prepare_runs(load: Callable[..., Loader]) -> No
 def test_a_new_column_is_added(load: Callable[..., Loader]) -> None:
     it = load(PEOPLE)
     it.upsert(PEOPLE, [("a", "n", 1)])
-    wider = replace(PEOPLE, columns=(*PEOPLE.columns, *columns(more=Decimal())), indexed=("more",))
+    wider = replace(
+        PEOPLE, columns=(*PEOPLE.columns, *columns(more=Decimal())), indexed=(("more",),)
+    )
     assert it.store.prepare([wider]) == (
         "added the column more to the existing table 'people'",
         "added the index on column more to the existing table 'people'",
@@ -95,13 +97,13 @@ def test_a_table_that_differs_is_refused_with_what_to_do(
 def test_the_statements_that_mend_a_table_keep_its_rows(
     load: Callable[..., Loader], wanted: Target
 ) -> None:
-    it = load(replace(PEOPLE, indexed=("name",)))
+    it = load(replace(PEOPLE, indexed=(("name",),)))
     it.upsert(PEOPLE, [("a", "7", 1), ("b", "8", 2)])
-    shown = it.store.ddl([replace(wanted, indexed=("name",))])
+    shown = it.store.ddl([replace(wanted, indexed=(("name",),))])
     with it.store.engine.begin() as connection:
         for statement in shown.split(";\n"):
             connection.exec_driver_sql(statement) if statement else None
-    it.store.prepare([replace(wanted, indexed=("name",))])
+    it.store.prepare([replace(wanted, indexed=(("name",),))])
     rows = it.sql("SELECT id, name FROM people ORDER BY id")
     assert [(key, float(name)) for key, name in rows] == [("a", 7), ("b", 8)]
 
@@ -253,7 +255,7 @@ def test_hostile_names_are_only_names(load: Callable[..., Loader], name: str) ->
         columns=(
             Column(name=name, type=Text(), comment=f"'{name}%"), *columns(other=Text(), last=Text())
         ),
-        indexed=("other",),
+        indexed=(("other",),),
         comment=name,
     )  # fmt: skip
     it = load(target)
@@ -271,7 +273,10 @@ def test_hostile_names_are_only_names(load: Callable[..., Loader], name: str) ->
 def test_long_names_make_indexes_of_their_own(load: Callable[..., Loader]) -> None:
     names = {f"{'c' * 60}{end}": Text() for end in "ab"}
     target = Target(
-        table="t" * 63, key=("id",), columns=columns(id=Text(), **names), indexed=tuple(names)
+        table="t" * 63,
+        key=("id",),
+        columns=columns(id=Text(), **names),
+        indexed=tuple((name,) for name in names),
     )
     it = load(target)
     assert len(sa.inspect(it.store.engine).get_indexes(target.table)) == 2

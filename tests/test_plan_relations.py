@@ -45,4 +45,4 @@ def test_the_default_is_turned_on_and_off(
     spec = mapping(text)
     target = compile_plan(spec, placeholder_settings(spec, {})).step("people").target
     assert target.foreign_keys == expected
-    assert target.indexed == tuple(sorted(each.column for each in expected))
+    assert target.indexed == tuple(sorted((each.column,) for each in expected))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -94,6 +94,43 @@ def select_in(
         parameters = tuple(value for row in chunk for value in row)
         found += map(tuple, session.connection.exec_driver_sql(statement, parameters))
     return found
+
+
+def move_in(
+    session: Session,
+    source: str,
+    to: str,
+    *,
+    columns: Sequence[str],
+    given: Mapping[str, Any],
+    among: Sequence[str],
+    rows: Sequence[Row],
+) -> None:
+    """Move the rows whose `among` columns equal one of `rows` from one table to another.
+
+    They keep what is in `columns`, and are given the values of `given`.
+    """
+    quote = session.quote
+    names = ", ".join(map(quote, columns))
+    new = ", ".join(map(quote, given))
+    for chunk in _chunks(rows, len(among)):
+        where = _in(session, among, len(chunk))
+        statement = (
+            f"INSERT INTO {quote(to)} ({names}, {new}) "  # noqa: S608  (names are quoted, values are parameters)
+            f"SELECT {names}, {session.marks(len(given))} FROM {quote(source)} WHERE {where}"
+        )
+        parameters = (*given.values(), *(value for row in chunk for value in row))
+        session.connection.exec_driver_sql(statement, parameters)
+    delete_in(session, source, among=among, rows=rows)
+
+
+def delete_in(session: Session, table: str, *, among: Sequence[str], rows: Sequence[Row]) -> None:
+    """Delete the rows whose `among` columns equal one of `rows`."""
+    for chunk in _chunks(rows, len(among)):
+        where = _in(session, among, len(chunk))
+        statement = f"DELETE FROM {session.quote(table)} WHERE {where}"  # noqa: S608  (names are quoted, values are parameters)
+        parameters = tuple(value for row in chunk for value in row)
+        session.connection.exec_driver_sql(statement, parameters)
 
 
 def _in(session: Session, among: Sequence[str], count: int) -> str:

@@ -23,7 +23,7 @@ from crmmap.load.accounts import Mark, Tally
 from crmmap.load.dialects import Dialect, Fault, dialect_for
 from crmmap.load.parents import distinct_values, rows_after
 from crmmap.load.statements import Session
-from crmmap.load.tables import Changes, changes, table_of
+from crmmap.load.tables import Changes, changes, tables_of
 from crmmap.load.transaction import Transaction, waiting
 from crmmap.plan import Target
 
@@ -94,7 +94,7 @@ class Store:
         tell which, and to which tables. Raises StoreUnfit, saying all of what is wrong
         and what to do, where a live table differs in any other way.
         """
-        tables = [table_of(target) for target in targets]
+        tables = tables_of(targets)
         return self._transact(partial(self._prepare, tables), early=True)
 
     def _prepare(self, tables: list[Table], session: Session) -> tuple[str, ...]:
@@ -122,7 +122,7 @@ class Store:
         After them stand, under a comment that says why, those that it would never run: they
         make a table what the mapping wants that is there and differs.
         """
-        tables = [*ledger.TABLES, *(table_of(target) for target in targets)]
+        tables = [*ledger.TABLES, *tables_of(targets)]
 
         def compare(session: Session) -> Changes:
             return changes(session.connection, self.dialect, tables)

@@ -80,11 +80,17 @@ def table_of(target: Target) -> sa.Table:
         comment=target.comment or None,
         sqlite_strict=True,
     )
-    for name in target.indexed:
-        if target.key[0] != name:
-            sa.Index(short_name(f"ix_{target.table}_{name}"), table.c[name])
+    for names in target.indexed:
+        if target.key[: len(names)] != names:
+            name = short_name("_".join(("ix", target.table, *names)))
+            sa.Index(name, *(table.c[each] for each in names))
     constrain(table, target.foreign_keys)
     return table
+
+
+def tables_of(targets: Iterable[Target]) -> list[sa.Table]:
+    """Return the tables that targets need: their own, and those beside them."""
+    return [table_of(each) for target in targets for each in (target, *target.beside)]
 
 
 def changes(connection: Connection, dialect: Dialect, tables: Sequence[sa.Table]) -> Changes:
@@ -177,18 +183,24 @@ def _compared(
         statements=tuple(_added(inspector, column) for column in added),
         remarks=_remarks("column", [column.name for column in added], table),
     )
-    present = {
-        index["column_names"][0] for index in inspector.get_indexes(table.name)
-        if index["column_names"]
-    }  # fmt: skip
-    absent = [index for index in indexes(table) if index.columns[0].name not in present]
+    present = [index["column_names"] for index in inspector.get_indexes(table.name)]
+    absent = [index for index in indexes(table) if not _covered(_names(index), present)]
     made = [str(CreateIndex(index).compile(dialect=inspector.dialect)) for index in absent]
-    indexed = [index.columns[0].name for index in absent]
+    indexed = [" and ".join(_names(index)) for index in absent]
     remarks = (
         *_remarks("index on column", indexed, table),
         *_remarks("foreign key of column", related.columns, table),
     )
     return found + Changes(statements=tuple(made), relating=related.statements, remarks=remarks)
+
+
+def _names(index: sa.Index) -> list[str]:
+    return [column.name for column in index.columns]
+
+
+def _covered(names: list[str], indexes: Iterable[Sequence[str | None]]) -> bool:
+    """Say whether one of the indexes begins with these columns, and so serves for them."""
+    return any(list(each[: len(names)]) == names for each in indexes)
 
 
 def _remarks(what: str, names: Sequence[str], table: sa.Table) -> tuple[str, ...]:

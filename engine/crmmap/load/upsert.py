@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import polars as pl
@@ -20,28 +21,34 @@ from crmmap.values import INDEX, PAGE
 
 WRITING = ("inserted", "updated")
 
+STORED_HASH = "#stored_hash"
+STORED_VERSION = "#stored_version"
 _STORED = "#stored"
 _STORED_RUN = "#stored_run"
-_STORED_HASH = "#stored_hash"
-_STORED_VERSION = "#stored_version"
 
 
 def upsert(session: Session, target: Target, rows: pl.DataFrame, mark: Mark) -> Written:
     """Write rows by key and tell what each came to; unchanged rows are not written.
 
     No two rows have the same key. A row older than the stored one, by their versions or by the
-    runs that read them, is not written, and is a duplicate.
+    runs that read them, is not written, and is a duplicate; so is every other than the stored
+    one where the first is kept.
     """
-    _check_keys(target, rows)
-    told = judged(session, target, rows, mark)
+    check_keys(target, rows)
+    stored = stored_rows(session, target, among=target.key, rows=rows)
+    return written(session, target, judged(target, rows, stored, mark), mark)
+
+
+def written(session: Session, target: Target, told: pl.DataFrame, mark: Mark) -> Written:
+    """Write those judged rows that are inserted or updated."""
     writing = told.filter(pl.col(OUTCOME).is_in(WRITING))
-    write = partial(_write, session, target, run_id=mark.run_id)
+    write = partial(write_by_key, session, target, run_id=mark.run_id)
     refused = refused_rows(writing, parents_first(session, target, writing, write))
     outcomes = told.join(refused, on=[PAGE, INDEX], how="anti", maintain_order="left")
     return Written(outcomes=outcomes.select(PAGE, INDEX, OUTCOME), refused=refused)
 
 
-def judged(session: Session, target: Target, rows: pl.DataFrame, mark: Mark) -> pl.DataFrame:
+def judged(target: Target, rows: pl.DataFrame, stored: pl.DataFrame, mark: Mark) -> pl.DataFrame:
     """Return the rows with their digest and outcome, by comparing them with the stored ones.
 
     Outcomes are `inserted`, `updated`, `unchanged` and `duplicate` (written by
@@ -49,37 +56,48 @@ def judged(session: Session, target: Target, rows: pl.DataFrame, mark: Mark) -> 
     can't tell them apart: an upsert that changes nothing counts like one that does.
     """
     hashed = rows.with_columns(content_hashes(rows, target.columns))
-    stored = _stored(session, target, rows)
     joined = hashed.join(stored, on=list(target.key), how="left", maintain_order="left")
     return joined.with_columns(_outcome(target, mark).alias(OUTCOME)).select(
         *rows.columns, HASH, OUTCOME
     )
 
 
-def _stored(session: Session, target: Target, rows: pl.DataFrame) -> pl.DataFrame:
-    """Return key, run, digest and version of the rows already there."""
+def stored_rows(
+    session: Session,
+    target: Target,
+    *,
+    among: Sequence[str],
+    rows: pl.DataFrame,
+    wanted: Sequence[str] = (),
+) -> pl.DataFrame:
+    """Return those rows of a table whose columns `among` are as in one of `rows`.
+
+    The frame has the key and the columns `wanted`, and each row's run, digest and version.
+    """
     compiler = session.connection.dialect
-    key = [target.column(name) for name in target.key]
-    typed = key if target.version is None else [*key, target.column(target.version)]
+    version = () if target.version is None else (target.version,)
+    names = dict.fromkeys((*target.key, *wanted))
+    columns = [target.column(name) for name in dict.fromkeys((*names, *version))]
+    asked = [target.column(name) for name in among]
     found = select_in(
         session,
         target.table,
-        wanted=[*(column.name for column in typed), RUN_ID, ROW_HASH],
-        among=target.key,
-        rows=rows.select(to_driver(key, compiler)).rows(),
+        wanted=[*(column.name for column in columns), RUN_ID, ROW_HASH],
+        among=among,
+        rows=rows.select(to_driver(asked, compiler)).rows(),
     )
-    frame = from_driver([row[: len(key)] for row in found], key, compiler)
-    version = from_driver([row[len(key) : -2] for row in found], typed[len(key) :], compiler)
-    return frame.with_columns(
+    frame = from_driver([row[:-2] for row in found], columns, compiler)
+    return frame.select(
+        *names,
         pl.lit(value=True).alias(_STORED),
         pl.Series(_STORED_RUN, [row[-2] for row in found], dtype=pl.String),
-        pl.Series(_STORED_HASH, [row[-1] for row in found], dtype=pl.Int64),
-        *(series.alias(_STORED_VERSION) for series in version),
+        pl.Series(STORED_HASH, [row[-1] for row in found], dtype=pl.Int64),
+        *(pl.col(name).alias(STORED_VERSION) for name in version),
     )
 
 
 def _outcome(target: Target, mark: Mark) -> pl.Expr:
-    same = pl.col(HASH) == pl.col(_STORED_HASH)
+    same = pl.col(HASH) == pl.col(STORED_HASH)
     own = pl.col(_STORED_RUN) == mark.run_id
     outcome = (
         pl.when(pl.col(_STORED).is_null())
@@ -89,27 +107,27 @@ def _outcome(target: Target, mark: Mark) -> pl.Expr:
         .when(same)
         .then(pl.lit("unchanged"))
     )
+    if target.first:  # a bare parent is no record yet
+        outcome = outcome.when(pl.col(STORED_HASH).is_not_null()).then(pl.lit("duplicate"))
     if target.version is not None:
         outcome = outcome.when(_loses(target.version, own)).then(pl.lit("duplicate"))
     elif mark.older_than:
         # A bare parent, which has no digest, is newer than nothing.
-        later = (
-            pl.col(_STORED_RUN).is_in(list(mark.older_than)) & pl.col(_STORED_HASH).is_not_null()
-        )
+        later = pl.col(_STORED_RUN).is_in(list(mark.older_than)) & pl.col(STORED_HASH).is_not_null()
         outcome = outcome.when(later).then(pl.lit("duplicate"))
     return outcome.otherwise(pl.lit("updated"))
 
 
 def _loses(version: str, own: pl.Expr) -> pl.Expr:
     """Say whether the stored row's version beats the new one. Null is the oldest."""
-    new, stored = pl.col(version), pl.col(_STORED_VERSION)
+    new, stored = pl.col(version), pl.col(STORED_VERSION)
     older = (new < stored) | (new.is_null() & stored.is_not_null())
     # Within a run, which of two equal versions wins must not depend on their order.
-    tie = new.eq_missing(stored) & own & (pl.col(HASH) <= pl.col(_STORED_HASH))
+    tie = new.eq_missing(stored) & own & (pl.col(HASH) <= pl.col(STORED_HASH))
     return older | tie
 
 
-def _write(
+def write_by_key(
     session: Session, target: Target, rows: pl.DataFrame, *, run_id: str
 ) -> list[tuple[int, Refusal]]:
     """Write judged rows by key; return the index and reason of those that the database refuses."""
@@ -127,7 +145,7 @@ def _write(
     return Halving(session=session, statement=statement, target=target).write(tuples)
 
 
-def _check_keys(target: Target, rows: pl.DataFrame) -> None:
+def check_keys(target: Target, rows: pl.DataFrame) -> None:
     """Raise StoreError where a key is null: SQLite would make one up for an integer key."""
     for name in target.key:
         if rows[name].null_count():

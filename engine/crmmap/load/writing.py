@@ -8,6 +8,7 @@ import polars as pl
 
 from crmmap.kinds.writes import Upsert, Write
 from crmmap.load.accounts import OUTCOME_SCHEMA, REFUSED_SCHEMA, Mark, Read, Written
+from crmmap.load.duplicates import Contest, first_come
 from crmmap.load.statements import Session
 from crmmap.load.upsert import upsert
 from crmmap.plan import Target
@@ -16,7 +17,17 @@ Writer = Callable[[Session, Target, pl.DataFrame, Mark], Written]
 """Writes rows of a batch, that stand in no order, within its transaction. The rows have the
 target's columns, typed, with `#page`, `#index`, `#at` and perhaps `#key`."""
 
-WRITERS: Mapping[type[Write], Writer] = {Upsert: upsert}
+
+def _by_key(session: Session, target: Target, rows: pl.DataFrame, mark: Mark) -> Written:
+    """Upsert rows, where rules other than the key may find the same ones, too."""
+    if not target.same_by:
+        return upsert(session, target, rows, mark)
+    if target.losing is None:
+        return first_come(session, target, rows, mark)
+    return Contest(session=session, target=target, losing=target.losing).write(rows, mark)
+
+
+WRITERS: Mapping[type[Write], Writer] = {Upsert: _by_key}
 
 
 Finisher = Callable[[Session, Target, Read], int]

@@ -19,7 +19,7 @@ from crmmap.kinds.types import Type
 from crmmap.kinds.writes import Upsert, Write
 from crmmap.select.jmespath import Jmespath
 from crmmap.select.xpath import RecordPath
-from crmmap.spec.model import Enrich, FieldsFrom, Missing, Nested, OnError, RequestSpec
+from crmmap.spec.model import DUPLICATES, Enrich, FieldsFrom, Missing, Nested, OnError, RequestSpec
 from crmmap.template import Template
 from crmmap.values import Page, RawFrame, Secret
 
@@ -47,9 +47,10 @@ class ForeignKey:
 class Target:
     """The table that a stream fills.
 
-    `write` says how its rows are written. `version` is the column whose greatest value wins,
-    if any; `indexed` are the columns that are searched in; `foreign_keys` those that the
-    database is to hold, too.
+    `write` says how its rows are written. Of rows that are the same, the one with the greatest
+    `version` wins, if there is such a column; else the `first`, or the last. Rows are the same by
+    the key, or by the columns of one of the rules `same_by`. `indexed` are the columns, or
+    groups of them, that are searched in; `foreign_keys` those that the database is to hold, too.
     """
 
     table: str
@@ -57,9 +58,25 @@ class Target:
     columns: tuple[Column, ...]
     write: Write = Upsert()
     version: str | None = None
-    indexed: tuple[str, ...] = ()
+    first: bool = False
+    same_by: tuple[tuple[str, ...], ...] = ()
+    indexed: tuple[tuple[str, ...], ...] = ()
     foreign_keys: tuple[ForeignKey, ...] = ()
     comment: str = ""
+
+    @property
+    def losing(self) -> Target | None:
+        """The table of the rows that lost against another, where versions decide by rules."""
+        if not self.same_by or self.version is None:
+            return None
+        comment = f"Records that lost against another as rows of {self.table}."
+        name = f"{self.table}{DUPLICATES}"
+        return replace(self, table=name, same_by=(), foreign_keys=(), comment=comment)
+
+    @property
+    def beside(self) -> tuple[Target, ...]:
+        """The tables that its own needs beside it."""
+        return () if self.losing is None else (self.losing,)
 
     @property
     def names(self) -> tuple[str, ...]:

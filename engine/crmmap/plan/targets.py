@@ -13,7 +13,7 @@ from crmmap.spec.model import Mapping as MappingSpec
 def target_of(mapping: MappingSpec, name: str, types: Mapping[str, Mapping[str, Type]]) -> Target:
     """Return the table that a stream fills. `types` are of every stream's fields."""
     stream = mapping.streams[name]
-    keep = stream.dedupe.keep
+    keep, rules = stream.dedupe.keep, stream.dedupe.beside(stream.table.key)
     return Target(
         table=stream.table.name,
         key=stream.table.key,
@@ -28,7 +28,9 @@ def target_of(mapping: MappingSpec, name: str, types: Mapping[str, Mapping[str, 
         ),
         write=stream.table.write,
         version=keep.latest if isinstance(keep, Latest) else None,
-        indexed=_searched(mapping, stream.instead_of or name),
+        first=keep == "first",
+        same_by=rules,
+        indexed=(*_searched(mapping, stream.instead_of or name), *rules),
         foreign_keys=_constrained(mapping, stream),
         comment=stream.table.comment or stream.comment,
     )
@@ -45,7 +47,7 @@ def _stored_type(
     return types[lookup.stream][key]
 
 
-def _searched(mapping: MappingSpec, name: str) -> tuple[str, ...]:
+def _searched(mapping: MappingSpec, name: str) -> tuple[tuple[str, ...], ...]:
     """Return the columns, other than the key, by which lookups search this stream's table.
 
     Those with a foreign key that the database holds are among them: it searches them whenever
@@ -60,7 +62,7 @@ def _searched(mapping: MappingSpec, name: str) -> tuple[str, ...]:
         if each.lookup is not None and each.lookup.stream == name and each.lookup.by
     }
     found |= {each.column for each in _constrained(mapping, stream)}
-    return tuple(sorted(by for by in found if (by,) != key))
+    return tuple(sorted((by,) for by in found if (by,) != key))
 
 
 def _constrained(mapping: MappingSpec, stream: Stream) -> tuple[ForeignKey, ...]:

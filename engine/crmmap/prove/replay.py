@@ -29,7 +29,7 @@ from crmmap.prove.cases import Case, Row
 from crmmap.select.jmespath import compile_expression
 from crmmap.select.xpath import XML
 from crmmap.spec.model import Mapping as MappingSpec
-from crmmap.transform import apply, dedupe
+from crmmap.transform import apply, dedupe_all
 from crmmap.values import Batch, Page, Response, as_json
 
 
@@ -59,7 +59,7 @@ def replay(plan: Plan, case: Case) -> Outcome:
 
 def outcome_of(step: Step, batch: Batch) -> Outcome:
     """Return what became of a batch that is all that was read."""
-    kept = dedupe(batch.rows, step.target)
+    kept = dedupe_all(batch.rows, step.target)
     return Outcome(
         rows=rows_of(step, kept),
         rejects=rejects_of(batch),

@@ -95,6 +95,8 @@ def _stream(plan: Plan, step: Step) -> Document:
         "table": step.target.table,
         "key": list(step.target.key),
         "latest": step.target.version,
+        "first": step.target.first,
+        "same_by": [list(rule) for rule in step.target.same_by],
         "batch": step.batch,
         "enrich": {each.name: _enriching(plan, step, each) for each in step.enriching},
         "fields_from": _finding(plan, step),
@@ -284,6 +286,15 @@ def _order(streams: list[Document]) -> str:
     return "side by side: none needs another's rows"
 
 
+def _keeping(stream: Document) -> str:
+    """Return which of the records that are the same stays, where that is not the last."""
+    rules = (", ".join(rule) for rule in stream["same_by"])
+    which = "; or else ".join(("; of one key", *rules))
+    if stream["latest"]:
+        return f"{which}, the greatest {stream['latest']} stays"
+    return f"{which}, the first stays" if stream["first"] else ""
+
+
 def _stream_parts(place: int, stream: Document) -> Iterator[Part]:
     yield Line(f"{place}. {stream['stream']} → {stream['table']}", "title")
     if stream["skipped"]:
@@ -294,8 +305,7 @@ def _stream_parts(place: int, stream: Document) -> Iterator[Part]:
         yield Line(f"   after     {listed(stream['after'])}, which it looks up")
     yield from (Line(f"   {line}") for line in _reading_lines(stream))
     yield from _answers(stream)
-    keeps = f"; of one key, the greatest {stream['latest']} stays" if stream["latest"] else ""
-    yield Line(f"   key       {', '.join(stream['key'])}{keeps}")
+    yield Line(f"   key       {', '.join(stream['key'])}{_keeping(stream)}")
     yield Line(f"   batch     about {number(stream['batch'])} rows to a transaction")
     for name, each in stream["enrich"].items():
         yield Line(f"   adds      {_asking_again(name, each)}")

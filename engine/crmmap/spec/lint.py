@@ -16,6 +16,7 @@ from crmmap.kinds.types import declared
 from crmmap.spec import (
     lint_auth,
     lint_columns,
+    lint_dedupe,
     lint_enrich,
     lint_found,
     lint_lines,
@@ -62,6 +63,7 @@ def lint(built: Built, spoilt: Collection[Path]) -> list[Fault]:
         lint_found.faults(mapping),
         lint_enrich.faults(mapping),
         lint_renamed.faults(mapping),
+        lint_dedupe.faults(mapping),
         lint_columns.faults(mapping, spoilt),
         lint_patterns.faults(mapping),
         lint_texts.faults(mapping, built.uses),

@@ -3,8 +3,8 @@
 Every record that comes in goes out in exactly one part of the batch.
 """
 
-from crmmap.transform.dedupe import dedupe
+from crmmap.transform.dedupe import dedupe, dedupe_all
 from crmmap.transform.lookups import Resolved, resolve
 from crmmap.transform.rescue import apply_safely as apply
 
-__all__ = ["Resolved", "apply", "dedupe", "resolve"]
+__all__ = ["Resolved", "apply", "dedupe", "dedupe_all", "resolve"]

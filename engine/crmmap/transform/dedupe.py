@@ -1,4 +1,4 @@
-"""Of several rows with one key, keep one."""
+"""Of several rows that are the same, keep one."""
 
 from __future__ import annotations
 
@@ -6,15 +6,20 @@ import polars as pl
 
 from crmmap.plan import Target
 from crmmap.plan.content import HASH, content_hashes
+from crmmap.plan.sameness import firsts, surpassed
 
 
 def dedupe(rows: pl.DataFrame, target: Target) -> pl.DataFrame:
     """Return the rows with each key once, in the order of reading.
 
-    The row read last is kept; with a version, the row whose version is
+    The row read last is kept, or the first; with a version, the row whose version is
     greatest (null is the oldest), and of equal versions the one with the
-    greater content hash, so that the order of reading decides nothing.
+    greater content hash, so that the order of reading decides nothing. Where the first is
+    kept and other rules find the same rows too, all rows are returned: which of them come first
+    depends on those that the table has.
     """
+    if target.first and target.same_by:
+        return rows
     repeated = rows.select(pl.struct(target.key).is_duplicated()).to_series()
     if not repeated.any():
         return rows
@@ -24,5 +29,19 @@ def dedupe(rows: pl.DataFrame, target: Target) -> pl.DataFrame:
     if target.version is not None:
         hashed = candidates.with_columns(content_hashes(candidates, target.columns))
         candidates = hashed.sort(target.version, HASH, place, nulls_last=False).drop(HASH)
-    kept = candidates.unique(target.key, keep="last", maintain_order=True)
+    kept = candidates.unique(
+        target.key, keep="first" if target.first else "last", maintain_order=True
+    )
     return pl.concat([numbered.filter(~repeated), kept]).sort(place).drop(place)
+
+
+def dedupe_all(rows: pl.DataFrame, target: Target) -> pl.DataFrame:
+    """Return what is kept where the rows are all that there is, by the key and the other rules."""
+    kept = dedupe(rows, target)
+    if not target.same_by:
+        return kept
+    if target.version is None:
+        rules = (target.key, *target.same_by)
+        return kept.filter(firsts(kept, rules, [() for _ in rules]))
+    hashed = kept.with_columns(content_hashes(kept, target.columns))
+    return kept.filter(~surpassed(hashed, target.same_by, target.version, target.key))
