@@ -12,6 +12,7 @@ from pathlib import Path
 from threading import Event
 
 import pytest
+from click import Group
 
 from commands import API, PEOPLE, ROOT, ROWS, command, crmmap, environment, write
 from crmmap.cli import entry
@@ -279,7 +280,9 @@ def test_help_and_version_load_no_heavy_library(folder: Path) -> None:
 
 
 def test_every_command_explains_itself() -> None:
-    for name, each in commands.commands.items():
+    groups = [each for each in commands.commands.values() if isinstance(each, Group)]
+    every = {**commands.commands, **{n: c for group in groups for n, c in group.commands.items()}}
+    for name, each in every.items():
         assert each.help, name
         for option in each.params:
             assert option.param_type_name == "argument" or option.help, f"{name} {option.name}"

@@ -11,6 +11,17 @@ from typing import Any
 import click
 
 import crmmap
+from crmmap.cli.ledger_commands import rejects
+from crmmap.cli.options import (
+    MAPPING,
+    as_json,
+    mock_options,
+    one_mapping,
+    settings_option,
+    several_mappings,
+    source_option,
+    store_option,
+)
 from crmmap.cli.surroundings import Surroundings
 from crmmap.errors import ExitCode
 
@@ -25,42 +36,6 @@ Exit codes:
   6    paused: nothing failed, but the source wants us to come back later; run it again then
   130  interrupted; run it again to go on
 """
-
-MAPPING = "A mapping is the path of a YAML file, or the name of one that came with crmmap."
-
-several_mappings = click.argument("mappings", metavar="MAPPING...", nargs=-1, required=True)
-one_mapping = click.argument("mapping", metavar="MAPPING")
-settings_option = click.option(
-    "--set", "settings", metavar="NAME=VALUE", multiple=True,
-    help="Give a setting of the mapping; wins over the environment. May be repeated.",
-)  # fmt: skip
-store_option = click.option(
-    "--store", metavar="URL",
-    help="Database to load into.  [default: CRMMAP_STORE in the environment, "
-    "else sqlite:///crmmap.db, or sqlite:///crmmap-mock.db of a run with --mock]",
-)  # fmt: skip
-source_option = click.option(
-    "--source", "sources", metavar="NAME", multiple=True,
-    help="Only this source, of a mapping that has several. May be repeated.",
-)  # fmt: skip
-as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output.")
-
-
-def _mock_options(command: Any) -> Any:
-    """Add the options that say what a mock invents; None where they are not given."""
-    for option in (
-        click.option("--dirty", type=click.FloatRange(0, 100), metavar="PERCENT",
-                     help="Share of records with a fault in them.  [default: 1]"),
-        click.option("--seed", type=int, metavar="N",
-                     help="The same seed invents the same records.  [default: 0]"),
-        click.option("--faults", type=click.FloatRange(0, 1), metavar="RATE",
-                     help="Share of requests that go wrong at first, and of records that come "
-                     "twice; the tables end the same.  [default: 0]"),
-        click.option("--records", type=click.IntRange(min=0), metavar="N",
-                     help="Invented records per stream.  [default: 100]"),
-    ):  # fmt: skip
-        command = option(command)
-    return command
 
 
 @click.group(
@@ -87,7 +62,7 @@ def commands() -> None:
               help="Read and judge everything, and write nothing to the store.")  # fmt: skip
 @click.option("--mock", is_flag=True,
               help="Read invented records from a mock; needs no setting.")  # fmt: skip
-@_mock_options
+@mock_options
 @settings_option
 @as_json
 @click.option("--quiet", "-q", is_flag=True, help="No progress on standard error.")
@@ -175,7 +150,7 @@ def test(surroundings: Surroundings, /, **options: Any) -> ExitCode:
 @click.option("--folder", type=click.Path(file_okay=False), metavar="PATH",
               help="Of a file source: where the files go.  [default: MAPPING-mock]")  # fmt: skip
 @source_option
-@_mock_options
+@mock_options
 @settings_option
 @click.pass_obj
 def mock(surroundings: Surroundings, /, **options: Any) -> ExitCode:
@@ -219,3 +194,6 @@ def schema(surroundings: Surroundings) -> ExitCode:
 
     surroundings.write(json.dumps(mapping_schema(), indent=2, ensure_ascii=False) + "\n")
     return ExitCode.OK
+
+
+commands.add_command(rejects)

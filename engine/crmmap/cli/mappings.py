@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -16,7 +17,7 @@ from crmmap.spec import Mapping, read_file
 from crmmap.spec.document import read_document
 from crmmap.spec.faults import Fault
 from crmmap.spec.nodes import Unreadable
-from crmmap.values import Problem
+from crmmap.values import Problem, Secret
 
 SUFFIXES = (".yaml", ".yml")
 
@@ -134,6 +135,14 @@ def settings_for(mapping: Mapping, given: dict[str, str]) -> dict[str, str]:
     """Return those of the given settings that the mapping has."""
     renamed = under_new_names(mapping, given)
     return {name: value for name, value in renamed.items() if name in mapping.settings}
+
+
+def known_secrets(mapping: Mapping, environment: MappingOf[str, str]) -> Iterator[Secret]:
+    """Yield the values of the mapping's secret settings that the environment has."""
+    for setting in mapping.settings.values():
+        text = environment.get(setting.env or "", "").strip()
+        if setting.secret and text:
+            yield Secret(text)
 
 
 def refuse_unknown_settings(mappings: Sequence[Mapping], given: Iterable[str]) -> None:

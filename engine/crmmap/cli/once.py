@@ -70,9 +70,14 @@ def new_options() -> Options:
     return Options(
         # Sorted by name, runs stand in the order of their time.
         run_id=f"{started:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}",
-        owner=f"{socket.gethostname()}:{os.getpid()}",
+        owner=own_name(),
         started_at=started.isoformat(timespec="milliseconds"),
     )
+
+
+def own_name() -> str:
+    """Return what the ledger calls this process: `host:pid`."""
+    return f"{socket.gethostname()}:{os.getpid()}"
 
 
 def _utc_now() -> datetime:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from crmmap.cli.surroundings import Surroundings
+from crmmap.errors import StoreUnfit
 from crmmap.values import Secret
+
+if TYPE_CHECKING:
+    from crmmap.load import Store
 
 DEFAULT = "sqlite:///crmmap.db"
 MOCK_DEFAULT = "sqlite:///crmmap-mock.db"
@@ -52,6 +57,23 @@ def temporary_store() -> Iterator[str]:
     """Give the URL of an empty SQLite store that is thrown away at the end."""
     with TemporaryDirectory(prefix="crmmap-", ignore_cleanup_errors=True) as folder:
         yield f"{SQLITE}{Path(folder, 'temporary.db')}"
+
+
+@contextmanager
+def kept_store(given: str | None, surroundings: Surroundings) -> Iterator[Store]:
+    """Give the open store that runs were made into before. Raises StoreUnfit where none was."""
+    from crmmap.load import Store
+
+    url = store_url(given, surroundings)
+    if is_missing_file(url):
+        message = f"{shown_url(url)}: there is no such file. Name the store of the runs: --store"
+        raise StoreUnfit(message)
+    with closing(Store.open(url, application="crmmap")) as store:
+        if not store.knows_ledger():
+            message = f"{store.name}: nothing was ever run into this store. Name another: --store"
+            raise StoreUnfit(message)
+        store.prepare([])
+        yield store
 
 
 def is_missing_file(url: str) -> bool:

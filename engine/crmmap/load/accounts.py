@@ -59,6 +59,7 @@ class Mark:
     was begun, by the database's clock, in ISO 8601. `read` is the read under way. `apart` says
     that what is committed was not read from the source: so the stream's position and cursor stay
     as they are. `older_than` are the runs that read later than the rows to be written were.
+    `refused` are the keys of the open rejects of the stream; None: too many to keep in mind.
     """
 
     mapping: str
@@ -73,10 +74,23 @@ class Mark:
     read: Read = field(default=UNKNOWN, compare=False)
     apart: bool = False
     older_than: frozenset[str] = frozenset()
+    refused: frozenset[str] | None = field(default=None, compare=False)
 
 
 def _no_rejects() -> pl.DataFrame:
     return pl.DataFrame(schema=REJECT_SCHEMA)
+
+
+TAKEN_SCHEMA: dict[str, pl.DataType] = {
+    "page": pl.UInt32(),
+    "at": pl.UInt32(),
+    "key": pl.String(),
+}
+"""`Tally.taken`: places and keys of records."""
+
+
+def _none_taken() -> pl.DataFrame:
+    return pl.DataFrame(schema=TAKEN_SCHEMA)
 
 
 def _no_notes() -> pl.DataFrame:
@@ -92,7 +106,9 @@ class Tally:
     to its end: it must be true in the last batch and in any after it.
     `cursor`, unless None, replaces the stream's cursor. `keys` counts foreign keys by what
     became of them: `resolved`, `stubbed`, `missing`. `gap` is what the batch adds to the read's
-    (see `Read`).
+    (see `Read`). `taken` (`TAKEN_SCHEMA`) are the records that the table holds now: open rejects
+    with their keys are resolved. `versioned` says that the order of reading does not tell which
+    of two records with one key is newer.
     """
 
     counts: Counts
@@ -104,6 +120,8 @@ class Tally:
     cursor: str | None = None
     keys: Mapping[str, int] = field(default_factory=dict)
     gap: str = ""
+    taken: pl.DataFrame = field(default_factory=_none_taken)
+    versioned: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

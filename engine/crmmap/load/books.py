@@ -8,13 +8,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 import sqlalchemy as sa
 
 from crmmap.errors import StoreLocked, StoreUnfit
-from crmmap.load import ledger
+from crmmap.load import ledger, rejects
 from crmmap.load.accounts import UNKNOWN, Mark, Read, Tally
-from crmmap.load.statements import Session, insert_statement, write_all
+from crmmap.load.statements import Session, insert_statement
 
 LEASE = timedelta(seconds=60)
 """How long a lock lasts without being renewed, by the database's clock."""
@@ -193,6 +192,7 @@ def open_stream(
         cursor=None if found is None else found.cursor, now=session.now.isoformat(), apart=apart,
         read=Read(name=f"{run_id}/{stream}", began=session.now)
         if position is None or found is None else _read(session, found),
+        refused=rejects.open_keys(session, mapping, stream),
     )  # fmt: skip
     _begin_cursor(session, mark, fingerprint)
     _note_stream(session, mark)
@@ -214,7 +214,7 @@ def _renamed(
     """Give a stream what is known of it under the latest name that it had before."""
     for name in was:
         if _cursor(session, mapping, name) is not None:
-            for table in (ledger.CURSORS, ledger.DEFERRED):
+            for table in (ledger.CURSORS, ledger.DEFERRED, ledger.REJECTS):
                 session.connection.execute(
                     sa.update(table).filter_by(mapping=mapping, stream=name).values(stream=stream)
                 )
@@ -300,7 +300,10 @@ def after(mark: Mark, tally: Tally) -> Mark:
     position = None if tally.ended else tally.position
     cursor = mark.cursor if tally.cursor is None else tally.cursor
     read = replace(mark.read, gap=mark.read.gap or tally.gap)
-    return replace(mark, batch_seq=mark.batch_seq + 1, position=position, cursor=cursor, read=read)
+    return replace(
+        mark, batch_seq=mark.batch_seq + 1, position=position, cursor=cursor, read=read,
+        refused=rejects.remembered(mark.refused, tally.rejects["key"]),
+    )  # fmt: skip
 
 
 def move_cursor(session: Session, mark: Mark, tally: Tally) -> None:
@@ -349,20 +352,3 @@ def write_batch(session: Session, mark: Mark, tally: Tally) -> None:
             **asdict(tally.counts),
         )
     )
-
-
-def write_rejects(session: Session, mark: Mark, tally: Tally) -> None:
-    """Write the batch's rejects and notes."""
-    _write_frame(session, ledger.REJECTS, mark, tally.rejects)
-    _write_frame(session, ledger.NOTES, mark, tally.notes)
-
-
-def _write_frame(session: Session, table: sa.Table, mark: Mark, frame: pl.DataFrame) -> None:
-    owner = ("run_id", "mapping", "stream", "batch_seq")
-    statement = insert_statement(
-        session, table.name, columns=[*owner, *frame.columns, "created_at"]
-    )
-    values = (mark.run_id, mark.mapping, mark.stream, mark.batch_seq + 1)
-    # PostgreSQL's text can't hold NUL, which a refused value may.
-    cells = frame.with_columns(pl.col(pl.String).str.replace_all("\0", "\\u0000", literal=True))
-    write_all(session, statement, [(*values, *row, session.moment) for row in cells.rows()])

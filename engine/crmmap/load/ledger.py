@@ -127,7 +127,7 @@ CURSORS = _table(
 
 REJECTS = _table(
     "rejects",
-    "One row per record that was refused.",
+    "One row per record that was refused. It is open until its record is loaded, or it is dropped.",
     _text("run_id", needed=True),
     _text("mapping", needed=True),
     _text("stream", needed=True),
@@ -138,7 +138,17 @@ REJECTS = _table(
     _text("reasons", "JSON list of {field, rule, message}.", needed=True),
     _text("raw", "The record as the source sent it, as ASCII JSON."),
     _moment("created_at", "By the database's clock (UTC)."),
+    _text("id", "What `crmmap rejects` calls it."),
+    _text(
+        "subject", "Digest of its key, or of `raw` without one: refusals of one record share it."
+    ),
+    _text("outcome", "loaded, superseded, filtered, waiting or dropped; null while it is open."),
+    _moment("resolved_at", "When it was resolved; null while it is open."),
+    _text("resolved_by", "The run, or the process as host:pid, that resolved it."),
+    _text("retried_by", "The run that last tried it again, and was refused again."),
     sa.Index("ix_crmmap_rejects_run", "run_id", "stream"),
+    sa.Index("ix_crmmap_rejects_id", "id"),
+    sa.Index("ix_crmmap_rejects_subject", "subject"),
 )
 
 NOTES = _table(

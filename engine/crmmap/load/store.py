@@ -12,13 +12,14 @@ from time import sleep
 from typing import TypeVar
 
 import polars as pl
+import sqlalchemy as sa
 from sqlalchemy import Engine, Table
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from crmmap.errors import StoreError, StoreUnfit, StoreUnreachable
 from crmmap.failpoint import fail_at
-from crmmap.load import books, ledger
+from crmmap.load import books, ledger, rejects
 from crmmap.load.accounts import Mark, Tally
 from crmmap.load.dialects import Dialect, Fault, dialect_for
 from crmmap.load.parents import distinct_values, rows_after
@@ -271,7 +272,7 @@ class Store:
     def _attempt(self, session: Session, mark: Mark, work: Callable[[Transaction], Tally]) -> Tally:
         tally = work(Transaction(session=session, mark=mark))
         fail_at("load.after_rows")
-        books.write_rejects(session, mark, tally)
+        rejects.keep(session, mark, tally)
         fail_at("load.after_rejects")
         books.move_cursor(session, mark, tally)
         self._write_batch(session, mark, tally)
@@ -290,6 +291,19 @@ class Store:
                 "the database refuses it, and nothing of it was written. This is a bug of crmmap"
             )
             raise StoreError(message) from None
+
+    def ask(self, action: Callable[[Session], Result]) -> Result:
+        """Do what people ask of the ledger, in one transaction, and return what it gives.
+
+        `action` may be called again, after a rollback: it must do the same again.
+        """
+        return self._transact(action)
+
+    def knows_ledger(self) -> bool:
+        """Say whether a run has ever made its tables here."""
+        return self._transact(
+            lambda session: sa.inspect(session.connection).has_table(ledger.RUNS.name), early=True
+        )
 
     # --- transactions -----------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
-from crmmap.load import Tally, Transaction
+from crmmap.load import OUTCOME, Tally, Transaction, Written
 from crmmap.loop.work import waits
 from crmmap.plan import Step
 from crmmap.transform import Resolved, dedupe, resolve
@@ -59,7 +59,16 @@ def load_rows(step: Step, batch: Batch, transaction: Transaction) -> Tally:
         cursor=batch.cursor,
         keys=resolved.keys,
         gap=batch.gap,
+        taken=_taken(rows, written),
+        versioned=step.target.version is not None,
     )
+
+
+def _taken(rows: pl.DataFrame, written: Written) -> pl.DataFrame:
+    """Return the places and keys of the records that the table holds as they were read."""
+    holding = written.outcomes.filter(pl.col(OUTCOME) != "duplicate")
+    held = rows.join(holding, on=[PAGE, INDEX], how="semi")
+    return held.select(pl.col(PAGE).alias("page"), pl.col(AT).alias("at"), pl.col(KEY).alias("key"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,103 @@
+"""What may be typed of the ledger: `crmmap rejects …`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from crmmap.cli.options import MAPPING, as_json, one_mapping, several_mappings, store_option
+from crmmap.cli.surroundings import Surroundings
+from crmmap.errors import ExitCode
+
+
+def which_options(command: Any) -> Any:
+    """Add the options that say which rejects are meant."""
+    for option in (
+        click.option("--id", "ids", metavar="ID", multiple=True,
+                     help="Only this one; the beginning of its id will do. May be repeated."),
+        click.option("--rule", "rules", metavar="RULE", multiple=True,
+                     help="Only those that broke this rule: type, required, lookup, …"),
+        click.option("--field", "fields", metavar="NAME", multiple=True,
+                     help="Only those refused because of this field."),
+        click.option("--run", "runs", metavar="RUN", multiple=True,
+                     help="Only those of this run."),
+        click.option("--stream", "-s", "streams", metavar="NAME", multiple=True,
+                     help="Only those of this stream. May be repeated, as those below."),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+@click.group()
+def rejects() -> None:
+    """Look at the records that were refused, and try them again.
+
+    A reject is open until its record is loaded, by a run or by `retry`, is refused anew, or is
+    dropped.
+    """
+
+
+@rejects.command("list", epilog=MAPPING)
+@several_mappings
+@which_options
+@click.option("--state", type=click.Choice(["open", "resolved", "all"]), default="open",
+              show_default=True,
+              help="Open ones; those loaded, superseded or dropped since; or all.")  # fmt: skip
+@click.option("--by", type=click.Choice(["rule", "field", "stream", "run"]),
+              help="Count them instead: under each reason that one has.")  # fmt: skip
+@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, metavar="N",
+              help="Show the newest N.")  # fmt: skip
+@click.option("--raw", is_flag=True, help="Show each whole, with its record as the source sent it.")
+@store_option
+@as_json
+@click.pass_obj
+def list_(surroundings: Surroundings, /, **options: Any) -> ExitCode:
+    """List each MAPPING's rejects: which record, which field, which rule.
+
+    Values of records are shown only with --raw.
+    """
+    from crmmap.cli.rejects import RejectsOrder, list_rejects
+
+    return list_rejects(RejectsOrder(**options), surroundings)
+
+
+@rejects.command(epilog=MAPPING)
+@one_mapping
+@click.argument("ids", metavar="ID...", nargs=-1, required=True)
+@store_option
+@as_json
+@click.pass_obj
+def show(surroundings: Surroundings, /, **options: Any) -> ExitCode:
+    """Show rejects of MAPPING whole: reasons, place, run, what became of it, and the record.
+
+    The beginning of an ID will do. Secrets of the mapping's settings are masked.
+    """
+    from crmmap.cli.rejects import RejectsOrder, show_rejects
+
+    mapping = options.pop("mapping")
+    return show_rejects(RejectsOrder(mappings=(mapping,), **options), surroundings)
+
+
+@rejects.command(epilog=MAPPING)
+@several_mappings
+@which_options
+@click.option("--all", "everything", is_flag=True, help="All of them, whatever they are.")
+@click.option("--before", metavar="TIME",
+              help="Only those refused before: 2024-01-31, or 2024-01-31T08:00:00Z.")  # fmt: skip
+@click.option("--purge", is_flag=True,
+              help="Remove them from the ledger, for good. Needs --before.")  # fmt: skip
+@click.option("--state", type=click.Choice(["open", "resolved", "all"]),
+              help="What --purge removes.  [default: resolved]")  # fmt: skip
+@click.option("--dry-run", is_flag=True, help="Only say how many they are.")
+@store_option
+@as_json
+@click.pass_obj
+def drop(surroundings: Surroundings, /, **options: Any) -> ExitCode:
+    """Resolve rejects of each MAPPING as dropped: nobody wants their records any more.
+
+    They stay in the ledger, unless it is purged of them.
+    """
+    from crmmap.cli.rejects import RejectsOrder, drop_rejects
+
+    return drop_rejects(RejectsOrder(**options), surroundings)

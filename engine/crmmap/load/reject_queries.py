@@ -1,0 +1,150 @@
+"""Which rejects there are: found, counted, dropped and purged, by what people ask for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+import sqlalchemy as sa
+
+from crmmap.load.rejects import OPEN, TABLE
+from crmmap.load.statements import PARAMETERS, Session
+from crmmap.values import Reason
+
+State = Literal["open", "resolved", "all"]
+FETCHED = 1000
+"""Rows that are fetched from the store at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Which:
+    """The rejects that are meant: those that meet all that is given.
+
+    `ids` may be beginnings of ids. A reject has several reasons: one of them must have one of
+    the `fields` and one of the `rules`. `before` is when it was refused.
+    """
+
+    mappings: Sequence[str]
+    streams: Sequence[str] = ()
+    runs: Sequence[str] = ()
+    fields: Sequence[str] = ()
+    rules: Sequence[str] = ()
+    ids: Sequence[str] = ()
+    state: State = "open"
+    before: datetime | None = None
+
+    def meets(self, reasons: Sequence[Reason]) -> bool:
+        """Say whether one of the reasons has a field and a rule that are asked for."""
+        return not (self.fields or self.rules) or any(
+            (not self.fields or each.field in self.fields)
+            and (not self.rules or each.rule in self.rules)
+            for each in reasons
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reject:
+    """A refused record, as the ledger has it. `outcome` is None while it is open.
+
+    `raw` is its text as the source sent it, None where that was not asked for.
+    """
+
+    id: str
+    mapping: str
+    stream: str
+    run_id: str
+    batch_seq: int
+    page: int | None
+    at: int | None
+    key: str | None
+    reasons: tuple[Reason, ...]
+    created_at: datetime
+    outcome: str | None
+    resolved_at: datetime | None
+    resolved_by: str | None
+    retried_by: str | None
+    raw: str | None = None
+
+
+def find_rejects(
+    session: Session, which: Which, *, raw: bool = False, oldest_first: bool = False
+) -> Iterator[Reject]:
+    """Yield the rejects that are meant, the newest first; with `raw`, their records too."""
+    columns = [column for column in TABLE.c if column.name not in ("raw", "subject") or raw]
+    order = [TABLE.c[name] for name in ("created_at", "run_id", "batch_seq", "page", "at", "id")]
+    query = (
+        sa.select(*columns)
+        .where(*_conditions(session, which))
+        .order_by(*(each if oldest_first else each.desc() for each in order))
+        .execution_options(yield_per=FETCHED)
+    )
+    with session.connection.execute(query) as rows:
+        for row in rows:
+            found = _reject(session, row)
+            if which.meets(found.reasons):
+                yield found
+
+
+def count_rejects(session: Session, which: Which) -> int:
+    """Return how many rejects are meant."""
+    if which.fields or which.rules:
+        return sum(1 for _ in find_rejects(session, which))
+    query = sa.select(sa.func.count()).select_from(TABLE).where(*_conditions(session, which))
+    return int(session.connection.execute(query).scalar_one())
+
+
+def _conditions(session: Session, which: Which) -> list[sa.ColumnElement[bool]]:
+    found: list[sa.ColumnElement[bool]] = [TABLE.c.mapping.in_(which.mappings)]
+    if which.streams:
+        found.append(TABLE.c.stream.in_(which.streams))
+    if which.runs:
+        found.append(TABLE.c.run_id.in_(which.runs))
+    if which.ids:
+        begins = (TABLE.c.id.startswith(each, autoescape=True) for each in which.ids)
+        found.append(sa.or_(*begins))
+    if which.state != "all":
+        found.append(OPEN if which.state == "open" else ~OPEN)
+    if which.before is not None:
+        moment = sa.literal(session.dialect.bind_time(which.before), TABLE.c.created_at.type)
+        found.append(TABLE.c.created_at < moment)
+    return found
+
+
+def _reject(session: Session, row: sa.Row[Any]) -> Reject:
+    read = session.dialect.read_time
+    return Reject(
+        id=row.id or "",  # of one that an older crmmap wrote
+        mapping=row.mapping, stream=row.stream, run_id=row.run_id, batch_seq=row.batch_seq,
+        page=row.page, at=row.at, key=row.key,
+        reasons=tuple(Reason(**each) for each in json.loads(row.reasons)),
+        created_at=read(row.created_at), outcome=row.outcome,
+        resolved_at=None if row.resolved_at is None else read(row.resolved_at),
+        resolved_by=row.resolved_by, retried_by=row.retried_by, raw=getattr(row, "raw", None),
+    )  # fmt: skip
+
+
+def drop_rejects(session: Session, which: Which, owner: str) -> int:
+    """Resolve the open rejects that are meant as dropped, by `owner`; return how many they are."""
+    ids = [each.id for each in find_rejects(session, which) if each.outcome is None]
+    values = {"outcome": "dropped", "resolved_at": session.moment, "resolved_by": owner}
+    for chunk in _chunks(ids):
+        session.connection.execute(
+            sa.update(TABLE).where(TABLE.c.id.in_(chunk), OPEN).values(**values)
+        )
+    return len(ids)
+
+
+def purge_rejects(session: Session, which: Which) -> int:
+    """Remove the rejects that are meant from the ledger, for good; return how many they were."""
+    ids = [each.id for each in find_rejects(session, which)]
+    for chunk in _chunks(ids):
+        session.connection.execute(sa.delete(TABLE).where(TABLE.c.id.in_(chunk)))
+    return len(ids)
+
+
+def _chunks(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(ids), PARAMETERS):
+        yield ids[start : start + PARAMETERS]

@@ -1,0 +1,138 @@
+"""How rejects are kept: each is open until its record is loaded, and a record has one open at most.
+
+A record that is refused again, in this run or a later one, leaves its newer reject open and the
+older one resolved as `superseded`; one that is loaded resolves it as `loaded`. Records are told
+apart by their keys, those without by their raw text. Where versions are told by a field, the
+order of reading within a run says nothing: then only rejects of earlier runs are resolved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from hashlib import sha256
+
+import polars as pl
+import sqlalchemy as sa
+
+from crmmap.load import ledger
+from crmmap.load.accounts import Mark, Tally
+from crmmap.load.statements import PARAMETERS, Row, Session, insert_statement, write_all
+
+REMEMBERED = 1000
+"""So many keys of open rejects are kept in mind; beyond, the store is asked for each batch."""
+
+TABLE = ledger.REJECTS
+OPEN = TABLE.c.resolved_at.is_(None)
+RESOLVED = ("outcome", "resolved_at", "resolved_by")
+
+
+def open_keys(session: Session, mapping: str, stream: str) -> frozenset[str] | None:
+    """Return the keys of a stream's open rejects; None where they are too many to keep in mind."""
+    query = (
+        sa.select(TABLE.c.key)
+        .where(TABLE.c.mapping == mapping, TABLE.c.stream == stream, OPEN, TABLE.c.key.is_not(None))
+        .distinct()
+        .limit(REMEMBERED + 1)
+    )
+    return _bounded(session.connection.execute(query).scalars())
+
+
+def remembered(known: frozenset[str] | None, refused: pl.Series) -> frozenset[str] | None:
+    """Return the keys of open rejects once a batch's refusals are added."""
+    if known is None or refused.is_empty():
+        return known
+    return _bounded((*known, *refused.drop_nulls()))
+
+
+def _bounded(keys: Iterable[str]) -> frozenset[str] | None:
+    found = frozenset(keys)
+    return found if len(found) <= REMEMBERED else None
+
+
+def subject_of(key: str | None, raw: str) -> str:
+    """Return what refusals of one record share."""
+    text = f"raw\0{raw}" if key is None else f"key\0{key}"
+    return sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:32]
+
+
+def keep(session: Session, mark: Mark, tally: Tally) -> None:
+    """Write the batch's rejects and notes, and resolve the rejects that it supersedes."""
+    fresh = _identified(mark, tally)
+    _resolve_earlier(session, mark, tally, fresh)
+    resolved = [
+        (outcome, session.moment, mark.run_id) if outcome else (None, None, None)
+        for outcome in _outcomes(tally, fresh)
+    ]
+    _write_frame(session, TABLE, mark, fresh, resolved)
+    _write_frame(session, ledger.NOTES, mark, tally.notes, [()] * len(tally.notes))
+
+
+def _identified(mark: Mark, tally: Tally) -> pl.DataFrame:
+    """Return the batch's rejects with their ids and subjects."""
+    batch = f"{mark.run_id}\0{mark.stream}\0{mark.batch_seq + 1}"
+    ids = [sha256(f"{batch}\0{n}".encode()).hexdigest()[:16] for n in range(len(tally.rejects))]
+    pairs = tally.rejects.select("key", "raw").iter_rows()
+    subjects = [subject_of(key, raw) for key, raw in pairs]
+    return tally.rejects.with_columns(
+        pl.Series("id", ids, dtype=pl.String), pl.Series("subject", subjects, dtype=pl.String)
+    )
+
+
+def _resolve_earlier(session: Session, mark: Mark, tally: Tally, fresh: pl.DataFrame) -> None:
+    """Resolve the rejects of earlier batches whose records are loaded, or refused again."""
+    taken = tally.taken["key"].drop_nulls()
+    if mark.refused is not None:
+        taken = taken.filter(taken.is_in(list(mark.refused)))
+    loaded = [subject_of(key, "") for key in taken.unique()]
+    resolve(session, mark, loaded, "loaded", own=not tally.versioned)
+    refused = fresh["subject"].unique().to_list()
+    resolve(session, mark, refused, "superseded", own=not tally.versioned)
+
+
+def resolve(
+    session: Session, mark: Mark, subjects: Sequence[str], outcome: str, *, own: bool
+) -> None:
+    """Resolve the stream's open rejects of these records; with `own`, those of this run too."""
+    for start in range(0, len(subjects), PARAMETERS):
+        chosen = TABLE.c.subject.in_(subjects[start : start + PARAMETERS])
+        theirs = [] if own else [TABLE.c.run_id != mark.run_id]
+        session.connection.execute(
+            sa.update(TABLE)
+            .where(
+                TABLE.c.mapping == mark.mapping, TABLE.c.stream == mark.stream, OPEN, chosen,
+                *theirs,
+            )
+            .values(outcome=outcome, resolved_at=session.moment, resolved_by=mark.run_id)
+        )  # fmt: skip
+
+
+def _outcomes(tally: Tally, fresh: pl.DataFrame) -> pl.Series:
+    """Return what became of each refused record further on in the batch: null where nothing did."""
+    if tally.versioned:
+        return pl.Series([None] * len(fresh), dtype=pl.String)
+    place = pl.col("page").cast(pl.UInt64).fill_null(0) * 2**32 + pl.col("at").fill_null(0)
+    loaded = tally.taken.drop_nulls("key").group_by("key").agg(place.max().alias("loaded"))
+    told = fresh.with_columns(place.alias("own")).join(
+        loaded, on="key", how="left", maintain_order="left"
+    )
+    outcome = (
+        pl.when(pl.col("loaded") > pl.col("own"))
+        .then(pl.lit("loaded"))
+        .when(pl.col("own").max().over("subject") > pl.col("own"))
+        .then(pl.lit("superseded"))
+    )
+    return told.select(outcome.alias("outcome")).to_series()
+
+
+def _write_frame(
+    session: Session, table: sa.Table, mark: Mark, frame: pl.DataFrame, more: Sequence[Row]
+) -> None:
+    """Write what the ledger tells of the batch after `mark`; `more` ends each row."""
+    owner = ("run_id", "mapping", "stream", "batch_seq")
+    columns = [*owner, *frame.columns, "created_at", *(RESOLVED if table is TABLE else ())]
+    statement = insert_statement(session, table.name, columns=columns)
+    values = (mark.run_id, mark.mapping, mark.stream, mark.batch_seq + 1)
+    # PostgreSQL's text can't hold NUL, which a refused value may.
+    cells = frame.with_columns(pl.col(pl.String).str.replace_all("\0", "\\u0000", literal=True))
+    rows = zip(cells.iter_rows(), more, strict=True)
+    write_all(session, statement, [(*values, *row, session.moment, *rest) for row, rest in rows])
