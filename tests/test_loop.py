@@ -81,13 +81,19 @@ def stream(name: str, *fields: str, extra: str = "") -> str:
 
 
 def load(
-    the_plan: Plan, url: str, observe: object = lambda _: None, **records: object
+    the_plan: Plan, url: str, observe: object = lambda _: None, size: int = 2, **records: object
+) -> RunReport:
+    return load_from(the_plan, url, Sources(records, size), observe)  # type: ignore[arg-type]
+
+
+def load_from(
+    the_plan: Plan, url: str, sources: Sources, observe: object = lambda _: None
 ) -> RunReport:
     store = Store.open(url, application="tests")
     options = Options(run_id=str(uuid.uuid4()), owner="tests:1", started_at="")
     try:
         return run(
-            the_plan, store, Sources(records),  # type: ignore[arg-type]
+            the_plan, store, sources,
             options=options, stop=threading.Event(), observe=observe,  # type: ignore[arg-type]
         )  # fmt: skip
     finally:

@@ -10,6 +10,7 @@
     │   ├── StoreUnreachable                                                    exit 4
     │   ├── StoreUnfit    the URL, the driver or the tables do not suit         exit 2
     │   └── StoreLocked   another run holds the lock                            exit 5
+    ├── PolicyError       the records broke what was asked of them as a whole   exit 3
     └── Interrupted       the user stopped the run; it can be resumed           exit 130
 
 A record's value never appears in a message, but for the beginning of an error answer that
@@ -105,6 +106,12 @@ class StoreLocked(StoreError):
     """Another run of this mapping holds the lock."""
 
     exit_code = ExitCode.LOCKED
+
+
+class PolicyError(CrmmapError):
+    """A rule about the records as a whole is broken, first of all that each is accounted for."""
+
+    exit_code = ExitCode.DATA_POLICY
 
 
 class Interrupted(CrmmapError):

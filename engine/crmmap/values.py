@@ -444,13 +444,24 @@ GIVEN = "#given"
 that the mapping gives a `value`: so they stay with the raw record."""
 
 
+READ_SCHEMA: dict[str, pl.DataType] = {
+    "page": pl.UInt32(),
+    "part": pl.String(),
+    "fetched": pl.Int64(),
+    "filtered": pl.Int64(),
+}
+"""`Batch.read`: each page, its partition, how many records it brought, and how many of those the
+stream does not want."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
     """The rows and rejects made from some pages; every record of them is in one of the parts.
 
     `rows` has the target's columns, typed, plus `#page`, `#index`, `#at` and
     `#key` (the key as one text); a key may be there several times.
-    `raw(page, index)` gives a row's whole raw record. `position` is the last page's.
+    `read` (`READ_SCHEMA`) has a row for each page. `raw(page, index)` gives a row's whole raw
+    record. `position` is the last page's.
     `parts` names the pages' partitions, by their numbers; `cursor` is the last page's that
     has one. `gap` says why records that the source has may be missing, as a page's does;
     `older_than` is that of every page.
@@ -459,12 +470,22 @@ class Batch:
     rows: pl.DataFrame
     rejects: pl.DataFrame
     notes: pl.DataFrame
-    fetched: int
-    filtered: int
-    pages: int
+    read: pl.DataFrame
     position: str | None
     raw: Callable[[int, int], str]
     parts: Mapping[int, str] = field(default_factory=dict)
     cursor: str | None = None
     gap: str = ""
     older_than: frozenset[str] = frozenset()
+
+    @property
+    def fetched(self) -> int:
+        return int(self.read["fetched"].sum())
+
+    @property
+    def filtered(self) -> int:
+        return int(self.read["filtered"].sum())
+
+    @property
+    def pages(self) -> int:
+        return len(self.read)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -337,18 +337,3 @@ def move_cursor(session: Session, mark: Mark, tally: Tally) -> None:
         raise StoreLocked(_fenced(mark.stream))
     if tally.ended:
         close_stream(session, run_id=mark.run_id, stream=mark.stream, status="done")
-
-
-def write_batch(session: Session, mark: Mark, tally: Tally) -> None:
-    """Write the batch's accounts. The database refuses them where they do not add up."""
-    session.connection.execute(
-        sa.insert(ledger.BATCHES).values(
-            run_id=mark.run_id,
-            stream=mark.stream,
-            batch_seq=mark.batch_seq + 1,
-            mapping=mark.mapping,
-            pages=tally.pages,
-            committed_at=session.moment,
-            **asdict(tally.counts),
-        )
-    )

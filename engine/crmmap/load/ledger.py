@@ -1,9 +1,9 @@
 """The ledger: plain tables, beside the data, that say what every run did. Users may query them.
 
 `crmmap_runs` and `crmmap_stream_runs` tell when and how runs and their streams
-went, `crmmap_batches` where every record of every batch went, `crmmap_rejects`
-and `crmmap_notes` what was refused and why, `crmmap_deferred` what waits for a
-parent. `crmmap_locks` and `crmmap_cursors` keep two runs of one mapping apart
+went, `crmmap_batches` and `crmmap_pages` where every record of every batch and page
+went, `crmmap_rejects` and `crmmap_notes` what was refused and why, `crmmap_deferred` what
+waits for a parent. `crmmap_locks` and `crmmap_cursors` keep two runs of one mapping apart
 and remember how far reading has come.
 """
 
@@ -92,6 +92,15 @@ STREAM_RUNS = _table(
 
 COUNTED = tuple(each.name for each in fields(Counts))
 
+
+def _counts() -> tuple[sa.Column[int], ...]:
+    """Return a column for each count. What an older crmmap did not count is null."""
+    first = (_whole(name) for name in COUNTED if name != "deleted")
+    return (*first, _place("deleted", "Rows of the table that were marked as deleted, or removed."))
+
+
+BALANCE = f"fetched = {' + '.join(OUTCOMES)}"
+
 BATCHES = _table(
     "batches",
     "Where the records of each batch went; the database refuses a batch that does not add up.",
@@ -100,10 +109,27 @@ BATCHES = _table(
     _whole("batch_seq", "Counts from 1 within the stream's run.", key=True),
     _text("mapping", needed=True),
     _whole("pages", "Pages that the batch was made from."),
-    *(_whole(name) for name in COUNTED if name != "deleted"),
-    _place("deleted", "Rows of the table that were marked as deleted, or removed."),
+    *_counts(),
     _moment("committed_at", "By the database's clock (UTC)."),
-    sa.CheckConstraint(f"fetched = {' + '.join(OUTCOMES)}", name="crmmap_batches_balance"),
+    sa.CheckConstraint(BALANCE, name="crmmap_batches_balance"),
+)
+
+PAGES = sa.Table(
+    "crmmap_pages",
+    METADATA,
+    _text("run_id", key=True),
+    _text("stream", key=True),
+    _whole("batch_seq", "The batch that it was loaded with.", key=True),
+    _whole("page", "Counts from 1 within the stream's read; 0: what belongs to none.", key=True),
+    _text("part", "The partition that it is of, for a stream that keeps a cursor for each."),
+    *_counts(),
+    _moment("committed_at", "By the database's clock (UTC)."),
+    sa.CheckConstraint(BALANCE, name="crmmap_pages_balance"),
+    sa.CheckConstraint("page > 0 OR fetched = 0", name="crmmap_pages_fetched"),
+    comment="Where the records of each page went; together, a batch's are the batch's.",
+    sqlite_strict=True,
+    # There may be very many: the key is the table, not an index beside it.
+    sqlite_with_rowid=False,
 )
 
 CURSORS = _table(

@@ -17,10 +17,11 @@ from sqlalchemy import Engine, Table
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from crmmap.errors import StoreError, StoreUnfit, StoreUnreachable
+from crmmap.errors import PolicyError, StoreError, StoreUnfit, StoreUnreachable
 from crmmap.failpoint import fail_at
 from crmmap.load import books, ledger, rejects
 from crmmap.load.accounts import Mark, Tally
+from crmmap.load.balance import write_accounts
 from crmmap.load.dialects import Dialect, Fault, dialect_for
 from crmmap.load.parents import distinct_values, rows_after
 from crmmap.load.statements import Session
@@ -250,8 +251,8 @@ class Store:
         """Do a batch's work and commit it with its rejects, accounts and position, or not at all.
 
         `work` may be called again, after a rollback: it must do the same again.
-        Raises StoreError where the counts do not add up, or where another run has
-        taken the stream over; then nothing of the batch is in the store.
+        Raises PolicyError where the counts do not add up, and StoreError where another run
+        has taken the stream over; then nothing of the batch is in the store.
         """
         reached: list[tuple[Mark, Tally]] = []
 
@@ -275,22 +276,23 @@ class Store:
         rejects.keep(session, mark, tally)
         fail_at("load.after_rejects")
         books.move_cursor(session, mark, tally)
-        self._write_batch(session, mark, tally)
+        self._write_accounts(session, mark, tally)
         fail_at("load.after_ledger")
         return tally
 
-    def _write_batch(self, session: Session, mark: Mark, tally: Tally) -> None:
+    def _write_accounts(self, session: Session, mark: Mark, tally: Tally) -> None:
         try:
-            books.write_batch(session, mark, tally)
+            write_accounts(session, mark, tally)
         except DBAPIError as error:
             refusal = self.dialect.refusal(error)
             if refusal is None or refusal.kind != "check":
                 raise
             message = (
-                f"stream '{mark.stream}': the counts of a batch do not add up ({tally.counts}); "
-                "the database refuses it, and nothing of it was written. This is a bug of crmmap"
+                f"stream '{mark.stream}': the counts of a batch, or of one of its pages, do not "
+                f"add up ({tally.counts}); the database refuses it, and nothing of it was written. "
+                "This is a bug of crmmap"
             )
-            raise StoreError(message) from None
+            raise PolicyError(message) from None
 
     def ask(self, action: Callable[[Session], Result]) -> Result:
         """Do what people ask of the ledger, in one transaction, and return what it gives.

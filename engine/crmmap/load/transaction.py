@@ -77,21 +77,21 @@ class Transaction:
         cells = bare.select(to_driver([key], compiler)).rows()
         return write(self.session, statement, [(*row, *audit) for row in cells])
 
-    def defer(self, stream: str, waiting: pl.DataFrame) -> int:
-        """Keep records that wait for a parent; return how many this run did not keep already.
+    def defer(self, stream: str, waiting: pl.DataFrame) -> pl.Series:
+        """Keep records that wait for a parent; say of each whether this run kept it before.
 
         `waiting` has the text columns `key`, `field` and `raw`. Different
         versions of one record wait side by side, in the order of their arrival.
         """
         owner = (self.mark.mapping, stream)
         among = ("mapping", "stream", "key", "digest")
-        rows = {
-            (*owner, key, sha256(raw.encode()).hexdigest()): (field, raw)
-            for key, field, raw in waiting.select("key", "field", "raw").iter_rows()
-        }
+        digests = [sha256(raw.encode()).hexdigest() for raw in waiting["raw"]]
+        ids = [(*owner, *each) for each in zip(waiting["key"], digests, strict=True)]
+        rows = dict(zip(ids, waiting.select("field", "raw").iter_rows(), strict=True))
         there = select_in(
-            self.session, ledger.DEFERRED.name, wanted=["run_id"], among=among, rows=[*rows]
-        )
+            self.session, ledger.DEFERRED.name, wanted=[*among, "run_id"], among=among,
+            rows=[*rows],
+        )  # fmt: skip
         columns = (*among, "field", "raw", "run_id", "since", "place")
         statement = insert_statement(
             self.session, ledger.DEFERRED.name, columns=columns, key=among, changed=columns[4:]
@@ -99,7 +99,10 @@ class Transaction:
         audit = (self.mark.run_id, self.session.moment)
         cells = [(*key, *row, *audit, place) for place, (key, row) in enumerate(rows.items())]
         write_all(self.session, statement, cells)
-        return len(rows) - there.count((self.mark.run_id,))
+        ours = {each[:-1] for each in there if each[-1] == self.mark.run_id}
+        first = {each: place for place, each in reversed([*enumerate(ids)])}
+        again = [each in ours or first[each] < place for place, each in enumerate(ids)]
+        return pl.Series("again", again, dtype=pl.Boolean)
 
     def settle(self, stream: str, keys: pl.Series) -> int:
         """Let records with these keys no longer wait; return how many of them this run kept."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import polars as pl
 
 from crmmap.load import OUTCOME, Tally, Transaction, Written
+from crmmap.loop.tallying import by_page, told, total
 from crmmap.loop.work import waits
 from crmmap.plan import Step
 from crmmap.transform import Resolved, dedupe, resolve
@@ -33,24 +34,31 @@ def load_rows(step: Step, batch: Batch, transaction: Transaction) -> Tally:
     rows = dedupe(resolved.rows, step.target)
     stubbed = sum(transaction.stub(parent, keys) for parent, keys in resolved.stubs)
     written = transaction.write(step.target, rows, older_than=batch.older_than)
-    counts = written.counts
     kept = rows.join(written.refused.select(PAGE, INDEX), on=[PAGE, INDEX], how="anti")
     held = _hold_back(step, kept, resolved, transaction)
     rejects = pl.concat([batch.rejects, resolved.rejects, _refused(written.refused, batch.raw)])
     notes = batch.notes.join(resolved.waiting.select("key"), on="key", how="anti", nulls_equal=True)
+    waiting = resolved.waiting["page"]
+    pages = by_page(
+        batch.read,
+        [
+            written.outcomes.select(pl.col(PAGE).alias("page"), OUTCOME),
+            told(_dropped(resolved.rows, rows), "duplicate"),
+            told(waiting.filter(held.again), "duplicate"),
+            told(waiting.filter(~held.again), "deferred"),
+            told(rejects["page"], "rejected"),
+            told(notes["page"], "noted"),
+        ],
+    )
+    counts = total(pages)
+    # What an earlier batch held back, and what is made beside the records, belongs to no page.
     counts = replace(
-        counts,
-        fetched=batch.fetched,
-        duplicate=counts.duplicate + len(resolved.rows) - len(rows) + held.superseded
-        + held.repeated,
-        filtered=batch.filtered,
-        deferred=held.waiting - held.superseded,
-        rejected=len(rejects),
-        noted=len(notes),
-        stubbed=stubbed,
+        counts, duplicate=counts.duplicate + held.superseded,
+        deferred=counts.deferred - held.superseded, stubbed=stubbed,
     )  # fmt: skip
     return Tally(
         counts=counts,
+        by_page=pages,
         rejects=rejects,
         notes=notes,
         pages=batch.pages,
@@ -71,12 +79,21 @@ def _taken(rows: pl.DataFrame, written: Written) -> pl.DataFrame:
     return held.select(pl.col(PAGE).alias("page"), pl.col(AT).alias("at"), pl.col(KEY).alias("key"))
 
 
+def _dropped(rows: pl.DataFrame, kept: pl.DataFrame) -> pl.Series:
+    """Return the pages of the rows that are not among those kept."""
+    if len(rows) == len(kept):
+        return rows[PAGE].clear()
+    return rows.join(kept, on=[PAGE, INDEX], how="anti")[PAGE]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
-    """Of a batch: records that wait now, that this run had held back already, that wait no more."""
+    """What is held back: of each record that waits, whether this run had held it back already.
 
-    waiting: int = 0
-    repeated: int = 0
+    `superseded` counts those held back before that wait no more.
+    """
+
+    again: pl.Series
     superseded: int = 0
 
 
@@ -89,13 +106,12 @@ def _hold_back(
     those that wait are tried again.
     """
     if not waits(step):
-        return Held()
+        return Held(again=pl.Series(dtype=pl.Boolean))
     superseded = 0
     if step.target.version is None:
         superseded = transaction.settle(step.name, kept[KEY])
-    waiting = transaction.defer(step.name, resolved.waiting)
-    repeated = len(resolved.waiting) - waiting
-    return Held(waiting=waiting, repeated=repeated, superseded=superseded)
+    again = transaction.defer(step.name, resolved.waiting)
+    return Held(again=again, superseded=superseded)
 
 
 def _refused(refused: pl.DataFrame, raw: Callable[[int, int], str]) -> pl.DataFrame:

@@ -14,7 +14,7 @@ from functools import partial
 from time import monotonic
 
 from crmmap.channels import ahead, in_thread, threaded
-from crmmap.errors import CrmmapError, ExitCode, Interrupted, Throttled
+from crmmap.errors import CrmmapError, ExitCode, Interrupted, PolicyError, Throttled
 from crmmap.events import Event, StreamReport, StreamStatus
 from crmmap.load import Mark, Tally
 from crmmap.loop.commit import load
@@ -35,6 +35,8 @@ class Progress:
     step: Step
     began: float = field(default_factory=monotonic)
     mark: Mark | None = None
+    read: int = 0
+    """Records of the pages that were read."""
     counts: Counts = NOTHING
     pages: int = 0
     batches: int = 0
@@ -175,6 +177,7 @@ async def _load_all(work: Work, progress: Progress) -> None:
             if not work.options.apart:
                 cursors = cursors.with_seen(step, batch)
             batch = replace(batch, gap=gap or batch.gap)  # noqa: PLW2901  (as the read has it)
+            _demand_all(progress, batch)
             write = partial(load, step, _with_cursor(work, step, batch, cursors))
             mark, tally = await in_thread(work.store.commit, mark, write)
             del batch, write  # its pages, while the next is waited for
@@ -184,6 +187,17 @@ async def _load_all(work: Work, progress: Progress) -> None:
             work.tell(
                 Event(kind="batch", stream=step.name, counts=progress.counts, pages=progress.pages)
             )
+
+
+def _demand_all(progress: Progress, batch: Batch) -> None:
+    """Raise PolicyError where a stream is to end, and not all that was read is accounted for."""
+    accounted = progress.counts.fetched + batch.fetched
+    if batch.position is None and accounted != progress.read:
+        message = (
+            f"{progress.read} records were read, but {accounted} are accounted for; the last batch "
+            "was not written. This is a bug of crmmap"
+        )
+        raise PolicyError(message)
 
 
 async def _grown(work: Work, step: Step) -> Step:
@@ -225,8 +239,11 @@ async def _pages(work: Work, progress: Progress, start: Start) -> AsyncGenerator
             )
         )  # fmt: skip
         if left is not None and page.fetched >= left:
-            yield _cut(page, left)
+            page = _cut(page, left)  # noqa: PLW2901
+            progress.read += page.fetched
+            yield page
             return
+        progress.read += page.fetched
         yield page
         left = None if left is None else left - page.fetched
         if work.stop.is_set():

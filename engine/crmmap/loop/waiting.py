@@ -83,6 +83,6 @@ def _reload(step: Step, batch: Batch, keys: pl.Series, transaction: Transaction)
     nowhere = pl.lit(None, dtype=pl.UInt32)
     unplaced = [nowhere.alias("page"), nowhere.alias("at")]
     return replace(
-        tally, counts=counts, pages=0, position=None, ended=True,
+        tally, counts=counts, by_page=None, pages=0, position=None, ended=True,
         rejects=tally.rejects.with_columns(unplaced), notes=tally.notes.with_columns(unplaced),
     )  # fmt: skip

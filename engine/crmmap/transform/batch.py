@@ -17,6 +17,7 @@ from crmmap.values import (
     KEY,
     NOTE_SCHEMA,
     PAGE,
+    READ_SCHEMA,
     REJECT_SCHEMA,
     Batch,
     Page,
@@ -46,9 +47,7 @@ def apply(step: Step, pages: Sequence[Page]) -> Batch:
         rows=kept.select(*step.target.names, PAGE, INDEX, AT, KEY),
         rejects=rejects,
         notes=_notes(kept, broken),
-        fetched=sum(page.fetched for page in pages),
-        filtered=int(sorted_out[FILTERED].sum()),
-        pages=len(pages),
+        read=_read(pages, sorted_out),
         position=pages[-1].position,
         raw=read,
         parts={page.number: page.part for page in pages if not page.skipped},
@@ -61,6 +60,18 @@ def apply(step: Step, pages: Sequence[Page]) -> Batch:
 def _gap(rejects: pl.DataFrame) -> str:
     """Return why nobody knows which rows of the table records are that were refused."""
     return "a record was rejected whose key is not known" if rejects["key"].null_count() else ""
+
+
+def _read(pages: Sequence[Page], sorted_out: pl.DataFrame) -> pl.DataFrame:
+    """Return what each page brought."""
+    brought = [(page.number, page.part, page.fetched) for page in pages]
+    filtered = sorted_out.filter(FILTERED).group_by(pl.col(PAGE).alias("page")).len("filtered")
+    names = list(READ_SCHEMA)
+    return (
+        pl.DataFrame(brought, schema={name: READ_SCHEMA[name] for name in names[:3]}, orient="row")
+        .join(filtered, on="page", how="left", maintain_order="left")
+        .select(*names[:3], pl.col("filtered").fill_null(0).cast(pl.Int64))
+    )
 
 
 def _raw_reader(pages: Sequence[Page]) -> Callable[[int, int], str]:

@@ -16,6 +16,14 @@ Known = Callable[[Target, str, pl.Series], pl.DataFrame]
 """`known(parent, by, values)` gives the parent's rows whose `by` is among `values`: two columns,
 `by` and the parent's key (one column where they are the same)."""
 
+WAITING_SCHEMA: dict[str, pl.DataType] = {
+    "page": pl.UInt32(),
+    "key": pl.String(),
+    "field": pl.String(),
+    "raw": pl.String(),
+}
+"""`Resolved.waiting`: `field` is the one whose parent is missing."""
+
 BY = "#by"
 PARENT = "#parent"
 LOST = "#lost"
@@ -25,7 +33,7 @@ LOST = "#lost"
 class Resolved:
     """A batch's rows after their lookups, and what the lookups made of the others.
 
-    `waiting` has the columns `key`, `field` and `raw`; `stubs` are parents to
+    `waiting` (`WAITING_SCHEMA`) are records that wait for a parent; `stubs` are parents to
     insert bare before the rows. `keys` counts the foreign keys that were looked up, by what
     became of them: `resolved`, `stubbed`, `missing`.
     """
@@ -125,7 +133,7 @@ def _sorted_out(
         for row in frame.iter_rows(named=True)
     ]
     waiting = [
-        (row[KEY], lookup.field, batch.raw(row[PAGE], row[INDEX]))
+        (row[PAGE], row[KEY], lookup.field, batch.raw(row[PAGE], row[INDEX]))
         for lookup, frame in lost
         if lookup.missing == "wait"
         for row in frame.iter_rows(named=True)
@@ -133,9 +141,7 @@ def _sorted_out(
     return Resolved(
         rows=rows,
         rejects=pl.DataFrame(rejects, schema=REJECT_SCHEMA, orient="row"),
-        waiting=pl.DataFrame(
-            waiting, schema={"key": pl.String, "field": pl.String, "raw": pl.String}, orient="row"
-        ),
+        waiting=pl.DataFrame(waiting, schema=WAITING_SCHEMA, orient="row"),
         stubs=(),
         keys=Counter(),
     )
