@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from sqlalchemy.engine.interfaces import ReflectedColumn
 from sqlalchemy.exc import SAWarning
 from sqlalchemy.schema import CreateColumn, CreateIndex, CreateTable, DDLElement
 
+from crmmap.kinds.writes import Append, Write
 from crmmap.load import constraints
 from crmmap.load.constraints import constrain, short_name
 from crmmap.load.dialects import Dialect
@@ -58,8 +59,18 @@ class Changes:
         )
 
 
+TOLD_BY: Mapping[type[Write], tuple[str, ...]] = {Append: (ROW_HASH,)}
+"""What tells rows with one key apart, where there may be several."""
+
+
+def primary_key(target: Target) -> tuple[str, ...]:
+    """Return the columns of a target's primary key."""
+    return (*target.key, *TOLD_BY.get(type(target.write), ()))
+
+
 def table_of(target: Target) -> sa.Table:
-    """Return a target as a table. Only its key takes no null."""
+    """Return a target as a table. Only its primary key takes no null."""
+    key = primary_key(target)
     table = sa.Table(
         target.table,
         sa.MetaData(),
@@ -67,16 +78,22 @@ def table_of(target: Target) -> sa.Table:
             sa.Column(
                 column.name,
                 column.type.sql(),
-                nullable=column.name not in target.key,
+                nullable=column.name not in key,
                 autoincrement=False,
                 comment=column.comment or None,
             )
             for column in target.columns
         ),
-        sa.PrimaryKeyConstraint(*target.key),
         sa.Column(RUN_ID, sa.Text(), comment="The run that last wrote the row."),
         sa.Column(SYNCED_AT, MOMENT, comment="When the row was last written (UTC)."),
-        sa.Column(ROW_HASH, WHOLE, comment="Digest of the row's values; null for a bare parent."),
+        sa.Column(
+            ROW_HASH,
+            WHOLE,
+            nullable=ROW_HASH not in key,
+            autoincrement=False,
+            comment="Digest of the row's values; null for a bare parent.",
+        ),
+        sa.PrimaryKeyConstraint(*key),
         comment=target.comment or None,
         sqlite_strict=True,
     )

@@ -14,7 +14,7 @@ from crmmap.load.family import parents_first
 from crmmap.load.halving import Halving, refused_rows
 from crmmap.load.statements import Session, insert_statement, select_in
 from crmmap.load.storage import from_driver, to_driver
-from crmmap.load.tables import AUDIT, ROW_HASH, RUN_ID
+from crmmap.load.tables import AUDIT, ROW_HASH, RUN_ID, primary_key
 from crmmap.plan import Target
 from crmmap.plan.content import HASH, content_hashes
 from crmmap.values import INDEX, PAGE
@@ -132,10 +132,9 @@ def write_by_key(
 ) -> list[tuple[int, Refusal]]:
     """Write judged rows by key; return the index and reason of those that the database refuses."""
     columns = [*target.names, *AUDIT]
-    changed = [name for name in columns if name not in target.key]
-    statement = insert_statement(
-        session, target.table, columns=columns, key=target.key, changed=changed
-    )
+    key = primary_key(target)
+    changed = [name for name in columns if name not in key]
+    statement = insert_statement(session, target.table, columns=columns, key=key, changed=changed)
     compiler = session.connection.dialect
     cells = rows.select(
         *to_driver(target.columns, compiler), pl.lit(run_id).alias(AUDIT[0]), HASH

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 
 import polars as pl
 
-from crmmap.kinds.writes import Upsert, Write
+from crmmap.kinds.writes import Append, Upsert, Write
 from crmmap.load.accounts import OUTCOME_SCHEMA, REFUSED_SCHEMA, Mark, Read, Written
+from crmmap.load.append import append
 from crmmap.load.duplicates import Contest, first_come
 from crmmap.load.statements import Session
 from crmmap.load.upsert import upsert
@@ -27,7 +28,7 @@ def _by_key(session: Session, target: Target, rows: pl.DataFrame, mark: Mark) ->
     return Contest(session=session, target=target, losing=target.losing).write(rows, mark)
 
 
-WRITERS: Mapping[type[Write], Writer] = {Upsert: _by_key}
+WRITERS: Mapping[type[Write], Writer] = {Upsert: _by_key, Append: append}
 
 
 Finisher = Callable[[Session, Target, Read], int]

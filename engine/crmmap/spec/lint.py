@@ -28,6 +28,7 @@ from crmmap.spec import (
     lint_responses,
     lint_shapes,
     lint_texts,
+    lint_writes,
 )
 from crmmap.spec.build import Built
 from crmmap.spec.faults import Fault, guess, miscounted, quoted, shown, silenced
@@ -64,6 +65,7 @@ def lint(built: Built, spoilt: Collection[Path]) -> list[Fault]:
         lint_enrich.faults(mapping),
         lint_renamed.faults(mapping),
         lint_dedupe.faults(mapping),
+        lint_writes.faults(mapping),
         lint_columns.faults(mapping, spoilt),
         lint_patterns.faults(mapping),
         lint_texts.faults(mapping, built.uses),

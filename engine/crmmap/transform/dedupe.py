@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from crmmap.kinds.writes import KEEPING
 from crmmap.plan import Target
 from crmmap.plan.content import HASH, content_hashes
 from crmmap.plan.sameness import firsts, surpassed
@@ -16,9 +17,9 @@ def dedupe(rows: pl.DataFrame, target: Target) -> pl.DataFrame:
     greatest (null is the oldest), and of equal versions the one with the
     greater content hash, so that the order of reading decides nothing. Where the first is
     kept and other rules find the same rows too, all rows are returned: which of them come first
-    depends on those that the table has.
+    depends on those that the table has; so they are where it keeps several versions of a record.
     """
-    if target.first and target.same_by:
+    if (target.first and target.same_by) or isinstance(target.write, KEEPING):
         return rows
     repeated = rows.select(pl.struct(target.key).is_duplicated()).to_series()
     if not repeated.any():
@@ -38,6 +39,8 @@ def dedupe(rows: pl.DataFrame, target: Target) -> pl.DataFrame:
 def dedupe_all(rows: pl.DataFrame, target: Target) -> pl.DataFrame:
     """Return what is kept where the rows are all that there is, by the key and the other rules."""
     kept = dedupe(rows, target)
+    if isinstance(target.write, KEEPING):
+        return kept.unique(target.names, keep="first", maintain_order=True)
     if not target.same_by:
         return kept
     if target.version is None:
