@@ -5,8 +5,6 @@ A test module takes the fixtures by importing them: `from databases import origi
 
 from __future__ import annotations
 
-import os
-import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,29 +14,8 @@ from uuid import uuid4
 import pytest
 import sqlalchemy as sa
 from sqlalchemy import Engine, create_engine, make_url
-from sqlalchemy.engine import URL
 
-from stores import postgres_url
-
-MARIADB = "mysql+pymysql://root@127.0.0.1:3306"
-HOW = (
-    "no MariaDB on 127.0.0.1:3306 (user root, no password): start one, or name one in "
-    "CRMMAP_TEST_MARIADB_URL (its user must be allowed to create databases)"
-)
-
-
-def mariadb_server() -> URL:
-    """Return the server's URL, or skip the test where there is none."""
-    named = os.environ.get("CRMMAP_TEST_MARIADB_URL")
-    if named:
-        return make_url(named).set(drivername="mysql+pymysql")
-    try:
-        socket.create_connection(("127.0.0.1", 3306), timeout=1).close()
-    except OSError:
-        if "mariadb" in os.environ.get("CRMMAP_TEST_REQUIRE", ""):
-            pytest.fail(HOW)
-        pytest.skip(HOW)
-    return make_url(MARIADB)
+from stores import mariadb_server, postgres_url
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

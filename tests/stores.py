@@ -1,4 +1,4 @@
-"""Fresh stores for tests: an SQLite file, or a PostgreSQL schema of the test's own.
+"""Fresh stores for tests: an SQLite file, a PostgreSQL schema, or a MariaDB database of its own.
 
 A test module takes the fixtures by importing them: `from stores import store_url`.
 """
@@ -41,9 +41,14 @@ from crmmap.values import AT, INDEX, PAGE, REJECT_SCHEMA, Counts
 OWNER = f"{socket.gethostname()}:{os.getpid()}"
 
 POSTGRES = "postgresql+psycopg://postgres@127.0.0.1:5432/test"
-HOW = (
+HOW_POSTGRES = (
     "no PostgreSQL on 127.0.0.1:5432: start one, or name one in CRMMAP_TEST_POSTGRES_URL "
     "(its user must be allowed to create schemas)"
+)
+MARIADB = "mysql+pymysql://root@127.0.0.1:3306"
+HOW_MARIADB = (
+    "no MariaDB on 127.0.0.1:3306 (user root, no password): start one, or name one in "
+    "CRMMAP_TEST_MARIADB_URL (its user must be allowed to create databases)"
 )
 
 
@@ -52,44 +57,72 @@ def sqlite_url(folder: Path, **query: str) -> str:
     return str(URL.create("sqlite", database=str(folder / "store.db"), query=query))
 
 
-def postgres_server() -> URL:
-    """Return the server's URL, or skip the test where there is none."""
-    named = os.environ.get("CRMMAP_TEST_POSTGRES_URL")
+def server(name: str, default: str, how: str) -> URL:
+    """Return a server's URL, or skip the test where there is none (fail where one is required)."""
+    url = make_url(default)
+    named = os.environ.get(f"CRMMAP_TEST_{name.upper()}_URL")
     if named:
-        return make_url(named).set(drivername="postgresql+psycopg")
+        return make_url(named).set(drivername=url.drivername)
     try:
-        socket.create_connection(("127.0.0.1", 5432), timeout=1).close()
+        socket.create_connection((url.host, url.port), timeout=1).close()
     except OSError:
-        if "postgres" in os.environ.get("CRMMAP_TEST_REQUIRE", ""):
-            pytest.fail(HOW)
-        pytest.skip(HOW)
-    return make_url(POSTGRES)
+        if name in os.environ.get("CRMMAP_TEST_REQUIRE", ""):
+            pytest.fail(how)
+        pytest.skip(how)
+    return url
+
+
+def postgres_server() -> URL:
+    return server("postgres", POSTGRES, HOW_POSTGRES)
+
+
+def mariadb_server() -> URL:
+    return server("mariadb", MARIADB, HOW_MARIADB)
 
 
 def postgres_url() -> Iterator[str]:
     """Yield the URL of an empty schema, and drop it afterwards."""
-    server = postgres_server()
+    found = postgres_server()
     schema = f"crmmap_test_{uuid4().hex}"
-    admin = create_engine(server)
+    admin = create_engine(found)
     with admin.begin() as connection:
         connection.exec_driver_sql(f"CREATE SCHEMA {schema}")
-    url = server.update_query_dict({"options": f"-csearch_path={schema}"})
+    url = found.update_query_dict({"options": f"-csearch_path={schema}"})
     yield url.set(drivername="postgresql").render_as_string(hide_password=False)
     with admin.begin() as connection:
         connection.exec_driver_sql(f"DROP SCHEMA {schema} CASCADE")
     admin.dispose()
 
 
-STORES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
+def mariadb_url() -> Iterator[str]:
+    """Yield the URL of an empty database, and drop it afterwards."""
+    found, name = mariadb_server(), f"crmmap_test_{uuid4().hex}"
+    admin = create_engine(found)
+    with admin.begin() as connection:
+        connection.exec_driver_sql(
+            f"CREATE DATABASE {name} CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin"
+        )
+    url = found.set(database=name)
+    yield url.render_as_string(hide_password=False)
+    with admin.begin() as connection:
+        connection.exec_driver_sql(f"DROP DATABASE {name}")
+    admin.dispose()
+
+
+STORES = [
+    "sqlite",
+    pytest.param("postgresql", marks=pytest.mark.postgres),
+    pytest.param("mariadb", marks=pytest.mark.mariadb),
+]
 
 
 @pytest.fixture(params=STORES)
 def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """Give each test a fresh store, once on SQLite and once on PostgreSQL."""
+    """Give each test a fresh store, once of each kind."""
     if request.param == "sqlite":
         yield sqlite_url(tmp_path)
     else:
-        yield from postgres_url()
+        yield from postgres_url() if request.param == "postgresql" else mariadb_url()
 
 
 # --- a store with a run under way --------------------------------------------------------------
@@ -131,6 +164,17 @@ KINDS = Target(
         document=Json(), clock=Time(), length=Duration(unit="minutes"), link=Url(), guid=Uuid(),
     ),
 )  # fmt: skip
+
+
+WRITTEN = {
+    "sqlite": {"id": "TEXT", "short": "TEXT", "run": "TEXT", "whole": "INTEGER",
+               "moment": "TEXT", "strict": "STRICT", "text": "TEXT"},
+    "postgresql": {"id": "TEXT", "short": "VARCHAR(20)", "run": "TEXT", "whole": "BIGINT",
+                   "moment": "TIMESTAMP WITH TIME ZONE", "strict": "", "text": "TEXT"},
+    "mysql": {"id": "VARCHAR(512)", "short": "VARCHAR(20)", "run": "VARCHAR(64)",
+              "whole": "BIGINT", "moment": "DATETIME(6)", "strict": "", "text": "CHAR"},
+}  # fmt: skip
+"""How the columns of `PEOPLE`, and what we add, are declared; and what CAST calls a text."""
 
 
 class Stop(Exception):
@@ -182,7 +226,17 @@ class Loader:
         self.mark, _ = self.store.commit(self.mark, whole)
         return kept[-1]
 
+    @property
+    def kind(self) -> str:
+        """`sqlite`, `postgresql` or `mysql`."""
+        return self.store.engine.dialect.name
+
     def sql(self, statement: str) -> list[tuple[Any, ...]]:
+        """Run a statement, its names quoted by "; a type in it may stand as `{whole}`."""
+        for word, written in WRITTEN[self.kind].items():
+            statement = statement.replace(f"{{{word}}}", written)
+        if self.kind == "mysql":
+            statement = statement.replace('"', "`")
         with self.store.engine.begin() as connection:
             result = connection.execute(sa.text(statement))
             return [tuple(row) for row in result] if result.returns_rows else []

@@ -19,7 +19,7 @@ from stores import OWNER, PEOPLE, Loader, frame, load, store_url  # noqa: F401  
 from test_loop import Sources, plan, rows, stream
 from test_loop import load as run_from
 
-CURSORS = "SELECT position, cursor, ended, fingerprint FROM crmmap_cursors"
+CURSORS = 'SELECT position, "cursor", ended, fingerprint FROM crmmap_cursors'
 
 
 def test_what_is_loaded_apart_leaves_position_and_cursor(load: Callable[..., Loader]) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -54,9 +54,12 @@ def kept(folder: Path) -> str:
 
 def plain(value: object) -> object:
     if isinstance(value, datetime):
-        return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        utc = value if value.tzinfo else value.replace(tzinfo=UTC)
+        return utc.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     if isinstance(value, date):
         return value.isoformat()
+    if isinstance(value, timedelta):  # which is how PyMySQL gives a time of day
+        value = (datetime.min + value).time()
     if isinstance(value, time):
         return value.isoformat("microseconds")
     if isinstance(value, Decimal):

@@ -199,6 +199,8 @@ def impatient(url: str) -> str:
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
         changed = {"timeout": "0.01"}
+    elif parsed.get_backend_name() == "mysql":
+        changed = {"lock_timeout": "1"}
     else:
         changed = {"options": f"{parsed.query['options']} -c lock_timeout=20ms"}
     return parsed.update_query_dict(changed).render_as_string(hide_password=False)

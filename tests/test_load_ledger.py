@@ -29,7 +29,8 @@ def test_a_failing_batch_leaves_nothing_behind(load: Callable[..., Loader]) -> N
 
     def work(transaction: Transaction) -> Tally:
         transaction.write(PEOPLE, frame(PEOPLE, [("a", "n", 1)]))
-        transaction.session.connection.exec_driver_sql("CREATE TABLE extra (x INTEGER)")
+        if it.kind != "mysql":  # whose DDL would commit all that went before
+            transaction.session.connection.exec_driver_sql("CREATE TABLE extra (x INTEGER)")
         raise Stop
 
     with pytest.raises(Stop):
@@ -47,9 +48,9 @@ def test_a_batch_is_accounted_for(load: Callable[..., Loader]) -> None:
         "SELECT run_id, stream, batch_seq, pages, fetched, inserted, rejected FROM crmmap_batches"
     )
     assert it.sql(query) == [("run1", "s", 1, 1, 2, 2, 0)]
-    assert it.sql("SELECT cursor, position, batch_seq FROM crmmap_cursors") == [("c", '"p"', 1)]
+    assert it.sql('SELECT "cursor", position, batch_seq FROM crmmap_cursors') == [("c", '"p"', 1)]
     it.upsert(PEOPLE, [], ended=True)
-    assert it.sql("SELECT cursor, position, batch_seq FROM crmmap_cursors") == [("c", None, 2)]
+    assert it.sql('SELECT "cursor", position, batch_seq FROM crmmap_cursors') == [("c", None, 2)]
     assert it.sql("SELECT status FROM crmmap_stream_runs") == [("done",)]
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -14,19 +15,16 @@ import sqlalchemy as sa
 from crmmap.errors import StoreError
 from crmmap.load import Tally, Transaction
 from crmmap.values import INDEX, Counts
-from stores import PEOPLE, Loader, Stop, load, store_url  # noqa: F401  (fixtures)
+from stores import PEOPLE, STORES, Loader, Stop, load, store_url  # noqa: F401  (fixtures)
 
 
 def with_check(it: Loader) -> None:
     """Have the live table refuse what the mapping allows."""
     it.sql("DROP TABLE people")
-    strict = " STRICT" if it.store.engine.dialect.name == "sqlite" else ""
-    kinds = ("TEXT", "INTEGER") if strict else ("TIMESTAMP WITH TIME ZONE", "BIGINT")
-    name = "TEXT" if strict else "VARCHAR(20)"
     it.sql(
-        f"CREATE TABLE people (id TEXT NOT NULL PRIMARY KEY, name {name}, count {kinds[1]}, "
-        f"_crmmap_run_id TEXT, _crmmap_synced_at {kinds[0]}, _crmmap_row_hash {kinds[1]}, "
-        f"CONSTRAINT small CHECK (count < 1000), CONSTRAINT one_name UNIQUE (name)){strict}"
+        "CREATE TABLE people (id {id} NOT NULL PRIMARY KEY, name {short}, count {whole}, "
+        "_crmmap_run_id {run}, _crmmap_synced_at {moment}, _crmmap_row_hash {whole}, "
+        "CONSTRAINT small CHECK (count < 1000), CONSTRAINT one_name UNIQUE (name)) {strict}"
     )
 
 
@@ -52,7 +50,7 @@ def test_bad_rows_are_found_by_halving(load: Callable[..., Loader]) -> None:
     reason = json.loads(written.refused["reasons"][0])[0]
     assert reason["rule"] == "store.check"
     assert "'small'" in reason["message"]
-    inserts = [text for text in seen if text.startswith('INSERT INTO "people"')]
+    inserts = [text for text in seen if re.match(r"INSERT INTO .people\W", text)]
     assert len(inserts) <= 40
     assert it.sql("SELECT count(*) FROM people") == [(497,)]
     assert it.sql("SELECT rejected FROM crmmap_batches") == [(3,)]
@@ -97,6 +95,8 @@ def test_no_value_is_in_any_message(load: Callable[..., Loader]) -> None:
     assert "hunter2" not in "".join(traceback.format_exception(caught.value))
 
 
+# MySQL has nothing that would do so: its triggers are told apart from the row.
+@pytest.mark.parametrize("store_url", STORES[:2], indirect=True)
 def test_a_row_that_the_database_drops_in_silence_fails_the_batch(
     load: Callable[..., Loader],
 ) -> None:
@@ -119,6 +119,8 @@ def test_a_table_that_changed_during_the_run_stops_the_stream(load: Callable[...
         it.sql("CREATE TABLE people (id TEXT NOT NULL PRIMARY KEY, name TEXT, count INTEGER "
                "NOT NULL, _crmmap_run_id TEXT, _crmmap_synced_at TEXT, _crmmap_row_hash INTEGER)"
                " STRICT")  # fmt: skip
+    elif it.kind == "mysql":
+        it.sql("ALTER TABLE people MODIFY count BIGINT NOT NULL")
     else:
         it.sql("ALTER TABLE people ALTER COLUMN count SET NOT NULL")
     seen = statements(it)

@@ -71,6 +71,10 @@ def test_a_column_that_is_there_is_given_a_foreign_key_where_the_database_can(
 ) -> None:
     it = load(OFFICES, LOOSE)
     it.upsert(LOOSE, [("a", None, None, 1), ("b", "a", None, 2)])
+    if it.kind == "mysql":  # a text as long as it may be is no foreign key there
+        with pytest.raises(StoreUnfit, match="'boss': has the type LONGTEXT"):
+            it.store.prepare([OFFICES, PEOPLE])
+        run(it, it.store.ddl([OFFICES, PEOPLE]))
     if it.store.engine.dialect.supports_alter:
         assert it.store.prepare([OFFICES, PEOPLE]) == (
             "added the indexes on columns boss, office to the existing table 'people'",
@@ -136,6 +140,7 @@ def test_rows_that_refer_to_each_other_come_in_any_order(load: Callable[..., Loa
     @settings(max_examples=25, deadline=None)
     @given(batches=st.lists(PAIRS, min_size=1, max_size=3))
     def hold(batches: list[list[tuple[int, int]]]) -> None:
+        it.sql("UPDATE people SET boss = NULL")  # MariaDB asks for it row by row
         it.sql("DELETE FROM people")
         held: dict[str, str | None] = {}
         for batch in batches:

@@ -18,9 +18,9 @@ from crmmap.errors import ExitCode, SourceError, SourceUnreachable
 from crmmap.events import Troubles
 from crmmap.extract import open_reader
 from crmmap.values import Secret, Start
-from databases import Origin, mariadb, mariadb_server, origin, postgres  # noqa: F401  (fixtures)
+from databases import Origin, mariadb, origin, postgres  # noqa: F401  (fixtures)
 from invented import load, plan_of, sqlite, table
-from stores import postgres_server
+from stores import mariadb_server, postgres_server
 
 CANARY = "canary-p:ss"
 SHIPS = """

@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from crmmap.errors import SourceUnreachable
 from crmmap.extract.database_dialects import Diagnosis, Family, Trouble, single
 from crmmap.kinds.database import Sql
+from crmmap.mysql_codes import LOST, UNREACHABLE, error_code
 
 OPTIONS = ("ssl_ca", "ssl_cert", "ssl_key", "ssl_check_hostname", "ssl_verify_cert", "unix_socket")
 
@@ -36,32 +37,11 @@ SESSION = (
     "SET SESSION TRANSACTION READ ONLY",
 )
 
-UNREACHABLE = {
-    1044: "the server does not let this user into the database",
-    1045: "the server refuses the user or the password",
-    1698: "the server refuses the user or the password",
-    1049: "the server has no such database",
-    1129: "the server blocks this host after too many failed connections",
-    1130: "the server lets nobody in from this host",
-    1226: "the user has as many connections, or queries, as the server allows",
-    2002: "the host refuses the connection, or does not answer; is the server running, and is the "
-    "port right?",
-    2003: "the host refuses the connection, or does not answer; is the server running, and is the "
-    "port right?",
-    2005: "the host's name is not known",
-    2026: "no TLS connection can be made",
-}
 AGAIN = {
+    **LOST,
     1040: "the server has no connection left; allow fewer: `connections`",
-    1053: "the server is shutting down",
     1205: "a lock was held by others for too long",
     1213: "transactions of others kept getting in the way",
-    1927: "the connection was ended by the server",
-    2006: "the connection was lost",
-    2013: "the connection was lost",
-    2014: "the connection was lost",
-    2055: "the connection was lost",
-    4031: "the connection was ended by the server",
 }
 FINAL = {
     1054: "the query names a column that is not there",
@@ -131,7 +111,7 @@ class MySql:
         return sa.case((_is_zero(column), sa.null()), else_=column) if family in DATES else column
 
     def diagnosis(self, error: DBAPIError) -> Diagnosis:
-        code = _code(error)
+        code = error_code(error)
         told = f" (error {code})" if code else ""
         if code in UNREACHABLE:
             return Diagnosis(trouble=Trouble.UNREACHABLE, message=UNREACHABLE[code] + told)
@@ -184,11 +164,6 @@ def _session(seconds: float) -> Callable[[Any, Any], None]:
                 cursor.execute(f"SET SESSION {limit}")
 
     return begin
-
-
-def _code(error: DBAPIError) -> int:
-    arguments = getattr(error.orig, "args", ())
-    return arguments[0] if arguments and isinstance(arguments[0], int) else 0
 
 
 DIALECT = MySql()

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.types import TypeEngine
 
 from crmmap.declare import OneOrMany
+from crmmap.kinds import stored
 from crmmap.kinds.time_formats import TimeFormat, clock_format
 
 CLOCK = (
@@ -54,7 +55,7 @@ class Time:
         return pl.coalesce(_clock(text, each) for each in formats)
 
     def sql(self) -> TypeEngine[Any]:
-        return sa.Time().with_variant(sa.Text(), "sqlite")
+        return stored.CLOCK
 
     def show(self, column: pl.Expr) -> pl.Expr:
         return column.dt.to_string("%H:%M:%S%.6f")

@@ -9,10 +9,10 @@ from typing import Annotated, Any
 
 import phonenumbers
 import polars as pl
-import sqlalchemy as sa
 from sqlalchemy.types import TypeEngine
 
 from crmmap.declare import SettingText
+from crmmap.kinds import stored
 from crmmap.kinds.once import on_distinct
 from crmmap.kinds.people import some_name
 
@@ -48,7 +48,7 @@ class Email:
         return pl.when(short & text.str.contains(EMAIL)).then(address)
 
     def sql(self) -> TypeEngine[Any]:
-        return sa.String(LONGEST_EMAIL).with_variant(sa.Text(), "sqlite")
+        return stored.text(LONGEST_EMAIL)
 
     def show(self, column: pl.Expr) -> pl.Expr:
         return column
@@ -109,7 +109,7 @@ class Phone:
         return f"{plain};ext={number.extension}" if number.extension else str(plain)
 
     def sql(self) -> TypeEngine[Any]:
-        return sa.String(32).with_variant(sa.Text(), "sqlite")
+        return stored.text(32)
 
     def show(self, column: pl.Expr) -> pl.Expr:
         return column

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.types import TypeEngine
 
 from crmmap.declare import Limits
+from crmmap.kinds import stored
 
 DIGITS = frozenset({"string", "number"})
 
@@ -37,7 +38,7 @@ class Integer:
         return text.str.replace(r"([0-9])\.0*$", "${1}").cast(pl.Int64, strict=False)
 
     def sql(self) -> TypeEngine[Any]:
-        return sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+        return stored.WHOLE
 
     def show(self, column: pl.Expr) -> pl.Expr:
         return column.cast(pl.String)

@@ -8,10 +8,10 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import polars as pl
-import sqlalchemy as sa
 from sqlalchemy.types import TypeEngine
 
 from crmmap.declare import Limits
+from crmmap.kinds import stored
 from crmmap.kinds.contacts import LABEL
 
 LONGEST_URL = 2048
@@ -53,7 +53,7 @@ class Url:
         return pl.when(fit).then(pl.concat_str(origin.str.to_lowercase(), rest))
 
     def sql(self) -> TypeEngine[Any]:
-        return sa.String(LONGEST_URL).with_variant(sa.Text(), "sqlite")
+        return stored.text(LONGEST_URL)
 
     def show(self, column: pl.Expr) -> pl.Expr:
         return column
@@ -95,7 +95,7 @@ class Uuid:
         return pl.when(text.str.contains(UUID_TEXT)).then(pl.concat_str(parts, separator="-"))
 
     def sql(self) -> TypeEngine[Any]:
-        return sa.String(36).with_variant(sa.Text(), "sqlite")
+        return stored.text(36)
 
     def show(self, column: pl.Expr) -> pl.Expr:
         return column

@@ -9,11 +9,11 @@ from random import Random
 from typing import Annotated, Any, Literal
 
 import polars as pl
-import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeEngine
 
 from crmmap.declare import Limits, OneOrMany
+from crmmap.kinds import stored
 from crmmap.kinds.once import on_distinct
 from crmmap.kinds.people import some_words
 
@@ -46,9 +46,7 @@ class Text:
         return pl.when(text.str.len_chars() <= self.length).then(text)
 
     def sql(self) -> TypeEngine[Any]:
-        if self.length is None:
-            return sa.Text()
-        return sa.String(self.length).with_variant(sa.Text(), "sqlite")
+        return stored.text(self.length)
 
     def show(self, column: pl.Expr) -> pl.Expr:
         return column
@@ -98,7 +96,7 @@ class Boolean:
         return yes.when(lower.is_in(self._words(self.no, "false"))).then(statement=False)
 
     def sql(self) -> TypeEngine[Any]:
-        return sa.Boolean().with_variant(sa.Integer(), "sqlite")
+        return stored.FLAG
 
     def show(self, column: pl.Expr) -> pl.Expr:
         return column.cast(pl.String)
@@ -144,8 +142,7 @@ class Enum:
         return text.str.to_lowercase().replace_strict(known, default=None, return_dtype=pl.String())
 
     def sql(self) -> TypeEngine[Any]:
-        longest = max(len(value) for value in self.values)
-        return sa.String(longest).with_variant(sa.Text(), "sqlite")
+        return stored.text(max(len(value) for value in self.values))
 
     def show(self, column: pl.Expr) -> pl.Expr:
         return column
@@ -179,7 +176,7 @@ class Json:
         return on_distinct(text, _compact)
 
     def sql(self) -> TypeEngine[Any]:
-        return sa.Text().with_variant(JSONB(), "postgresql")
+        return stored.text().with_variant(JSONB(), "postgresql")
 
     def show(self, column: pl.Expr) -> pl.Expr:
         return column

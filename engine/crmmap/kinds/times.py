@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.types import TypeEngine
 
 from crmmap.declare import OneOrMany, SettingText
+from crmmap.kinds import stored
 from crmmap.kinds.flexible import flexible_date, flexible_datetime
 from crmmap.kinds.once import in_stages, on_distinct, within
 from crmmap.kinds.time_formats import ZONE, TimeFormat, time_format
@@ -218,7 +219,7 @@ class Datetime:
         return local.dt.convert_time_zone("UTC")
 
     def sql(self) -> TypeEngine[Any]:
-        return sa.DateTime(timezone=True).with_variant(sa.Text(), "sqlite")
+        return stored.MOMENT
 
     def show(self, column: pl.Expr) -> pl.Expr:
         return column.dt.to_string(SHOWN)

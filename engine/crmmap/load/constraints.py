@@ -170,7 +170,9 @@ def _orphaned(constraint: sa.ForeignKeyConstraint, inspector: Inspector, count: 
     # Without its digest, the row is written again when its record comes.
     emptied = (
         f"UPDATE {table} SET {quote(column.name)} = NULL, {quote('_crmmap_row_hash')} = NULL "  # noqa: S608  (names are quoted)
-        f"WHERE {quote(column.name)} NOT IN (SELECT {quote(key.name)} FROM {quote(key.table.name)})"
+        f"WHERE {quote(column.name)} NOT IN "
+        # One more step, as MySQL does not let a table be read that is being changed.
+        f"(SELECT * FROM (SELECT {quote(key.name)} FROM {quote(key.table.name)}) AS there)"
     )
     adding = _adding(constraint, inspector)
     rows = "1 row refers" if count == 1 else f"{count:,} rows refer"

@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Any, Protocol
 
 from sqlalchemy import Column, Engine, Table, make_url
-from sqlalchemy.engine import URL
+from sqlalchemy.engine import URL, Connection, Inspector
 from sqlalchemy.engine import Dialect as Compiler
 from sqlalchemy.exc import ArgumentError, CompileError, DBAPIError, NoSuchModuleError
 from sqlalchemy.types import TypeEngine
@@ -55,13 +55,16 @@ REFUSALS = {
     "range": "the value is out of the range of the store's column",
     "type": "the store's column does not take the value",
     "size": "the row is longer than a row of the store can be: leave some of its columns out",
+    "packet": "the row is longer than the server takes in one statement: raise its "
+    "max_allowed_packet",
     "trigger": "a trigger of the store refuses the row",
 }
 
 
 WRITTEN = (
-    "It is written sqlite:///FILE or postgresql://USER:PASSWORD@HOST:PORT/DATABASE; characters "
-    "such as @ / : in a password are percent-encoded"
+    "It is written sqlite:///FILE, postgresql://USER:PASSWORD@HOST:PORT/DATABASE or "
+    "mysql://USER:PASSWORD@HOST:PORT/DATABASE (mariadb:// is the same); characters such as @ / : "
+    "in a password are percent-encoded"
 )
 
 
@@ -79,8 +82,8 @@ class Dialect(Protocol):
         ...
 
     @property
-    def schema_lock(self) -> str | None:
-        """Return a statement that makes beginnings wait for each other, if one is needed."""
+    def row_list(self) -> str:
+        """Return how rows of values stand after IN, as a format for the list of them."""
         ...
 
     @property
@@ -94,6 +97,10 @@ class Dialect(Protocol):
 
     def name(self, url: URL) -> str:
         """Return the store's name for people, without user and password."""
+        ...
+
+    def serialize(self, connection: Connection) -> None:
+        """Make beginnings wait for each other, until the end of the connection's transaction."""
         ...
 
     def bind_time(self, moment: datetime) -> object:
@@ -132,7 +139,11 @@ class Dialect(Protocol):
         ...
 
     def folded(self, name: str) -> str:
-        """Return a table's or column's name as the database compares it with others."""
+        """Return a column's name as the database compares it with others."""
+        ...
+
+    def folded_table(self, name: str) -> str:
+        """Return a table's name as the database compares it with others."""
         ...
 
     def spelled(self, kind: TypeEngine[Any]) -> str:
@@ -147,8 +158,16 @@ class Dialect(Protocol):
         """Return the statement that lets a live column take nulls, or None where there is none."""
         ...
 
+    def table_options(self, compiler: Compiler) -> str:
+        """Return what a new table must be told beside its columns, to stand after them."""
+        ...
+
     def comments(self, table: Table) -> list[str]:
         """Return the statements that write a new table's comments into the database."""
+        ...
+
+    def unsafe(self, inspector: Inspector, table: Table) -> list[tuple[str, str]]:
+        """Return why a live table would lose or merge rows, and the statement that mends it."""
         ...
 
 
@@ -184,6 +203,7 @@ def dialect_for(url: str) -> tuple[Dialect, URL]:
     Raises StoreUnfit, without echoing the URL, where it is malformed or names
     a database that crmmap does not load into.
     """
+    from crmmap.load.mysql import MySql
     from crmmap.load.postgres import Postgres
     from crmmap.load.sqlite import Sqlite
 
@@ -198,5 +218,7 @@ def dialect_for(url: str) -> tuple[Dialect, URL]:
         return Sqlite(), parsed.set(drivername="sqlite+pysqlite")
     if backend in ("postgresql", "postgres"):
         return Postgres(), parsed.set(drivername="postgresql+psycopg")
+    if backend in ("mysql", "mariadb"):
+        return MySql(), parsed.set(drivername="mysql+pymysql")
     message = f"the store's URL names '{backend}'; crmmap does not load into that. {WRITTEN}"
     raise StoreUnfit(message)

@@ -13,13 +13,19 @@ from dataclasses import fields
 
 import sqlalchemy as sa
 
-from crmmap.load.tables import FLAG, MOMENT, WHOLE
+from crmmap.kinds.stored import FLAG, MOMENT, NAME, WHOLE, keyed, text
 from crmmap.values import OUTCOMES, Counts
 
 VERSION = 1
 """Of these tables. A store written by a newer crmmap is refused."""
 
 METADATA = sa.MetaData()
+
+NAMES = ("run_id", "mapping", "stream", "digest")
+"""Columns that are searched, as what they hold is short."""
+
+LONGEST_KEY = 576
+"""Characters of a record's key, where the store must bound what it searches: to 768 in all."""
 
 
 def _table(name: str, comment: str, *parts: sa.schema.SchemaItem) -> sa.Table:
@@ -29,8 +35,9 @@ def _table(name: str, comment: str, *parts: sa.schema.SchemaItem) -> sa.Table:
 def _text(
     name: str, comment: str = "", *, key: bool = False, needed: bool = False
 ) -> sa.Column[str]:
+    kind = NAME if name in NAMES else keyed(text(), LONGEST_KEY) if key else text()
     return sa.Column(
-        name, sa.Text(), primary_key=key, nullable=not (key or needed), comment=comment or None
+        name, kind, primary_key=key, nullable=not (key or needed), comment=comment or None
     )
 
 

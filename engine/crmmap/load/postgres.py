@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Column, Engine, Table, create_engine
 from sqlalchemy.dialects.postgresql.psycopg import dialect as psycopg_dialect
-from sqlalchemy.engine import URL
+from sqlalchemy.engine import URL, Connection, Inspector
 from sqlalchemy.engine import Dialect as Compiler
 from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
 from sqlalchemy.schema import SetColumnComment, SetTableComment
@@ -90,8 +90,7 @@ class Postgres:
 
     now: str = "SELECT clock_timestamp()"
     placeholder: str = "%s"
-    # The number is arbitrary, and must only be the same in every run.
-    schema_lock: str | None = "SELECT pg_advisory_xact_lock(7238190551304213104)"
+    row_list: str = "({})"
     single_writer: bool = False
 
     def connect(self, url: URL, application: str) -> Engine:
@@ -112,6 +111,10 @@ class Postgres:
     def name(self, url: URL) -> str:
         host = url.host or _single(url.query.get("host")) or "localhost"
         return f"postgresql://{host}:{url.port or 5432}/{url.database or ''}"
+
+    def serialize(self, connection: Connection) -> None:
+        # The number is arbitrary, and must only be the same in every run.
+        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7238190551304213104)")
 
     def bind_time(self, moment: datetime) -> object:
         return moment
@@ -167,6 +170,9 @@ class Postgres:
     def folded(self, name: str) -> str:
         return name  # we quote every name, and PostgreSQL keeps quoted ones as they are
 
+    def folded_table(self, name: str) -> str:
+        return self.folded(name)
+
     def spelled(self, kind: TypeEngine[Any]) -> str:
         text = spelled_by(_compiler(), kind)
         return "DOUBLE PRECISION" if text == "FLOAT" else text.replace("DECIMAL", "NUMERIC")
@@ -179,6 +185,9 @@ class Postgres:
     def drop_not_null(self, column: Column[Any]) -> str | None:
         return f"ALTER TABLE {_table(column)} ALTER COLUMN {_quoted(column.name)} DROP NOT NULL"
 
+    def table_options(self, compiler: Compiler) -> str:
+        return ""
+
     def comments(self, table: Table) -> list[str]:
         dialect = _compiler()
         made = [str(SetTableComment(table).compile(dialect=dialect))] if table.comment else []
@@ -187,6 +196,9 @@ class Postgres:
             for column in table.columns
             if column.comment
         ]
+
+    def unsafe(self, inspector: Inspector, table: Table) -> list[tuple[str, str]]:
+        return []
 
 
 def _check(url: URL) -> None:

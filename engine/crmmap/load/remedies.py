@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.engine import Dialect as Compiler
 from sqlalchemy.engine import Inspector
-from sqlalchemy.schema import CreateIndex, CreateTable, DDLElement, DropIndex
+from sqlalchemy.schema import CreateIndex, CreateTable, DropIndex
 
 from crmmap.load.dialects import Dialect
 
@@ -46,12 +46,11 @@ def _remade(table: sa.Table, inspector: Inspector, dialect: Dialect) -> list[str
     aside = quote(f"{table.name[:59]}_old")
     live = [each["name"] for each in inspector.get_columns(table.name)]
     names = ", ".join(quote(column.name) for column in table.columns if column.name in live)
-    made: list[DDLElement] = [CreateTable(table), *(CreateIndex(index) for index in indexes(table))]
-    created, *indexed = [str(each.compile(dialect=compiler)).strip() for each in made]
+    indexed = [str(CreateIndex(index).compile(dialect=compiler)) for index in indexes(table)]
     return [
         *_without_indexes(table, inspector, compiler),
         f"ALTER TABLE {quote(table.name)} RENAME TO {aside}",
-        created,
+        created(table, dialect, compiler),
         f"INSERT INTO {quote(table.name)} ({names}) SELECT {names} FROM {aside}",  # noqa: S608  (names are quoted)
         *indexed,
         *dialect.comments(table),
@@ -66,6 +65,12 @@ def _without_indexes(table: sa.Table, inspector: Inspector, compiler: Compiler) 
         for index in indexes(table)
         if index.name in live
     ]
+
+
+def created(table: sa.Table, dialect: Dialect, compiler: Compiler) -> str:
+    """Return the statement that makes a table."""
+    made = str(CreateTable(table).compile(dialect=compiler)).strip()
+    return f"{made}{dialect.table_options(compiler)}"
 
 
 def indexes(table: sa.Table) -> list[sa.Index]:

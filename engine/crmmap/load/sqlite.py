@@ -13,7 +13,8 @@ from typing import Any
 
 from sqlalchemy import Column, Engine, Table, create_engine, event
 from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
-from sqlalchemy.engine import URL, Connection
+from sqlalchemy.engine import URL, Connection, Inspector
+from sqlalchemy.engine import Dialect as Compiler
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import TypeEngine
 
@@ -67,7 +68,7 @@ class Sqlite:
 
     now: str = "SELECT strftime('%Y-%m-%dT%H:%M:%f', 'now') || '000Z'"
     placeholder: str = "?"
-    schema_lock: str | None = None  # BEGIN IMMEDIATE holds the whole file already
+    row_list: str = "(VALUES {})"
     single_writer: bool = True
 
     def connect(self, url: URL, application: str) -> Engine:
@@ -88,6 +89,9 @@ class Sqlite:
 
     def name(self, url: URL) -> str:
         return f"sqlite:{url.database}"
+
+    def serialize(self, connection: Connection) -> None:
+        """Do nothing: BEGIN IMMEDIATE holds the whole file already."""
 
     def bind_time(self, moment: datetime) -> object:
         return moment.astimezone(UTC).strftime(TIME)
@@ -133,6 +137,9 @@ class Sqlite:
     def folded(self, name: str) -> str:
         return name.encode().lower().decode()  # like SQLite, which folds ASCII only
 
+    def folded_table(self, name: str) -> str:
+        return self.folded(name)
+
     def spelled(self, kind: TypeEngine[Any]) -> str:
         return spelled_by(sqlite_dialect(), kind)
 
@@ -142,7 +149,13 @@ class Sqlite:
     def drop_not_null(self, column: Column[Any]) -> str | None:
         return None
 
+    def table_options(self, compiler: Compiler) -> str:
+        return ""
+
     def comments(self, table: Table) -> list[str]:
+        return []
+
+    def unsafe(self, inspector: Inspector, table: Table) -> list[tuple[str, str]]:
         return []
 
 

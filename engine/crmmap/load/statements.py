@@ -15,6 +15,9 @@ from crmmap.load.dialects import Dialect
 PARAMETERS = 10_000
 """Most parameters of one statement; PostgreSQL and SQLite stop at 32,766 or beyond."""
 
+CHARACTERS = 200_000
+"""Most characters in the texts among them; MySQL may take no more than 1 MiB."""
+
 Row = tuple[Any, ...]
 
 
@@ -137,10 +140,19 @@ def _in(session: Session, among: Sequence[str], count: int) -> str:
     if len(among) == 1:
         return f"{session.quote(among[0])} IN ({session.marks(count)})"
     names = ", ".join(map(session.quote, among))
-    return f"({names}) IN (VALUES {', '.join([f'({session.marks(len(among))})'] * count)})"
+    rows = ", ".join([f"({session.marks(len(among))})"] * count)
+    return f"({names}) IN {session.dialect.row_list.format(rows)}"
 
 
 def _chunks(rows: Sequence[Row], width: int) -> Iterator[Sequence[Row]]:
+    """Cut rows so that none of the statements made from them is too long."""
     size = max(1, PARAMETERS // width)
-    for start in range(0, len(rows), size):
-        yield rows[start : start + size]
+    start = length = 0
+    for index, row in enumerate(rows):
+        own = sum(len(value) for value in row if isinstance(value, str))
+        if index - start == size or (length + own > CHARACTERS and index > start):
+            yield rows[start:index]
+            start, length = index, 0
+        length += own
+    if rows:
+        yield rows[start:]

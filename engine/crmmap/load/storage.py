@@ -56,4 +56,4 @@ def _as_text(column: Column, compiler: Compiler) -> bool:
 
 
 def _as_number(column: Column, compiler: Compiler) -> bool:
-    return column.type.dtype == pl.Boolean and _stored(column, compiler) == "INTEGER"
+    return column.type.dtype == pl.Boolean and _stored(column, compiler) in ("INTEGER", "BOOL")

@@ -100,8 +100,7 @@ class Store:
         return self._transact(partial(self._prepare, tables), early=True)
 
     def _prepare(self, tables: list[Table], session: Session) -> tuple[str, ...]:
-        if self.dialect.schema_lock is not None:
-            session.connection.exec_driver_sql(self.dialect.schema_lock)
+        self.dialect.serialize(session.connection)
         self._run(session, changes(session.connection, self.dialect, [ledger.SCHEMA_VERSION]))
         books.check_version(session)
         found = changes(session.connection, self.dialect, [*ledger.TABLES, *tables])
@@ -166,8 +165,7 @@ class Store:
         self, action: Callable[..., Result], session: Session, **given: str | bool | tuple[str, ...]
     ) -> Result:
         # A row that is not there yet can't be locked; two beginnings might both insert it.
-        if self.dialect.schema_lock is not None:
-            session.connection.exec_driver_sql(self.dialect.schema_lock)
+        self.dialect.serialize(session.connection)
         return action(session, **given)
 
     def heartbeat(self, run_id: str) -> None:

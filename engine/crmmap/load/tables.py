@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,14 +12,16 @@ from sqlalchemy.engine import Connection, Inspector
 from sqlalchemy.engine import Dialect as Compiler
 from sqlalchemy.engine.interfaces import ReflectedColumn
 from sqlalchemy.exc import SAWarning
-from sqlalchemy.schema import CreateColumn, CreateIndex, CreateTable, DDLElement
+from sqlalchemy.schema import CreateColumn, CreateIndex
+from sqlalchemy.types import TypeEngine
 
+from crmmap.kinds.stored import MOMENT, NAME, WHOLE, first_part, keyed
 from crmmap.kinds.writes import Append, Write
 from crmmap.load import constraints
 from crmmap.load.constraints import constrain, short_name
 from crmmap.load.dialects import Dialect
-from crmmap.load.remedies import Misfit, indexes, remedies
-from crmmap.plan import Target
+from crmmap.load.remedies import Misfit, created, indexes, remedies
+from crmmap.plan import Column, Target
 
 RUN_ID = "_crmmap_run_id"
 SYNCED_AT = "_crmmap_synced_at"
@@ -27,9 +29,8 @@ ROW_HASH = "_crmmap_row_hash"
 AUDIT = (RUN_ID, SYNCED_AT, ROW_HASH)
 """Columns that every target table has beside the mapping's."""
 
-WHOLE = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-MOMENT = sa.DateTime(timezone=True).with_variant(sa.Text(), "sqlite")
-FLAG = sa.Boolean(create_constraint=False).with_variant(sa.Integer(), "sqlite")
+LONGEST_KEY = 512
+"""Characters of a key, all its text columns together, where the store must bound them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,14 +78,14 @@ def table_of(target: Target) -> sa.Table:
         *(
             sa.Column(
                 column.name,
-                column.type.sql(),
+                _type_of(target, column),
                 nullable=column.name not in key,
                 autoincrement=False,
                 comment=column.comment or None,
             )
             for column in target.columns
         ),
-        sa.Column(RUN_ID, sa.Text(), comment="The run that last wrote the row."),
+        sa.Column(RUN_ID, NAME, comment="The run that last wrote the row."),
         sa.Column(SYNCED_AT, MOMENT, comment="When the row was last written (UTC)."),
         sa.Column(
             ROW_HASH,
@@ -100,7 +101,7 @@ def table_of(target: Target) -> sa.Table:
     for names in target.indexed:
         if target.key[: len(names)] != names:
             name = short_name("_".join(("ix", target.table, *names)))
-            sa.Index(name, *(table.c[each] for each in names))
+            sa.Index(name, *(table.c[each] for each in names), mysql_length=_parts(table, names))
     constrain(table, target.foreign_keys)
     return table
 
@@ -110,10 +111,27 @@ def tables_of(targets: Iterable[Target]) -> list[sa.Table]:
     return [table_of(each) for target in targets for each in (target, *target.beside)]
 
 
+def _parts(table: sa.Table, names: Sequence[str]) -> dict[str, int]:
+    """Return the columns of which an index holds the first characters only, and how many."""
+    found = {name: first_part(table.c[name].type) for name in names}
+    return {name: length for name, length in found.items() if length is not None}
+
+
+def _type_of(target: Target, column: Column) -> TypeEngine[Any]:
+    """Return a column's type; a text that is a key has a bound where the store needs one."""
+    kind = column.type.sql()
+    if column.name in target.key:
+        parts = [target.column(name).type.sql() for name in target.key]
+        texts = sum(isinstance(part, sa.String) for part in parts)
+        return keyed(kind, LONGEST_KEY // max(1, texts))
+    refers = any(each.column == column.name for each in target.foreign_keys)
+    return keyed(kind, LONGEST_KEY) if refers else kind
+
+
 def changes(connection: Connection, dialect: Dialect, tables: Sequence[sa.Table]) -> Changes:
     """Compare tables with the live ones. Nothing is altered."""
     inspector = sa.inspect(connection)
-    alike = _alike(dialect, (table.name for table in tables))
+    alike = _alike(dialect.folded_table, (table.name for table in tables))
     if alike:
         return Changes(faults=alike)
     # What reflection warns of (a type it does not know) is told by the comparison, if it matters.
@@ -123,10 +141,10 @@ def changes(connection: Connection, dialect: Dialect, tables: Sequence[sa.Table]
     return replace(found, statements=found.statements + found.relating, relating=())
 
 
-def _alike(dialect: Dialect, names: Iterable[str]) -> tuple[str, ...]:
+def _alike(folded: Callable[[str], str], names: Iterable[str]) -> tuple[str, ...]:
     """Return a fault for each two names of the mapping that are one to the database."""
     found: dict[str, str] = {}
-    pairs = [(name, found.setdefault(dialect.folded(name), name)) for name in names]
+    pairs = [(name, found.setdefault(folded(name), name)) for name in names]
     return tuple(
         f"'{first}' and '{name}' are one name to the database; rename one of them in the mapping"
         for name, first in pairs
@@ -137,7 +155,7 @@ def _alike(dialect: Dialect, names: Iterable[str]) -> tuple[str, ...]:
 def _change(
     connection: Connection, inspector: Inspector, dialect: Dialect, table: sa.Table
 ) -> Changes:
-    alike = _alike(dialect, (column.name for column in table.columns))
+    alike = _alike(dialect.folded, (column.name for column in table.columns))
     if alike:
         return Changes(faults=tuple(f"'{table.name}', columns {fault}" for fault in alike))
     live = _live_name(inspector, dialect, table.name)
@@ -162,16 +180,13 @@ def _change(
 def _live_name(inspector: Inspector, dialect: Dialect, name: str) -> str:
     """Return how a table or view of this name is written that is there already."""
     names = [*inspector.get_table_names(), *inspector.get_view_names()]
-    return {dialect.folded(each): each for each in names}.get(dialect.folded(name), name)
+    folded = dialect.folded_table
+    return {folded(each): each for each in names}.get(folded(name), name)
 
 
 def _created(table: sa.Table, dialect: Dialect, compiler: Compiler) -> tuple[str, ...]:
-    made: list[DDLElement] = [
-        CreateTable(table),
-        *(CreateIndex(index) for index in indexes(table)),
-    ]
-    texts = [str(each.compile(dialect=compiler)).strip() for each in made]
-    return (*texts, *dialect.comments(table))
+    indexed = [str(CreateIndex(index).compile(dialect=compiler)) for index in indexes(table)]
+    return (created(table, dialect, compiler), *indexed, *dialect.comments(table))
 
 
 def _compared(
@@ -181,7 +196,14 @@ def _compared(
     respelled = _spelling_faults(dialect, table, live)
     if respelled:  # what else is wrong can be told once the names are the same
         return Changes(faults=respelled)
-    misfits = [*_key_misfits(inspector, table), *_extra_misfits(dialect, table, live)]
+    misfits = [
+        *_key_misfits(inspector, table),
+        *_extra_misfits(dialect, table, live),
+        *(
+            _mended(f"{text}. ", statement, table)
+            for text, statement in dialect.unsafe(inspector, table)
+        ),
+    ]
     for column in table.columns:
         if column.name in live:
             misfits += _column_misfits(dialect, column, live[column.name])
@@ -191,7 +213,7 @@ def _compared(
         faults=tuple(misfit.text for misfit in misfits),
         remedies=remedies(misfits, table, inspector, dialect),
     )
-    if any(misfit.remade for misfit in misfits):  # then it lacks nothing
+    if misfits:  # what it lacks beside is added once it fits
         return found
     added = [
         column for column in table.columns if column.name not in live and not column.primary_key

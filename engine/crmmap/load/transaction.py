@@ -109,7 +109,8 @@ class Transaction:
         table = self.session.quote(ledger.DEFERRED.name)
         mark = self.session.dialect.placeholder
         statement = (
-            f"DELETE FROM {table} WHERE mapping = {mark} AND stream = {mark} AND key = {mark}"  # noqa: S608  (the name is ours, values are parameters)
+            f"DELETE FROM {table} WHERE mapping = {mark} AND stream = {mark} "  # noqa: S608  (the names are ours, values are parameters)
+            f"AND {self.session.quote('key')} = {mark}"
         )
         owner = (self.mark.mapping, stream)
         asked = keys.drop_nulls().unique(maintain_order=True)
