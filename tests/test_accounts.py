@@ -8,14 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 import pytest
 
 from crmmap.errors import ExitCode, PolicyError
 from crmmap.load import Tally, Transaction
 from crmmap.load.ledger import COUNTED
 from crmmap.plan import Step
-from crmmap.values import OUTCOMES, Counts, Page, Start
+from crmmap.values import OUTCOMES, Counts, Page, PageAccount, Start
 from invented import sqlite
 from stores import PEOPLE, Loader, frame, load, store_url  # noqa: F401  (fixtures)
 from test_loop import Sources, plan, rows, stream
@@ -24,10 +23,8 @@ from test_loop import load as run_from
 EQUATION = " + ".join(OUTCOMES)
 
 
-def accounts(*pages: tuple[int, Counts]) -> pl.DataFrame:
-    """Return the accounts of pages as a batch's work would give them."""
-    cells = [(number, "", *(getattr(counts, name) for name in COUNTED)) for number, counts in pages]
-    return pl.DataFrame(cells, schema=["page", "part", *COUNTED], orient="row")
+def accounts(*pages: tuple[int, Counts]) -> tuple[PageAccount, ...]:
+    return tuple(PageAccount(number=number, counts=counts) for number, counts in pages)
 
 
 ONE = Counts(fetched=1, inserted=1)

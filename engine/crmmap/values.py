@@ -444,14 +444,13 @@ GIVEN = "#given"
 that the mapping gives a `value`: so they stay with the raw record."""
 
 
-READ_SCHEMA: dict[str, pl.DataType] = {
-    "page": pl.UInt32(),
-    "part": pl.String(),
-    "fetched": pl.Int64(),
-    "filtered": pl.Int64(),
-}
-"""`Batch.read`: each page, its partition, how many records it brought, and how many of those the
-stream does not want."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageAccount:
+    """Where the records of a page went. `number` and `part` are the page's."""
+
+    number: int
+    part: str = ""
+    counts: Counts = NOTHING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -460,8 +459,8 @@ class Batch:
 
     `rows` has the target's columns, typed, plus `#page`, `#index`, `#at` and
     `#key` (the key as one text); a key may be there several times.
-    `read` (`READ_SCHEMA`) has a row for each page. `raw(page, index)` gives a row's whole raw
-    record. `position` is the last page's.
+    `read` has each page with what it fetched, and what of that the stream does not want.
+    `raw(page, index)` gives a row's whole raw record. `position` is the last page's.
     `parts` names the pages' partitions, by their numbers; `cursor` is the last page's that
     has one. `gap` says why records that the source has may be missing, as a page's does;
     `older_than` is that of every page.
@@ -470,7 +469,7 @@ class Batch:
     rows: pl.DataFrame
     rejects: pl.DataFrame
     notes: pl.DataFrame
-    read: pl.DataFrame
+    read: tuple[PageAccount, ...]
     position: str | None
     raw: Callable[[int, int], str]
     parts: Mapping[int, str] = field(default_factory=dict)
@@ -480,11 +479,11 @@ class Batch:
 
     @property
     def fetched(self) -> int:
-        return int(self.read["fetched"].sum())
+        return sum(page.counts.fetched for page in self.read)
 
     @property
     def filtered(self) -> int:
-        return int(self.read["filtered"].sum())
+        return sum(page.counts.filtered for page in self.read)
 
     @property
     def pages(self) -> int:

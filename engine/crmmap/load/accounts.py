@@ -9,7 +9,7 @@ from datetime import datetime
 import polars as pl
 
 from crmmap.moments import EPOCH
-from crmmap.values import NOTE_SCHEMA, REJECT_SCHEMA, Counts
+from crmmap.values import NOTE_SCHEMA, REJECT_SCHEMA, Counts, PageAccount
 
 REFUSED_SCHEMA: dict[str, pl.DataType] = {
     "#page": pl.UInt32(),
@@ -101,8 +101,8 @@ def _no_notes() -> pl.DataFrame:
 class Tally:
     """What a batch came to, to be committed with its rows.
 
-    `by_page` has the accounts of its pages: the columns `page` and `part`, and one for each count.
-    What is in `counts` and not in them belongs to no page. None: one page brought all.
+    `by_page` has the accounts of its pages. What is in `counts` and not in them belongs to no page.
+    None: one page brought all.
     `rejects` and `notes` have the schemas of `crmmap.values`. `pages` is how
     many pages the batch was made from. `ended` says that the stream is read
     to its end: it must be true in the last batch and in any after it.
@@ -114,7 +114,7 @@ class Tally:
     """
 
     counts: Counts
-    by_page: pl.DataFrame | None = None
+    by_page: tuple[PageAccount, ...] | None = None
     rejects: pl.DataFrame = field(default_factory=_no_rejects)
     notes: pl.DataFrame = field(default_factory=_no_notes)
     pages: int = 0

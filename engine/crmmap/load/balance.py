@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from operator import attrgetter
 
-import polars as pl
 import sqlalchemy as sa
 
 from crmmap.load import ledger
@@ -13,6 +13,7 @@ from crmmap.load.statements import Row, Session, insert_statement, write_all
 
 NO_PAGE = 0
 """The number of the page that what belongs to none is written under."""
+FIGURES = attrgetter(*ledger.COUNTED)
 
 
 def write_accounts(session: Session, mark: Mark, tally: Tally) -> None:
@@ -35,14 +36,14 @@ def write_accounts(session: Session, mark: Mark, tally: Tally) -> None:
 
 def _pages(tally: Tally) -> list[Row]:
     """Return number, partition and counts of each page, and of what belongs to none."""
+    counts = FIGURES(tally.counts)
     if tally.by_page is None:
-        number = 1 if tally.counts.fetched else NO_PAGE
-        return _unless_empty(number, asdict(tally.counts))
-    accounts = tally.by_page.select("page", pl.col("part").replace("", None), *ledger.COUNTED)
-    paged = accounts.select(pl.col(ledger.COUNTED).sum()).row(0, named=True)
-    rest = {name: count - paged[name] for name, count in asdict(tally.counts).items()}
-    return [*accounts.rows(), *_unless_empty(NO_PAGE, rest)]
+        return _unless_empty(1 if tally.counts.fetched else NO_PAGE, counts)
+    rows = [(page.number, page.part or None, *FIGURES(page.counts)) for page in tally.by_page]
+    columns = list(zip(*rows, strict=True))[2:] or [()] * len(counts)
+    rest = (count - sum(column) for count, column in zip(counts, columns, strict=True))
+    return [*rows, *_unless_empty(NO_PAGE, tuple(rest))]
 
 
-def _unless_empty(page: int, counts: dict[str, int]) -> list[Row]:
-    return [(page, None, *counts.values())] if any(counts.values()) else []
+def _unless_empty(page: int, counts: tuple[int, ...]) -> list[Row]:
+    return [(page, None, *counts)] if any(counts) else []

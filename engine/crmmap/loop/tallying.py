@@ -2,42 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import fields
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import polars as pl
 
 from crmmap.load import OUTCOME
-from crmmap.values import Counts
+from crmmap.values import NOTHING, Counts, PageAccount
 
 TOLD: dict[str, pl.DataType] = {"page": pl.UInt32(), OUTCOME: pl.String()}
 """A row for each record, or note: its page, and the name of the count that it is in."""
 
-COUNTED = tuple(each.name for each in fields(Counts) if each.name not in ("fetched", "filtered"))
-
 
 def told(pages: pl.Series, outcome: str) -> pl.DataFrame:
     """Return the pages of records that all came to one outcome, as `TOLD` has them."""
-    return pl.DataFrame({"page": pages.cast(TOLD["page"])}).with_columns(
-        pl.lit(outcome).alias(OUTCOME)
-    )
+    return pl.DataFrame({"page": pages, OUTCOME: [outcome] * len(pages)}, schema=TOLD)
 
 
-def by_page(read: pl.DataFrame, told: Iterable[pl.DataFrame]) -> pl.DataFrame:
-    """Return the accounts of the pages that were `read` (`READ_SCHEMA`): a column for each count.
+def by_page(read: Sequence[PageAccount], told: Iterable[pl.DataFrame]) -> tuple[PageAccount, ...]:
+    """Return the accounts of the pages that were `read`, with what `told` (`TOLD`) says of each.
 
-    `told` (`TOLD`) says what became of all records but those that the stream does not want.
+    It says what became of all records but those that the stream does not want.
     """
-    counted = (
-        pl.concat(told)
-        .group_by("page")
-        .agg((pl.col(OUTCOME) == name).sum().cast(pl.Int64).alias(name) for name in COUNTED)
+    every = pl.concat([pl.DataFrame(schema=TOLD), *(each for each in told if len(each))])
+    counted: dict[int, dict[str, int]] = {}
+    for page, outcome, count in every.group_by("page", OUTCOME).len().iter_rows():
+        counted.setdefault(page, {})[outcome] = count
+    return tuple(
+        replace(each, counts=replace(each.counts, **counted.get(each.number, {}))) for each in read
     )
-    joined = read.join(counted, on="page", how="left", maintain_order="left")
-    return joined.with_columns(pl.col(COUNTED).fill_null(0))
 
 
-def total(accounts: pl.DataFrame) -> Counts:
+def total(accounts: Iterable[PageAccount]) -> Counts:
     """Return the sum of the accounts of pages."""
-    names = [each.name for each in fields(Counts)]
-    return Counts(**accounts.select(pl.col(names).sum()).row(0, named=True))
+    return sum((each.counts for each in accounts), NOTHING)

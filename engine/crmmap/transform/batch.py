@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -17,10 +18,11 @@ from crmmap.values import (
     KEY,
     NOTE_SCHEMA,
     PAGE,
-    READ_SCHEMA,
     REJECT_SCHEMA,
     Batch,
+    Counts,
     Page,
+    PageAccount,
     Reason,
     cut_raw,
     fault_column,
@@ -62,16 +64,16 @@ def _gap(rejects: pl.DataFrame) -> str:
     return "a record was rejected whose key is not known" if rejects["key"].null_count() else ""
 
 
-def _read(pages: Sequence[Page], sorted_out: pl.DataFrame) -> pl.DataFrame:
-    """Return what each page brought."""
-    brought = [(page.number, page.part, page.fetched) for page in pages]
-    filtered = sorted_out.filter(FILTERED).group_by(pl.col(PAGE).alias("page")).len("filtered")
-    names = list(READ_SCHEMA)
-    return (
-        pl.DataFrame(brought, schema={name: READ_SCHEMA[name] for name in names[:3]}, orient="row")
-        .join(filtered, on="page", how="left", maintain_order="left")
-        .select(*names[:3], pl.col("filtered").fill_null(0).cast(pl.Int64))
-    )
+def _read(pages: Sequence[Page], sorted_out: pl.DataFrame) -> tuple[PageAccount, ...]:
+    """Return what each page brought, and what of it is filtered."""
+    filtered = Counter(sorted_out.filter(FILTERED)[PAGE])
+    return tuple(
+        PageAccount(
+            number=page.number, part=page.part,
+            counts=Counts(fetched=page.fetched, filtered=filtered[page.number]),
+        )
+        for page in pages
+    )  # fmt: skip
 
 
 def _raw_reader(pages: Sequence[Page]) -> Callable[[int, int], str]:
