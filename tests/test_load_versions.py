@@ -5,15 +5,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
+import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from crmmap.kinds.writes import Append
+from crmmap.kinds.types import Datetime, Text
+from crmmap.kinds.writes import Append, History
+from crmmap.plan import Target
 from crmmap.values import Counts
-from stores import PEOPLE, Loader, load, store_url  # noqa: F401  (fixtures)
+from stores import PEOPLE, Loader, columns, load, store_url  # noqa: F401  (fixtures)
 
 Row = tuple[Any, ...]
 quickly = settings(max_examples=15, deadline=None)
@@ -67,3 +72,171 @@ def test_a_row_of_a_log_that_the_database_refuses_is_alone(load: Callable[..., L
                "BEGIN SELECT RAISE(ABORT, 'no'); END")  # fmt: skip
     written = it.upsert(LOG, [("a", "n", 1), ("a", name, 9), ("b", "n", 1)])
     assert (written.counts, len(written.refused)) == (Counts(inserted=2), 1)
+
+
+# --- history ------------------------------------------------------------------------------------
+
+TIMED = Target(
+    table="people",
+    key=("id",),
+    columns=columns(id=Text(), name=Text(), at=Datetime()),
+    write=History(),
+    version="at",
+)
+START = datetime(2024, 1, 1, tzinfo=UTC)
+SAID = some.lists(
+    some.tuples(some.sampled_from("ab"), some.integers(0, 6), some.sampled_from("xyz")), max_size=8
+)
+
+
+def line(it: Loader) -> dict[str, list[Row]]:
+    """Return by key (name, from, to, current) of each version, times as hours since the start."""
+
+    def hours(value: Any) -> int | None:
+        if value is None:
+            return None
+        at = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+        # MariaDB gives times of UTC without a zone.
+        return round((at.replace(tzinfo=at.tzinfo or UTC) - START).total_seconds() / 3600)
+
+    rows = it.sql(
+        "SELECT id, name, _crmmap_valid_from, _crmmap_valid_to, _crmmap_current FROM people "
+        "ORDER BY id, _crmmap_valid_from"
+    )
+    found: dict[str, list[Row]] = {}
+    for key, name, start, end, current in rows:
+        found.setdefault(key, []).append((name, hours(start), hours(end), bool(current)))
+    return found
+
+
+def told(said: dict[str, dict[int, str]]) -> dict[str, list[Row]]:
+    """Return the same of what was said of each record, by the hour."""
+    return {
+        key: [
+            (names[at], at, following, following is None)
+            for at, following in zip(
+                sorted(names), [*sorted(names)[1:], None], strict=True
+            )
+        ]
+        for key, names in sorted(said.items())
+    }  # fmt: skip
+
+
+def test_every_version_finds_its_place_in_time(load: Callable[..., Loader]) -> None:
+    it = load(TIMED)
+
+    @quickly
+    @given(runs=some.lists(SAID, min_size=1, max_size=3), size=some.integers(1, 8))
+    def check(runs: list[list[tuple[str, int, str]]], size: int) -> None:
+        it.sql("DELETE FROM people")
+        said: dict[str, dict[int, str]] = {}
+        for run in runs:
+            it.next_run(os.urandom(8).hex())
+            once = {(key, at): (key, name, START + timedelta(hours=at)) for key, at, name in run}
+            records = [*once.values()]
+            new_keys = {key for key, _ in once} - said.keys()
+            changed = sum(said.get(key, {}).get(at) != row[1] for (key, at), row in once.items())
+            for (key, at), row in once.items():
+                said.setdefault(key, {})[at] = row[1]
+            counts = Counts()
+            for start in range(0, len(records), size):
+                counts += it.upsert(TIMED, records[start : start + size]).counts
+            assert line(it) == told(said)
+            assert counts.inserted == len(new_keys)
+            assert counts.inserted + counts.updated == changed
+            assert counts.unchanged == len(records) - changed
+            before = it.sql("SELECT * FROM people ORDER BY id, at")
+            it.next_run(os.urandom(8).hex())
+            assert it.upsert(TIMED, records).counts == Counts(unchanged=len(records))
+            assert it.sql("SELECT * FROM people ORDER BY id, at") == before
+
+    check()
+
+
+def test_without_versions_what_was_read_last_holds(load: Callable[..., Loader]) -> None:
+    target = replace(PEOPLE, write=History())
+    it = load(target)
+
+    @quickly
+    @given(runs=RUNS)
+    def check(runs: list[list[list[Row]]]) -> None:
+        it.sql("DELETE FROM people")
+        wanted: dict[str, list[Row]] = {}
+        for run in runs:
+            it.next_run(os.urandom(8).hex())
+            ours: set[str] = set()
+            for batch in run:
+                last = {row[0]: row for row in batch}
+                for key, row in last.items():
+                    lines = wanted.setdefault(key, [])
+                    if not lines or lines[-1] != row:
+                        if key in ours:
+                            lines.pop()
+                        lines.append(row)
+                        ours.add(key)
+                counts = it.upsert(target, batch).counts
+                assert sum(asdict(counts).values()) == len(batch)
+        found = it.sql("SELECT id, name, count, _crmmap_valid_from, _crmmap_valid_to, "
+                       "_crmmap_current FROM people ORDER BY id, _crmmap_valid_from")  # fmt: skip
+        assert [row[:3] for row in found] == [
+            row for _, rows in sorted(wanted.items()) for row in rows
+        ]
+        for one, other in pairwise(found):
+            if one[0] == other[0]:
+                assert (one[4], bool(one[5])) == (other[3], False)
+            else:
+                assert (one[4], bool(one[5])) == (None, True)
+
+    check()
+
+
+def test_a_version_that_the_database_refuses_ends_no_other(load: Callable[..., Loader]) -> None:
+    it = load(TIMED)
+    it.upsert(TIMED, [("a", "first", START), ("b", "b", START)])
+    if it.store.engine.dialect.name == "sqlite":
+        guard = "CREATE TRIGGER guard BEFORE INSERT ON people WHEN NEW.name = 'bad'"
+        it.sql(f"{guard} BEGIN SELECT RAISE(ABORT, 'no'); END")
+    else:
+        it.sql("ALTER TABLE people ADD CHECK (name <> 'bad')")
+    hours = [START + timedelta(hours=number) for number in range(4)]
+    rows = [
+        ("a", "bad", hours[1]),
+        ("a", "good", hours[2]),
+        ("a", "bad", hours[3]),
+        ("b", "bad", hours[1]),
+    ]
+    written = it.upsert(TIMED, rows)
+    assert (written.counts, len(written.refused)) == (Counts(updated=1), 3)
+    assert line(it) == {
+        "a": [("first", 0, 2, False), ("good", 2, None, True)], "b": [("b", 0, None, True)]
+    }  # fmt: skip
+
+
+def test_of_two_contents_of_one_version_the_order_does_not_choose(
+    load: Callable[..., Loader],
+) -> None:
+    it = load(TIMED)
+    kept = []
+    for names in ("xy", "yx"):
+        it.sql("DELETE FROM people")
+        for name in names:
+            it.upsert(TIMED, [("a", name, START)])
+        kept += it.sql("SELECT name FROM people")
+    assert kept[0] == kept[1]
+    it.next_run("run2")
+    other = {"x": "y", "y": "x"}[kept[0][0]]
+    assert it.upsert(TIMED, [("a", other, START)]).counts == Counts(updated=1)
+    assert line(it) == {"a": [(other, 0, None, True)]}
+
+
+def test_others_see_what_holds_now(load: Callable[..., Loader]) -> None:
+    it = load(TIMED)
+    later = START + timedelta(hours=1)
+    it.upsert(TIMED, [("a", "old", START), ("a", "new", later), ("b", "b", START)])
+    names = pl.Series(["old", "new", "b"])
+    found = it.work(lambda transaction: transaction.known(TIMED, "name", names))
+    assert sorted(found.rows()) == [("b", "b"), ("new", "a")]
+    assert it.store.distinct(TIMED, "name", 9) == ["b", "new"]
+    rows = it.store.parents(TIMED, ["name"], after=None, count=9)
+    assert [row["name"] for row in rows] == ["new", "b"]
+    assert it.store.parents(TIMED, ["name"], after=["a"], count=9) == [{"name": "b", "id": "b"}]

@@ -10,7 +10,7 @@ import polars as pl
 
 from crmmap.load.statements import Session
 from crmmap.load.storage import from_driver, to_driver
-from crmmap.load.tables import SYNCED_AT
+from crmmap.load.tables import SYNCED_AT, holding
 from crmmap.plan import Target
 
 Row = dict[str, str | None]
@@ -44,12 +44,14 @@ def rows_after(
 
 def distinct_values(session: Session, *, target: Target, column: str, count: int) -> list[str]:
     """Return the values of a column, each once, as texts in their order; see `Store.distinct`."""
-    quote, told = session.quote, target.column(column)
+    quote, told, only = session.quote, target.column(column), holding(target)
+    held = (f"{quote(name)} = {session.marks(1)}" for name in only)
+    conditions = [f"{quote(column)} IS NOT NULL", *held]
     text = (
         f"SELECT DISTINCT {quote(column)} FROM {quote(target.table)} "  # noqa: S608  (names are quoted)
-        f"WHERE {quote(column)} IS NOT NULL ORDER BY {quote(column)} LIMIT {int(count)}"
+        f"WHERE {' AND '.join(conditions)} ORDER BY {quote(column)} LIMIT {int(count)}"
     )
-    found = session.connection.exec_driver_sql(text).all()
+    found = session.connection.exec_driver_sql(text, tuple(only.values())).all()
     typed = from_driver(found, [told], session.connection.dialect)
     return list(typed.select(told.type.show(pl.col(column))).to_series())
 
@@ -57,9 +59,9 @@ def distinct_values(session: Session, *, target: Target, column: str, count: int
 def _conditions(
     session: Session, target: Target, after: Sequence[str] | None, since: str | None
 ) -> tuple[str, list[Any]]:
-    conditions: list[str] = []
-    values: list[Any] = []
-    quote = session.quote
+    quote, only = session.quote, holding(target)
+    conditions = [f"{quote(name)} = {session.marks(1)}" for name in only]
+    values: list[Any] = [*only.values()]
     if after is not None:
         names = ", ".join(map(quote, target.key))
         conditions.append(f"({names}) > ({session.marks(len(target.key))})")

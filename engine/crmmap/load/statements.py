@@ -63,6 +63,16 @@ def insert_statement(
     return f"{text} {conflict}"
 
 
+def update_statement(
+    session: Session, table: str, *, columns: Sequence[str], among: Sequence[str]
+) -> str:
+    """Return an UPDATE of the row whose `among` columns are as the last parameters say."""
+    mark = session.dialect.placeholder
+    given = ", ".join(f"{session.quote(name)} = {mark}" for name in columns)
+    where = " AND ".join(f"{session.quote(name)} = {mark}" for name in among)
+    return f"UPDATE {session.quote(table)} SET {given} WHERE {where}"  # noqa: S608  (names are quoted, values are parameters)
+
+
 def write(session: Session, statement: str, rows: Sequence[Row]) -> int:
     """Run a statement for each row and return how many rows of the table it wrote."""
     return session.connection.exec_driver_sql(statement, list(rows)).rowcount if rows else 0

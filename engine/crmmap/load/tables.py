@@ -16,7 +16,8 @@ from sqlalchemy.schema import CreateColumn, CreateIndex
 from sqlalchemy.types import TypeEngine
 
 from crmmap.kinds.stored import MOMENT, NAME, WHOLE, first_part, keyed
-from crmmap.kinds.writes import Append, Write
+from crmmap.kinds.types import Boolean, Datetime
+from crmmap.kinds.writes import Append, History, Write
 from crmmap.load import constraints
 from crmmap.load.constraints import constrain, short_name
 from crmmap.load.dialects import Dialect
@@ -60,13 +61,34 @@ class Changes:
         )
 
 
-TOLD_BY: Mapping[type[Write], tuple[str, ...]] = {Append: (ROW_HASH,)}
+VALID_FROM = "_crmmap_valid_from"
+VALID_TO = "_crmmap_valid_to"
+CURRENT = "_crmmap_current"
+TIMES = (
+    Column(name=VALID_FROM, type=Datetime(), comment="When this version began to hold (UTC)."),
+    Column(name=VALID_TO, type=Datetime(), comment="When it ended; null while it holds."),
+    Column(name=CURRENT, type=Boolean(), comment="Whether it is the one that holds."),
+)
+"""What every version of a record has in a table that keeps them all."""
+
+TOLD_BY: Mapping[type[Write], tuple[str, ...]] = {Append: (ROW_HASH,), History: (VALID_FROM,)}
 """What tells rows with one key apart, where there may be several."""
 
 
 def primary_key(target: Target) -> tuple[str, ...]:
     """Return the columns of a target's primary key."""
     return (*target.key, *TOLD_BY.get(type(target.write), ()))
+
+
+def timed(target: Target) -> Target:
+    """Return a target with the columns that tell when its rows hold, if it has them."""
+    times = TIMES if isinstance(target.write, History) else ()
+    return replace(target, columns=(*target.columns, *times))
+
+
+def holding(target: Target) -> dict[str, object]:
+    """Return what, of the rows of a target, those that hold now have in which columns."""
+    return {CURRENT: True} if isinstance(target.write, History) else {}
 
 
 def table_of(target: Target) -> sa.Table:
@@ -79,11 +101,11 @@ def table_of(target: Target) -> sa.Table:
             sa.Column(
                 column.name,
                 _type_of(target, column),
-                nullable=column.name not in key,
+                nullable=column.name not in (*key, CURRENT),
                 autoincrement=False,
                 comment=column.comment or None,
             )
-            for column in target.columns
+            for column in timed(target).columns
         ),
         sa.Column(RUN_ID, NAME, comment="The run that last wrote the row."),
         sa.Column(SYNCED_AT, MOMENT, comment="When the row was last written (UTC)."),

@@ -11,7 +11,7 @@ from crmmap.load import ledger
 from crmmap.load.accounts import Mark, Written
 from crmmap.load.statements import Session, insert_statement, select_in, write, write_all
 from crmmap.load.storage import from_driver, to_driver
-from crmmap.load.tables import RUN_ID, SYNCED_AT
+from crmmap.load.tables import RUN_ID, SYNCED_AT, holding
 from crmmap.load.writing import finish, write_rows
 from crmmap.plan import Target
 
@@ -33,12 +33,14 @@ class Transaction:
         columns = [target.column(name) for name in names]
         compiler = self.session.connection.dialect
         asked = values.drop_nulls().unique().alias(by).to_frame()
+        only = holding(target)
+        cells = asked.select(to_driver(columns[:1], compiler)).rows()
         found = select_in(
             self.session,
             target.table,
             wanted=[*names],
-            among=[by],
-            rows=asked.select(to_driver(columns[:1], compiler)).rows(),
+            among=[by, *only],
+            rows=[(*row, *only.values()) for row in cells],
         )
         return from_driver(found, columns, compiler)
 

@@ -15,7 +15,7 @@ from crmmap.load.halving import Halving, refused_rows
 from crmmap.load.statements import Session, insert_statement, select_in
 from crmmap.load.storage import from_driver, to_driver
 from crmmap.load.tables import AUDIT, ROW_HASH, RUN_ID, primary_key
-from crmmap.plan import Target
+from crmmap.plan import Column, Target
 from crmmap.plan.content import HASH, content_hashes
 from crmmap.values import INDEX, PAGE
 
@@ -23,8 +23,8 @@ WRITING = ("inserted", "updated")
 
 STORED_HASH = "#stored_hash"
 STORED_VERSION = "#stored_version"
+STORED_RUN = "#stored_run"
 _STORED = "#stored"
-_STORED_RUN = "#stored_run"
 
 
 def upsert(session: Session, target: Target, rows: pl.DataFrame, mark: Mark) -> Written:
@@ -90,7 +90,7 @@ def stored_rows(
     return frame.select(
         *names,
         pl.lit(value=True).alias(_STORED),
-        pl.Series(_STORED_RUN, [row[-2] for row in found], dtype=pl.String),
+        pl.Series(STORED_RUN, [row[-2] for row in found], dtype=pl.String),
         pl.Series(STORED_HASH, [row[-1] for row in found], dtype=pl.Int64),
         *(pl.col(name).alias(STORED_VERSION) for name in version),
     )
@@ -98,7 +98,7 @@ def stored_rows(
 
 def _outcome(target: Target, mark: Mark) -> pl.Expr:
     same = pl.col(HASH) == pl.col(STORED_HASH)
-    own = pl.col(_STORED_RUN) == mark.run_id
+    own = pl.col(STORED_RUN) == mark.run_id
     outcome = (
         pl.when(pl.col(_STORED).is_null())
         .then(pl.lit("inserted"))
@@ -113,7 +113,7 @@ def _outcome(target: Target, mark: Mark) -> pl.Expr:
         outcome = outcome.when(_loses(target.version, own)).then(pl.lit("duplicate"))
     elif mark.older_than:
         # A bare parent, which has no digest, is newer than nothing.
-        later = pl.col(_STORED_RUN).is_in(list(mark.older_than)) & pl.col(STORED_HASH).is_not_null()
+        later = pl.col(STORED_RUN).is_in(list(mark.older_than)) & pl.col(STORED_HASH).is_not_null()
         outcome = outcome.when(later).then(pl.lit("duplicate"))
     return outcome.otherwise(pl.lit("updated"))
 
@@ -128,17 +128,24 @@ def _loses(version: str, own: pl.Expr) -> pl.Expr:
 
 
 def write_by_key(
-    session: Session, target: Target, rows: pl.DataFrame, *, run_id: str
+    session: Session,
+    target: Target,
+    rows: pl.DataFrame,
+    *,
+    run_id: str,
+    beside: Sequence[Column] = (),
 ) -> list[tuple[int, Refusal]]:
-    """Write judged rows by key; return the index and reason of those that the database refuses."""
-    columns = [*target.names, *AUDIT]
+    """Write judged rows by key; return the index and reason of those that the database refuses.
+
+    `beside` are columns that rows have beside the mapping's.
+    """
+    told = (*target.columns, *beside)
+    columns = [*(column.name for column in told), *AUDIT]
     key = primary_key(target)
     changed = [name for name in columns if name not in key]
     statement = insert_statement(session, target.table, columns=columns, key=key, changed=changed)
     compiler = session.connection.dialect
-    cells = rows.select(
-        *to_driver(target.columns, compiler), pl.lit(run_id).alias(AUDIT[0]), HASH
-    ).rows()
+    cells = rows.select(*to_driver(told, compiler), pl.lit(run_id).alias(AUDIT[0]), HASH).rows()
     moment = session.moment
     tuples = [(*row[:-1], moment, row[-1]) for row in cells]
     return Halving(session=session, statement=statement, target=target).write(tuples)

@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 
 import polars as pl
 
-from crmmap.kinds.writes import Append, Upsert, Write
+from crmmap.kinds.writes import Append, History, Upsert, Write
 from crmmap.load.accounts import OUTCOME_SCHEMA, REFUSED_SCHEMA, Mark, Read, Written
 from crmmap.load.append import append
 from crmmap.load.duplicates import Contest, first_come
+from crmmap.load.history import write_history
 from crmmap.load.statements import Session
 from crmmap.load.upsert import upsert
 from crmmap.plan import Target
@@ -28,7 +29,7 @@ def _by_key(session: Session, target: Target, rows: pl.DataFrame, mark: Mark) ->
     return Contest(session=session, target=target, losing=target.losing).write(rows, mark)
 
 
-WRITERS: Mapping[type[Write], Writer] = {Upsert: _by_key, Append: append}
+WRITERS: Mapping[type[Write], Writer] = {Upsert: _by_key, Append: append, History: write_history}
 
 
 Finisher = Callable[[Session, Target, Read], int]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from crmmap.kinds.writes import KEEPING, WRITES, Append, Upsert
+from crmmap.kinds.types import Datetime
+from crmmap.kinds.writes import KEEPING, WRITES, Append, History, Upsert
 from crmmap.spec.faults import Fault
 from crmmap.spec.lint_dedupe import beside
-from crmmap.spec.model import Dedupe, Mapping, Stream
+from crmmap.spec.model import Dedupe, Latest, Mapping, Stream
 from crmmap.values import Path
 
 WORDS = {made: word for word, made in WRITES.items()}
@@ -26,7 +27,9 @@ def _stream(mapping: Mapping, stream: Stream, path: Path) -> Iterator[Fault]:
     if isinstance(write, Append) and stream.dedupe != Dedupe():
         message = "keeps every version of a record (`write: append`), and so chooses none"
         yield Fault(path=(*path, "dedupe"), rule="dedupe.append", message=message, on_key=True)
-    elif not isinstance(write, Upsert) and beside(stream):
+    elif isinstance(write, History):
+        yield from _versions(stream, path)
+    if not isinstance(write, Upsert | Append) and beside(stream):
         message = f"finds records under other keys, too: that goes with `write: upsert`, not {word}"
         yield Fault(path=(*path, "dedupe", "by"), rule="dedupe.write", message=message, on_key=True)
     other = mapping.streams.get(stream.instead_of or "")
@@ -40,6 +43,22 @@ def _stream(mapping: Mapping, stream: Stream, path: Path) -> Iterator[Fault]:
             "would be asked for. Name one that has one row for each"
         )
         yield Fault(path=(*path, "for_each", "stream"), rule="for_each.append", message=message)
+
+
+def _versions(stream: Stream, path: Path) -> Iterator[Fault]:
+    """Yield why the versions of a record can't be put in the order of their time."""
+    keep = stream.dedupe.keep
+    if keep == "first":
+        message = "would let no version but the first in. Write `{latest: FIELD}`, or leave it out"
+        yield Fault(path=(*path, "dedupe", "keep"), rule="dedupe.history", message=message)
+    field = stream.fields.get(keep.latest) if isinstance(keep, Latest) else None
+    if field is not None and not (isinstance(field.type, Datetime) and field.required):
+        message = (
+            "is when a version begins to hold (`write: history`), and so must have "
+            "`type: datetime` and be `required`"
+        )
+        place = (*path, "dedupe", "keep", "latest")
+        yield Fault(path=place, rule="dedupe.history", message=message)
 
 
 def _lookups(mapping: Mapping, stream: Stream, path: Path) -> Iterator[Fault]:
