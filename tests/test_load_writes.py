@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,11 @@ import pytest
 import yaml
 
 from crmmap.kinds.types import Text
-from crmmap.kinds.writes import WRITES
+from crmmap.kinds.writes import WRITES, Snapshot, Sweep, Upsert
+from crmmap.load import Tally, Transaction
 from crmmap.plan import Target
-from stores import Loader, columns, load, store_url
+from crmmap.values import Counts
+from stores import Loader, columns, frame, load, store_url
 
 __all__ = ["load", "store_url"]
 
@@ -32,12 +34,32 @@ def cases() -> list[Any]:
 def test_writes(word: str, case: dict[str, Any], load: Callable[..., Loader]) -> None:
     target = Target(
         table="things", key=("id",), columns=columns(id=Text(), name=Text()),
-        write=WRITES[word](**case.get("with", {})),
+        write=WRITES[word](**case.get("with", {})), deletes=case.get("deletes"),
     )  # fmt: skip
     it = load(target)
+    if "filled" in case:
+        filling = replace(target, write=Upsert())
+        it.upsert(filling, [tuple(row) for row in case["filled"]], ended=True)
     for number, read in enumerate(case["reads"], start=2):
         it.next_run(f"run{number}")
-        counts = asdict(it.upsert(target, [tuple(row) for row in read["rows"]], ended=True).counts)
+        counts = asdict(read_once(it, target, read))
         assert {name: count for name, count in counts.items() if count} == read["counts"]
     found = it.sql(case.get("query", "SELECT id, name FROM things ORDER BY id"))
     assert [list(row) for row in found] == case["table"]
+
+
+def read_once(it: Loader, target: Target, read: dict[str, Any]) -> Counts:
+    """Read rows in one batch, of which `gap` says why some may be missing."""
+    rows = frame(target, [tuple(row) for row in read["rows"]])
+    gap = read.get("gap", "")
+
+    def work(transaction: Transaction) -> Tally:
+        written = transaction.write(target, rows)
+        if isinstance(target.write, Snapshot | Sweep) and not gap:
+            transaction.meet(target, rows.select(target.key))
+        deleted = written.deleted + transaction.finish(target, gap)
+        counts = replace(written.counts, fetched=len(rows), deleted=deleted)
+        return Tally(counts=counts, ended=True, gap=gap)
+
+    it.mark, tally = it.store.commit(it.mark, work)
+    return replace(tally.counts, fetched=0)

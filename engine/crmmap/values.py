@@ -246,6 +246,8 @@ class Page:
     """Nothing was read, by a rule for answers: so no moment of reading may count as a cursor."""
     gap: str = ""
     """Why records that the source has may be missing here, in words; empty where none is."""
+    asked: tuple[str, ...] = ()
+    """The keys of the rows of another stream for which it was asked, if each has one field."""
     older_than: frozenset[str] = frozenset()
     """Of records that were kept, and are loaded again: the runs that read later. A row that one of
     them wrote is newer, and is left as it is."""
@@ -321,6 +323,8 @@ PAGE = "#page"
 AT = "#at"
 INDEX = "#index"
 KEY = "#key"
+DELETED = "#deleted"
+"""Says of a record whether it is of a deleted row: only of a stream that can tell."""
 
 
 def fault_column(name: str) -> str:
@@ -458,12 +462,14 @@ class Batch:
     """The rows and rejects made from some pages; every record of them is in one of the parts.
 
     `rows` has the target's columns, typed, plus `#page`, `#index`, `#at` and
-    `#key` (the key as one text); a key may be there several times.
+    `#key` (the key as one text), and perhaps `#deleted`; a key may be there several times.
     `read` has each page with what it fetched, and what of that the stream does not want.
     `raw(page, index)` gives a row's whole raw record. `position` is the last page's.
     `parts` names the pages' partitions, by their numbers; `cursor` is the last page's that
     has one. `gap` says why records that the source has may be missing, as a page's does;
-    `older_than` is that of every page.
+    `older_than` is that of every page. `asked`, of a stream whose rows vanish by that for which
+    it is read, names the keys of the rows asked for, and whether none of their records may be
+    missing.
     """
 
     rows: pl.DataFrame
@@ -475,6 +481,7 @@ class Batch:
     parts: Mapping[int, str] = field(default_factory=dict)
     cursor: str | None = None
     gap: str = ""
+    asked: Mapping[str, bool] = field(default_factory=dict)
     older_than: frozenset[str] = frozenset()
 
     @property

@@ -32,12 +32,14 @@ class Part:
 
     `place` is JSON that finds it again: its number among the combinations, the keys of the
     parent's rows before it and within it, and the piece of its window, if it is read in pieces.
+    `asked` are the keys of the parent's rows, if each has one field.
     """
 
     label: str
     context: Context
     place: Mapping[str, object]
     window: Window | None = None
+    asked: tuple[str, ...] = ()
 
     def within(self, window: Window) -> Part:
         """Return the partition with a piece of its window."""
@@ -76,7 +78,9 @@ def read_parts(plan: Plan, step: Step, start: Start, read: ReadPart) -> Iterator
                 again = page.number == 1 and inner is not None and not step.parts.split
                 number = 1 if again else number + 1
                 place = _place(part, page.position, part.rest() or following, number)
-                yield replace(page, number=number, position=place, part=part.label)
+                yield replace(
+                    page, number=number, position=place, part=part.label, asked=part.asked
+                )
         except TooMany as found:
             assert part.window is not None  # noqa: S101  (nothing else has too many)
             part, inner = part.within(part.window.halved(step, found.declared)), None
@@ -206,7 +210,10 @@ def _for_parents(step: Step, start: Start, part: Part, after: object) -> Iterato
             named = {"parents": [*chunk]} if batch else {"parent": chunk[0]}
             upto = _key(step, chunk[-1])
             place = {**part.place, "after": key, "upto": upto}
-            found = replace(part, context={**part.context, **named}, place=place)
+            keys = [_key(step, row) for row in chunk]
+            asked = tuple(parts[0] for parts in keys if len(parts) == 1)
+            context = {**part.context, **named}
+            found = replace(part, context=context, place=place, asked=asked)
             yield found if step.parts.own_cursors is None else _with_own(step, start, found, upto)
             key = upto
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Annotated, Literal
+
+Deletes = Literal["soft", "hard"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,9 +42,58 @@ class History:
     """
 
 
-Write = Upsert | Append | History
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """Like `upsert`; and a row whose record a complete read did not bring any more is deleted.
+
+    Complete is a read that began at the beginning and came to its end, be it in several runs: not
+    one that was limited, that asked for changes only (`--full` asks for all), of which a rule for
+    answers skipped a part, or of which a record was rejected whose key is not known. The report
+    says why a read was not. A record that is rejected for another field, or waits for its parent,
+    is there; one that does not pass `where` is not. A row that comes back is no longer deleted.
+    """
+
+    per: Annotated[
+        str | None,
+        "Of a stream that is read `for_each` row of another: the field that holds that row's key. "
+        "Then rows are deleted only of the parents that were asked for, and all of one that has "
+        "none left: for links, which are read for the parents that changed.",
+    ] = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Delete:
+    """The records are of deleted rows: those of the table that another stream fills are deleted.
+
+    For a source that lists what was deleted or archived apart. Only the key is needed. A record
+    without a row changes nothing. With `dedupe: {keep: {latest: FIELD}}`, one that is older than
+    the row does not delete it.
+    """
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Sweep:
+    """All that there are: a row of the table that another stream fills, and not these, is deleted.
+
+    For a source that lists all its keys cheaply. Only the key is needed, and no column is written.
+    What is a complete read, `snapshot` says. A row that was deleted and is listed again is no
+    longer deleted.
+    """
+
+
+Write = Upsert | Append | History | Snapshot | Delete | Sweep
 
 KEEPING = (Append, History)
 """Those that keep several versions of a record, each in a row of its own."""
 
-WRITES: dict[str, type] = {"upsert": Upsert, "append": Append, "history": History}
+Deleting = Delete | Sweep
+"""Those by which a stream deletes rows of a table that another fills."""
+
+WRITES: dict[str, type] = {
+    "upsert": Upsert,
+    "append": Append,
+    "history": History,
+    "snapshot": Snapshot,
+    "delete": Delete,
+    "sweep": Sweep,
+}

@@ -133,13 +133,16 @@ class Written:
 
     `outcomes` (`OUTCOME_SCHEMA`) says of every row that the database took whether it was
     `inserted`, `updated`, `unchanged` or a `duplicate`; `refused` holds the others
-    (`REFUSED_SCHEMA`), which are in no count yet.
+    (`REFUSED_SCHEMA`), which are in no count yet. `deleted` is how many rows of the table that
+    were there are now marked as deleted, or removed.
     """
 
     outcomes: pl.DataFrame
     refused: pl.DataFrame
+    deleted: int = 0
 
     @property
     def counts(self) -> Counts:
         """How many rows came to each outcome."""
-        return Counts(**dict(self.outcomes[OUTCOME].value_counts().iter_rows()))
+        counts = dict(self.outcomes[OUTCOME].value_counts().iter_rows())
+        return Counts(**counts, deleted=self.deleted)

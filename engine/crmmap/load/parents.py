@@ -1,4 +1,7 @@
-"""The rows of a table in the order of their keys, as texts: a stream may be read for each."""
+"""The rows of a table in the order of their keys, as texts: a stream may be read for each.
+
+Rows that are marked as deleted are left out.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import polars as pl
 
 from crmmap.load.statements import Session
 from crmmap.load.storage import from_driver, to_driver
-from crmmap.load.tables import SYNCED_AT, holding
+from crmmap.load.tables import DELETED_AT, SYNCED_AT, holding
 from crmmap.plan import Target
 
 Row = dict[str, str | None]
@@ -46,7 +49,7 @@ def distinct_values(session: Session, *, target: Target, column: str, count: int
     """Return the values of a column, each once, as texts in their order; see `Store.distinct`."""
     quote, told, only = session.quote, target.column(column), holding(target)
     held = (f"{quote(name)} = {session.marks(1)}" for name in only)
-    conditions = [f"{quote(column)} IS NOT NULL", *held]
+    conditions = [f"{quote(column)} IS NOT NULL", *_live(session, target), *held]
     text = (
         f"SELECT DISTINCT {quote(column)} FROM {quote(target.table)} "  # noqa: S608  (names are quoted)
         f"WHERE {' AND '.join(conditions)} ORDER BY {quote(column)} LIMIT {int(count)}"
@@ -56,11 +59,18 @@ def distinct_values(session: Session, *, target: Target, column: str, count: int
     return list(typed.select(told.type.show(pl.col(column))).to_series())
 
 
+def _live(session: Session, target: Target) -> list[str]:
+    return [f"{session.quote(DELETED_AT)} IS NULL"] if target.marks else []
+
+
 def _conditions(
     session: Session, target: Target, after: Sequence[str] | None, since: str | None
 ) -> tuple[str, list[Any]]:
     quote, only = session.quote, holding(target)
-    conditions = [f"{quote(name)} = {session.marks(1)}" for name in only]
+    conditions = [
+        *_live(session, target),
+        *(f"{quote(name)} = {session.marks(1)}" for name in only),
+    ]
     values: list[Any] = [*only.values()]
     if after is not None:
         names = ", ".join(map(quote, target.key))

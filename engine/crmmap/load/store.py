@@ -25,8 +25,9 @@ from crmmap.load.balance import write_accounts
 from crmmap.load.dialects import Dialect, Fault, dialect_for
 from crmmap.load.parents import distinct_values, rows_after
 from crmmap.load.statements import Session
-from crmmap.load.tables import Changes, changes, tables_of
+from crmmap.load.tables import Changes, changes
 from crmmap.load.transaction import Transaction, waiting
+from crmmap.load.writing import tables_of
 from crmmap.plan import Target
 
 ATTEMPTS = 5

@@ -27,6 +27,8 @@ from crmmap.plan import Column, Target
 RUN_ID = "_crmmap_run_id"
 SYNCED_AT = "_crmmap_synced_at"
 ROW_HASH = "_crmmap_row_hash"
+DELETED_AT = "_crmmap_deleted_at"
+"""Only of tables whose rows can be marked as deleted."""
 AUDIT = (RUN_ID, SYNCED_AT, ROW_HASH)
 """Columns that every target table has beside the mapping's."""
 
@@ -116,6 +118,7 @@ def table_of(target: Target) -> sa.Table:
             autoincrement=False,
             comment="Digest of the row's values; null for a bare parent.",
         ),
+        *_deleted_at(target),
         sa.PrimaryKeyConstraint(*key),
         comment=target.comment or None,
         sqlite_strict=True,
@@ -128,9 +131,9 @@ def table_of(target: Target) -> sa.Table:
     return table
 
 
-def tables_of(targets: Iterable[Target]) -> list[sa.Table]:
-    """Return the tables that targets need: their own, and those beside them."""
-    return [table_of(each) for target in targets for each in (target, *target.beside)]
+def _deleted_at(target: Target) -> list[sa.Column[Any]]:
+    said = "Since when the row is deleted at the source (UTC); null while it is there."
+    return [sa.Column(DELETED_AT, MOMENT, comment=said)] if target.marks else []
 
 
 def _parts(table: sa.Table, names: Sequence[str]) -> dict[str, int]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from types import MappingProxyType
 
 import polars as pl
 
@@ -12,8 +14,11 @@ from crmmap.load.accounts import Mark, Written
 from crmmap.load.statements import Session, insert_statement, select_in, write, write_all
 from crmmap.load.storage import from_driver, to_driver
 from crmmap.load.tables import RUN_ID, SYNCED_AT, holding
+from crmmap.load.vanishing import note_met
 from crmmap.load.writing import finish, write_rows
 from crmmap.plan import Target
+
+NOTHING_ASKED: Mapping[str, bool] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,19 +55,30 @@ class Transaction:
         """Write rows as the target's kind of write has it, and tell what each came to.
 
         `rows` have the target's columns, typed, with `#page`, `#index`, `#at` and
-        perhaps `#key`, and no two with the same key. Rows that the database
+        perhaps `#key` and `#deleted`, and no two with the same key. Rows that the database
         refuses are given back with their reasons. Rows are older than what the runs `older_than`
         wrote.
         """
         mark = replace(self.mark, older_than=older_than)
         return write_rows(self.session, target, rows, mark)
 
+    def meet(
+        self, target: Target, keys: pl.DataFrame, asked: Mapping[str, bool] = NOTHING_ASKED
+    ) -> None:
+        """Remember what a batch has met, until the read ends: see `finish`.
+
+        `keys` has the target's key columns, typed, of every record that came; `asked` are the
+        rows of another stream for which it was asked, as in `Batch`.
+        """
+        note_met(self.session, target, self.mark, keys, asked)
+
     def finish(self, target: Target, gap: str) -> int:
         """End the stream's read, whose last rows are written; return how many rows were deleted.
 
         Where records may be missing, by `gap` or by that of an earlier batch, none is.
         """
-        return finish(self.session, target, replace(self.mark.read, gap=self.mark.read.gap or gap))
+        read = replace(self.mark.read, gap=self.mark.read.gap or gap)
+        return finish(self.session, target, replace(self.mark, read=read))
 
     def stub(self, target: Target, keys: pl.Series) -> int:
         """Insert bare parents, with nothing but a key, where there are none; return how many.

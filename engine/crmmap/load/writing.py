@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import polars as pl
+import sqlalchemy as sa
 
-from crmmap.kinds.writes import Append, History, Upsert, Write
-from crmmap.load.accounts import OUTCOME_SCHEMA, REFUSED_SCHEMA, Mark, Read, Written
+from crmmap.kinds.writes import Append, Delete, History, Snapshot, Sweep, Upsert, Write
+from crmmap.load.accounts import OUTCOME_SCHEMA, REFUSED_SCHEMA, Mark, Written
 from crmmap.load.append import append
+from crmmap.load.deleting import delete, sweep
 from crmmap.load.duplicates import Contest, first_come
 from crmmap.load.history import write_history
 from crmmap.load.statements import Session
+from crmmap.load.tables import table_of
 from crmmap.load.upsert import upsert
+from crmmap.load.vanishing import side_tables, vanish
 from crmmap.plan import Target
 
 Writer = Callable[[Session, Target, pl.DataFrame, Mark], Written]
@@ -29,20 +33,45 @@ def _by_key(session: Session, target: Target, rows: pl.DataFrame, mark: Mark) ->
     return Contest(session=session, target=target, losing=target.losing).write(rows, mark)
 
 
-WRITERS: Mapping[type[Write], Writer] = {Upsert: _by_key, Append: append, History: write_history}
+WRITERS: Mapping[type[Write], Writer] = {
+    Upsert: _by_key,
+    Append: append,
+    History: write_history,
+    Snapshot: _by_key,
+    Delete: delete,
+    Sweep: sweep,
+}
 
 
-Finisher = Callable[[Session, Target, Read], int]
+Finisher = Callable[[Session, Target, Mark], int]
 """Does what is to be done to the table once a read has ended, in its last batch's transaction, and
-returns how many rows were deleted. A read with a gap has not met all that the source has."""
+returns how many rows were deleted. `mark.read` is the read: one with a gap has not met all that
+the source has."""
 
-FINISHERS: Mapping[type[Write], Finisher] = {}
+FINISHERS: Mapping[type[Write], Finisher] = {Snapshot: vanish, Sweep: vanish}
 
 
-def finish(session: Session, target: Target, read: Read) -> int:
+def finish(session: Session, target: Target, mark: Mark) -> int:
     """End a read as `target.write` has it; see `Transaction.finish`."""
     finisher = FINISHERS.get(type(target.write))
-    return 0 if finisher is None else finisher(session, target, read)
+    return 0 if finisher is None else finisher(session, target, mark)
+
+
+def tables_of(targets: Sequence[Target]) -> list[sa.Table]:
+    """Return the tables of targets, and those that their kinds of write need beside them."""
+    beside = (table for each in targets for table in SIDE_TABLES.get(type(each.write), _none)(each))
+    own = (each for target in targets for each in (target, *target.beside))
+    return [*map(table_of, own), *{table.name: table for table in beside}.values()]
+
+
+SIDE_TABLES: Mapping[type[Write], Callable[[Target], Sequence[sa.Table]]] = {
+    Snapshot: side_tables,
+    Sweep: side_tables,
+}
+
+
+def _none(_: Target) -> Sequence[sa.Table]:
+    return ()
 
 
 def write_rows(session: Session, target: Target, rows: pl.DataFrame, mark: Mark) -> Written:

@@ -7,35 +7,57 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
+from crmmap.kinds.writes import Snapshot, Sweep
 from crmmap.load import OUTCOME, Tally, Transaction, Written
 from crmmap.loop.tallying import by_page, told, total
 from crmmap.loop.work import waits
 from crmmap.plan import Step
-from crmmap.transform import Resolved, dedupe, resolve
+from crmmap.transform import Resolved, dedupe, met_keys, resolve
 from crmmap.values import AT, INDEX, KEY, PAGE, REJECT_SCHEMA, Batch, cut_raw
 
 
 def load(step: Step, batch: Batch, transaction: Transaction) -> Tally:
     """Write one batch of a read, and with its last one end the read."""
-    tally = load_rows(step, batch, transaction)
-    if not tally.ended or transaction.mark.apart:
+    resolved = resolve(step, batch, transaction.known)
+    tally = _load(step, batch, resolved, transaction)
+    if transaction.mark.apart:
+        return tally
+    if isinstance(step.target.write, Snapshot | Sweep) and not tally.gap:
+        tally = _meet(step, batch, resolved, tally, transaction)
+    if not tally.ended:
         return tally
     deleted = tally.counts.deleted + transaction.finish(step.target, tally.gap)
     return replace(tally, counts=replace(tally.counts, deleted=deleted))
 
 
 def load_rows(step: Step, batch: Batch, transaction: Transaction) -> Tally:
-    """Write one batch; the tally says where each of its records went.
+    """Write one batch of records that no read is of, such as those that waited."""
+    return _load(step, batch, resolve(step, batch, transaction.known), transaction)
+
+
+def _meet(
+    step: Step, batch: Batch, resolved: Resolved, tally: Tally, transaction: Transaction
+) -> Tally:
+    """Have the store remember which records came; the tally says where it can't know."""
+    keys, gap = met_keys(step, batch, resolved)
+    asked = dict.fromkeys(batch.asked, False) if gap else batch.asked
+    transaction.meet(step.target, keys, asked)
+    return tally if step.target.per is not None else replace(tally, gap=gap)
+
+
+def _load(step: Step, batch: Batch, resolved: Resolved, transaction: Transaction) -> Tally:
+    """Write a batch's rows; the tally says where each of its records went.
 
     Which of several records with one key is kept is decided after the lookups,
     so that it does not depend on where one batch ends and the next begins.
     """
-    resolved = resolve(step, batch, transaction.known)
     rows = dedupe(resolved.rows, step.target)
     stubbed = sum(transaction.stub(parent, keys) for parent, keys in resolved.stubs)
     written = transaction.write(step.target, rows, older_than=batch.older_than)
     kept = rows.join(written.refused.select(PAGE, INDEX), on=[PAGE, INDEX], how="anti")
     held = _hold_back(step, kept, resolved, transaction)
+    for stream in step.deletes_from:
+        transaction.settle(stream, kept[KEY])
     rejects = pl.concat([batch.rejects, resolved.rejects, _refused(written.refused, batch.raw)])
     notes = batch.notes.join(resolved.waiting.select("key"), on="key", how="anti", nulls_equal=True)
     waiting = resolved.waiting["page"]
@@ -54,7 +76,7 @@ def load_rows(step: Step, batch: Batch, transaction: Transaction) -> Tally:
     # What an earlier batch held back, and what is made beside the records, belongs to no page.
     counts = replace(
         counts, duplicate=counts.duplicate + held.superseded,
-        deferred=counts.deferred - held.superseded, stubbed=stubbed,
+        deferred=counts.deferred - held.superseded, stubbed=stubbed, deleted=written.deleted,
     )  # fmt: skip
     return Tally(
         counts=counts,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from crmmap.kinds.incremental import Incremental
 from crmmap.loop.cursors import Cursors
 from crmmap.loop.work import Work
 from crmmap.plan import Step
@@ -14,20 +13,25 @@ def gap_of(work: Work, step: Step, cursors: Cursors) -> str:
     What it then leaves out on its way is told by its pages.
     """
     if work.options.apart:
-        return "it was of records that had been kept"
+        return "what was kept was loaded, not what the source has"
     if work.options.limit is not None:
         return "it was limited to some records"
-    if step.parts.changed and cursors.before is not None and not work.options.fresh:
-        return "it asked only for rows of its parent that had changed"
+    return _parents_gap(work, step, cursors) or _cursor_gap(step, cursors)
+
+
+def _parents_gap(work: Work, step: Step, cursors: Cursors) -> str:
+    if not step.parts.changed or step.target.per is not None:
+        return ""
+    some = cursors.before is not None and not work.options.fresh
+    return "it asked only for rows of its parent that had changed" if some else ""
+
+
+def _cursor_gap(step: Step, cursors: Cursors) -> str:
     how = step.incremental
-    if how is None or not _narrows(step, how):
+    if how is None:
         return ""
     if how.start is not None:
         return "it begins at the `start` of `incremental`"
-    return "it asked only for what had changed" if cursors.since else ""
-
-
-def _narrows(step: Step, how: Incremental) -> bool:
-    """Say whether a cursor changes what is asked for: without `params`, all is read each time."""
-    asked = bool(how.params) or step.changes is not None or step.query is not None
-    return asked or how.start is not None
+    # Without any way to ask for changes, all is read each time.
+    asks = bool(how.params) or step.changes is not None or step.query is not None
+    return "it asked only for what had changed" if asks and cursors.since else ""

@@ -19,6 +19,7 @@ from crmmap.kinds.incremental import Cursorless, FileIdentity
 from crmmap.kinds.source import Http, Source
 from crmmap.kinds.times import ZERO
 from crmmap.kinds.types import Date, Datetime, Type
+from crmmap.kinds.writes import Delete
 from crmmap.plan.absences import absences
 from crmmap.plan.choices import settled
 from crmmap.plan.digests import account_of, cursor_digest, fingerprint
@@ -50,6 +51,7 @@ from crmmap.plan.targets import target_of
 from crmmap.select.jmespath import (
     compile_expression,
 )
+from crmmap.spec.deletions import fillers
 from crmmap.spec.languages import Language, by_columns, format_of, language_of
 from crmmap.spec.model import Defaults, Enrich, Field, Stream
 from crmmap.spec.model import Mapping as MappingSpec
@@ -156,12 +158,19 @@ def _step(whole: _Whole, name: str, parents: tuple[str, ...]) -> Step:
             Filter(field=field, rules=_rules(checks, field))
             for field, checks in stream.where.items()
         ),
+        tombstones=tuple(
+            Filter(field=field, rules=_rules(checks, field))
+            for field, checks in stream.deleted.items()
+        ),
         parents=parents,
         batch=mapping.defaults.batch,
         fingerprint=fingerprint(
             mapping, whole.settings, stream, account=whole.account, asked=selected
         ),
         source=source,
+        deletes_from=tuple(fillers(mapping.streams, stream.table.name))
+        if isinstance(stream.table.write, Delete)
+        else (),
         was=stream.was,
         source_name=source_name,
         absent=whole.absent.get(name) or missing_values(stream, whole.settings),

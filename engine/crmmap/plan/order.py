@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from graphlib import TopologicalSorter
 
+from crmmap.kinds.writes import Deleting
+from crmmap.spec.deletions import fillers
 from crmmap.spec.model import PATIENT, Stream
 
 Parents = dict[str, tuple[str, ...]]
@@ -38,6 +40,8 @@ def _looked_up(streams: Mapping[str, Stream], name: str, *, waiting: bool) -> tu
         found += stream.for_each.streams
     if stream.pages_of is not None and not waiting:
         found.append(stream.pages_of)
+    if isinstance(stream.table.write, Deleting) and not waiting:
+        found += fillers(streams, stream.table.name)
     itself = (name, stream.instead_of)
     # Whichever of those that fill the parent's table is read, it must have ended.
     every = (

@@ -16,7 +16,7 @@ from crmmap.kinds.responses import ResponseRule
 from crmmap.kinds.shaping import Shape
 from crmmap.kinds.source import Source
 from crmmap.kinds.types import Type
-from crmmap.kinds.writes import Upsert, Write
+from crmmap.kinds.writes import Deletes, Snapshot, Upsert, Write
 from crmmap.select.jmespath import Jmespath
 from crmmap.select.xpath import RecordPath
 from crmmap.spec.model import DUPLICATES, Enrich, FieldsFrom, Missing, Nested, OnError, RequestSpec
@@ -47,9 +47,10 @@ class ForeignKey:
 class Target:
     """The table that a stream fills.
 
-    `write` says how its rows are written. Of rows that are the same, the one with the greatest
-    `version` wins, if there is such a column; else the `first`, or the last. Rows are the same by
-    the key, or by the columns of one of the rules `same_by`. `indexed` are the columns, or
+    `write` says how its rows are written; `deletes` what becomes of rows that are deleted, by this
+    stream or another, None where none ever is. Of rows that are the same, the one with the
+    greatest `version` wins, if there is such a column; else the `first`, or the last. Rows are the
+    same by the key, or by the columns of one of the rules `same_by`. `indexed` are the columns, or
     groups of them, that are searched in; `foreign_keys` those that the database is to hold, too.
     """
 
@@ -57,6 +58,7 @@ class Target:
     key: tuple[str, ...]
     columns: tuple[Column, ...]
     write: Write = Upsert()
+    deletes: Deletes | None = None
     version: str | None = None
     first: bool = False
     same_by: tuple[tuple[str, ...], ...] = ()
@@ -81,6 +83,16 @@ class Target:
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(column.name for column in self.columns)
+
+    @property
+    def marks(self) -> bool:
+        """Whether rows of it are marked as deleted, in a column for that."""
+        return self.deletes == "soft"
+
+    @property
+    def per(self) -> str | None:
+        """The column with the key of that for which the stream is read, if rows vanish by that."""
+        return self.write.per if isinstance(self.write, Snapshot) else None
 
     def column(self, name: str) -> Column:
         return next(column for column in self.columns if column.name == name)
@@ -257,11 +269,15 @@ class Step:
     fields: tuple[FieldPlan, ...]
     lookups: tuple[LookupPlan, ...]
     filters: tuple[Filter, ...]
+    tombstones: tuple[Filter, ...]
+    """Of a record that says that its row is deleted: its fields pass all of them."""
     parents: tuple[str, ...]
     batch: int
     fingerprint: str
     source: Source
     source_name: str
+    deletes_from: tuple[str, ...] = ()
+    """The streams whose rows its records delete, if it has none of its own."""
     was: tuple[str, ...] = ()
     """Names that the stream had before, under which the ledger may know it still."""
     request: RequestSpec | None = None

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from crmmap.kinds.types import Type
 from crmmap.plan.steps import Column, ForeignKey, Target
+from crmmap.spec.deletions import deletes_of
 from crmmap.spec.model import Latest, Stream
 from crmmap.spec.model import Mapping as MappingSpec
 
@@ -27,6 +28,7 @@ def target_of(mapping: MappingSpec, name: str, types: Mapping[str, Mapping[str, 
             for field, each in stream.fields.items()
         ),
         write=stream.table.write,
+        deletes=deletes_of(mapping, stream.table.name),
         version=keep.latest if isinstance(keep, Latest) else None,
         first=keep == "first",
         same_by=rules,

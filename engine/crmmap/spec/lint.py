@@ -13,10 +13,12 @@ from crmmap.kinds.formats import Csv, Json, Xml
 from crmmap.kinds.incremental import FileIdentity
 from crmmap.kinds.source import Files, Http
 from crmmap.kinds.types import declared
+from crmmap.kinds.writes import Deleting
 from crmmap.spec import (
     lint_auth,
     lint_columns,
     lint_dedupe,
+    lint_deletes,
     lint_enrich,
     lint_found,
     lint_lines,
@@ -39,7 +41,7 @@ from crmmap.values import Path
 
 OF_FILES = (
     "table", "fields", "source", "was", "instead_of", "when", "file", "format", "records", "shape",
-    "incremental", "where", "dedupe", "comment",
+    "incremental", "where", "deleted", "dedupe", "comment",
     "query", "responses", "enrich", "fields_from", "pages_of",
 )  # fmt: skip
 """What a stream of files may say; of those in the last line, their own checks speak."""
@@ -70,6 +72,7 @@ def lint(built: Built, spoilt: Collection[Path]) -> list[Fault]:
         lint_patterns.faults(mapping),
         lint_texts.faults(mapping, built.uses),
         lint_auth.faults(mapping),
+        lint_deletes.faults(mapping),
     )
     return [
         fault for fault in faults if not silenced(fault, spoilt) and not miscounted(fault, spoilt)
@@ -109,7 +112,8 @@ def _tables(mapping: MappingSpec) -> Iterator[Fault]:
         table, path = stream.table.name, ("streams", name, "table", "name")
         if not table:
             continue
-        owner = owners.setdefault(table.casefold(), name)
+        deleting = isinstance(stream.table.write, Deleting)
+        owner = name if deleting else owners.setdefault(table.casefold(), name)
         if _stands_for(mapping, owner) != _stands_for(mapping, name):
             message = f"is the table that the stream '{owner}' fills too. Each needs its own"
             yield Fault(path=path, rule="table.shared", message=message)
@@ -230,8 +234,9 @@ def _named_fields(stream: Stream, path: Path) -> Iterator[Fault]:
     keep = stream.dedupe.keep
     if isinstance(keep, Latest):
         yield from _field(stream, keep.latest, (*path, "dedupe", "keep", "latest"))
-    for name in stream.where:
-        yield from _field(stream, name, (*path, "where", name), on_key=True)
+    for word, checks in (("where", stream.where), ("deleted", stream.deleted)):
+        for name in checks:
+            yield from _field(stream, name, (*path, word, name), on_key=True)
 
 
 def _field(stream: Stream, name: str, path: Path, *, on_key: bool = False) -> Iterator[Fault]:

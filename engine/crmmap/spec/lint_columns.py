@@ -71,9 +71,12 @@ def _compiles(compiled: Callable[[str], object], text: str, path: Path) -> Itera
 
 
 def _where(stream: Stream, path: Path, doubted: Collection[Path]) -> Iterator[Fault]:
-    for name, checks in stream.where.items():
+    for word, name, checks in (
+        *(("where", name, checks) for name, checks in stream.where.items()),
+        *(("deleted", name, checks) for name, checks in stream.deleted.items()),
+    ):
         if name in stream.fields and (*path, "fields", name, "type") not in doubted:
-            yield from _checks(checks, stream.fields[name].type, (*path, "where", name))
+            yield from _checks(checks, stream.fields[name].type, (*path, word, name))
 
 
 def _checks(checks: tuple[Check, ...], type_: Type, path: Path) -> Iterator[Fault]:

@@ -82,7 +82,9 @@ def _patterns(mapping: Mapping) -> Found:
             yield from _of_steps(each.clean, (*place, "clean"))
             yield from _of_checks(each.check, (*place, "check"))
         yield from chain.from_iterable(
-            _of_checks(checks, (*path, "where", field)) for field, checks in stream.where.items()
+            _of_checks(checks, (*path, word, field))
+            for word, several in (("where", stream.where), ("deleted", stream.deleted))
+            for field, checks in several.items()
         )
 
 

@@ -17,7 +17,7 @@ READS = re.compile(r"\s*(?:select|with)\b", re.IGNORECASE)
 BATCHED = "parents_"
 UNDERSTOOD = (
     "table", "fields", "source", "was", "instead_of", "when", "query", "for_each", "incremental",
-    "where", "dedupe", "comment",
+    "where", "deleted", "dedupe", "comment",
 )  # fmt: skip
 """What a stream of a database may say."""
 

@@ -23,7 +23,7 @@ from crmmap.kinds.shapes import SHAPES
 from crmmap.kinds.shaping import WITHIN, Shape
 from crmmap.kinds.source import SOURCES, Source
 from crmmap.kinds.types import TYPES, Text, Type
-from crmmap.kinds.writes import WRITES, Upsert, Write
+from crmmap.kinds.writes import WRITES, Deletes, Upsert, Write
 from crmmap.spec.partitions import NAME, ForEach, Name
 from crmmap.template import Template
 from crmmap.values import Expression, Path
@@ -124,6 +124,11 @@ class Table:
         tuple[Name, ...], OneOrMany(), Limits(min_items=1), "Fields that identify a row."
     ]
     write: Annotated[Write, Kind("write", WRITES), "How rows are written into it."] = Upsert()
+    deletes: Annotated[
+        Deletes | None,
+        "What becomes of a row that is deleted: `soft`, which is the default: it stays, and "
+        "`_crmmap_deleted_at` says since when; `hard`: it is removed. It is said once per table.",
+    ] = None
     comment: Annotated[str, "What one row is."] = ""
 
 
@@ -476,6 +481,12 @@ class Stream:
     where: Annotated[
         MappingOf[str, Annotated[tuple[Check, ...], Words("check", CHECKS, as_list=False)]],
         "Field → checks. Records that don't pass are left out and counted as filtered.",
+    ] = field(default_factory=dict)
+    deleted: Annotated[
+        MappingOf[str, Annotated[tuple[Check, ...], Words("check", CHECKS, as_list=False)]],
+        "Field → checks. A record that passes all, with a value in each, says that its row is "
+        "deleted: `{archived: {one_of: [true]}}`. It needs no more than the key: what it has no "
+        "value for stays as it is stored, even where one is required.",
     ] = field(default_factory=dict)
     dedupe: Annotated[Dedupe, "Which of several records that are the same is kept."] = Dedupe()
     comment: Annotated[str, "What the stream holds."] = ""

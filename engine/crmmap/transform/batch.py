@@ -14,6 +14,7 @@ from crmmap.plan import FieldPlan, Step
 from crmmap.transform.cells import SELECTION, judge, rules_of, text_column, verdict_column
 from crmmap.values import (
     AT,
+    DELETED,
     INDEX,
     KEY,
     NOTE_SCHEMA,
@@ -28,6 +29,9 @@ from crmmap.values import (
     fault_column,
 )
 
+NAMELESS = "a record was rejected whose key is not known"
+"""Why records may be missing."""
+
 REJECTED = "#rejected"
 FILTERED = "#filtered"
 
@@ -39,14 +43,15 @@ def apply(step: Step, pages: Sequence[Page]) -> Batch:
     """
     raw = pl.concat([step.selector.select(page) for page in pages], how="diagonal")
     read = _raw_reader(pages)
-    judged = judge(raw, step.fields)
+    judged = judge(raw, step.fields, step.tombstones)
     broken = _broken(judged, step)
     sorted_out = _sorted_out(judged, step, broken)
     rejected = sorted_out.filter(~pl.col(FILTERED) & pl.col(REJECTED))
     kept = sorted_out.filter(~pl.col(FILTERED) & ~pl.col(REJECTED))
     rejects = pl.concat([_refused(pages), _rejects(rejected, broken, read)])
+    per = step.target.per is not None
     return Batch(
-        rows=kept.select(*step.target.names, PAGE, INDEX, AT, KEY),
+        rows=kept.select(*step.target.names, PAGE, INDEX, AT, KEY, *_deleted(step)),
         rejects=rejects,
         notes=_notes(kept, broken),
         read=_read(pages, sorted_out),
@@ -54,14 +59,25 @@ def apply(step: Step, pages: Sequence[Page]) -> Batch:
         raw=read,
         parts={page.number: page.part for page in pages if not page.skipped},
         cursor=next((page.cursor for page in reversed(pages) if page.cursor is not None), None),
-        gap=next((page.gap for page in pages if page.gap), "") or _gap(rejects),
+        gap="" if per else next((page.gap for page in pages if page.gap), "") or _gap(rejects),
+        asked=_asked(pages, rejects) if per else {},
         older_than=pages[0].older_than,
     )
 
 
 def _gap(rejects: pl.DataFrame) -> str:
     """Return why nobody knows which rows of the table records are that were refused."""
-    return "a record was rejected whose key is not known" if rejects["key"].null_count() else ""
+    return NAMELESS if rejects["key"].null_count() else ""
+
+
+def _asked(pages: Sequence[Page], rejects: pl.DataFrame) -> dict[str, bool]:
+    """Return the rows that the pages were asked for; False where a record may be missing."""
+    doubtful = {*rejects.filter(pl.col("key").is_null())["page"]}
+    asked: dict[str, bool] = {}
+    for page in pages:
+        whole = not page.gap and page.number not in doubtful
+        asked |= {key: whole and asked.get(key, True) for key in page.asked}
+    return asked
 
 
 def _read(pages: Sequence[Page], sorted_out: pl.DataFrame) -> tuple[PageAccount, ...]:
@@ -111,7 +127,7 @@ def _broken(judged: pl.DataFrame, step: Step) -> tuple[_Broken, ...]:
 
 def _sorted_out(judged: pl.DataFrame, step: Step, broken: Sequence[_Broken]) -> pl.DataFrame:
     """Add where each record goes and its key; keep only the columns that are still needed."""
-    refusals = [~pl.col(each.verdict) for each in broken if each.rejects]
+    refusals = [_refusal(step, each) for each in broken if each.rejects]
     passes = [rule.passes.fill_null(value=True) for each in step.filters for rule in each.rules]
     evidence = [
         name
@@ -125,7 +141,20 @@ def _sorted_out(judged: pl.DataFrame, step: Step, broken: Sequence[_Broken]) -> 
         pl.any_horizontal(refusals or [pl.lit(value=False)]).alias(REJECTED),
         (~pl.all_horizontal(passes or [pl.lit(value=True)])).alias(FILTERED),
         key_text(step).alias(KEY),
+        *_deleted(step),
     )  # fmt: skip
+
+
+def _deleted(step: Step) -> list[str]:
+    return [DELETED] if step.tombstones else []
+
+
+def _refusal(step: Step, broken: _Broken) -> pl.Expr:
+    """Say whether a broken rule costs the record: of a deleted row, only the key matters."""
+    refused = ~pl.col(broken.verdict)
+    if step.tombstones and broken.field.name not in step.target.key:
+        return refused & ~pl.col(DELETED)
+    return refused
 
 
 def key_text(step: Step) -> pl.Expr:
@@ -228,7 +257,10 @@ def _as_text(reasons: Sequence[Reason]) -> str:
 
 
 def _notes(kept: pl.DataFrame, broken: Sequence[_Broken]) -> pl.DataFrame:
-    """Return the cells of kept rows that were emptied, or kept as text, by their field's rule."""
+    """Return the cells of kept rows that were emptied, or kept as text, by their field's rule.
+
+    What one that says that its row is deleted lacks is no matter.
+    """
     frames = [
         kept.filter(~pl.col(each.verdict)).select(
             pl.col(PAGE).alias("page"),
@@ -239,7 +271,7 @@ def _notes(kept: pl.DataFrame, broken: Sequence[_Broken]) -> pl.DataFrame:
             pl.col(text_column(each.field.name)).alias("value"),
         )
         for each in broken
-        if not each.rejects
+        if each.rule != "required"
     ]
     return pl.concat([pl.DataFrame(schema=NOTE_SCHEMA), *frames]).sort("page", "at")
 

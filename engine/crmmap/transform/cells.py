@@ -16,8 +16,8 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from crmmap.plan import FieldPlan
-from crmmap.values import RawFrame, fault_column
+from crmmap.plan import FieldPlan, Filter
+from crmmap.values import DELETED, RawFrame, fault_column
 
 
 def text_column(field: str) -> str:
@@ -34,8 +34,14 @@ SELECTION = "#selection"
 """Stands for the rule that selection broke, whose name differs from row to row."""
 
 
-def judge(raw: RawFrame, fields: Sequence[FieldPlan]) -> pl.DataFrame:
-    """Return the raw frame with every field typed, its text kept and its rules answered."""
+def judge(
+    raw: RawFrame, fields: Sequence[FieldPlan], tombstones: Sequence[Filter] = ()
+) -> pl.DataFrame:
+    """Return the raw frame with every field typed, its text kept and its rules answered.
+
+    With `tombstones`, `#deleted` says of each record whether it passes them. One that does is
+    given no default, and nothing is required of it.
+    """
     tidy = raw.with_columns(_tidy(field, raw) for field in fields)
     texts = tidy.with_columns(
         pl.col(field.name).alias(text_column(field.name))
@@ -53,6 +59,9 @@ def judge(raw: RawFrame, fields: Sequence[FieldPlan]) -> pl.DataFrame:
         for field in fields
         for rule in field.rules
     )
+    if tombstones:
+        passes = [rule.passes.fill_null(value=False) for each in tombstones for rule in each.rules]
+        judged = judged.with_columns(pl.all_horizontal(passes).alias(DELETED))
     return _complete(judged, fields)
 
 
@@ -73,7 +82,10 @@ def _first_verdicts(field: FieldPlan, typed: pl.DataFrame) -> list[pl.Expr]:
 
 def _complete(judged: pl.DataFrame, fields: Sequence[FieldPlan]) -> pl.DataFrame:
     """Null what was refused, fill in defaults, then ask whether anything required is missing."""
-    filled = judged.with_columns(_settled(field, judged).alias(field.name) for field in fields)
+    deleted = pl.col(DELETED) if DELETED in judged.columns else pl.lit(value=False)
+    filled = judged.with_columns(
+        _settled(field, judged, deleted).alias(field.name) for field in fields
+    )
     return filled.with_columns(
         (pl.col(field.name).is_not_null() | ~sound(field, filled)).alias(
             verdict_column(field.name, "required")
@@ -83,7 +95,7 @@ def _complete(judged: pl.DataFrame, fields: Sequence[FieldPlan]) -> pl.DataFrame
     )
 
 
-def _settled(field: FieldPlan, judged: pl.DataFrame) -> pl.Expr:
+def _settled(field: FieldPlan, judged: pl.DataFrame, deleted: pl.Expr) -> pl.Expr:
     value, passed = pl.col(field.name), sound(field, judged)
     if field.on_error == "keep_text":
         kept = pl.when(passed).then(value).otherwise(pl.col(text_column(field.name)))
@@ -92,7 +104,7 @@ def _settled(field: FieldPlan, judged: pl.DataFrame) -> pl.Expr:
     if field.default is None:
         return kept
     # A refused value is not "no value": its cell stays empty rather than made up.
-    return pl.when(passed & value.is_null()).then(_default(field)).otherwise(kept)
+    return pl.when(passed & value.is_null() & ~deleted).then(_default(field)).otherwise(kept)
 
 
 def _default(field: FieldPlan) -> pl.Expr:

@@ -8,16 +8,18 @@ from crmmap.kinds.writes import KEEPING
 from crmmap.plan import Target
 from crmmap.plan.content import HASH, content_hashes
 from crmmap.plan.sameness import firsts, surpassed
+from crmmap.values import DELETED
 
 
 def dedupe(rows: pl.DataFrame, target: Target) -> pl.DataFrame:
     """Return the rows with each key once, in the order of reading.
 
     The row read last is kept, or the first; with a version, the row whose version is
-    greatest (null is the oldest), and of equal versions the one with the
-    greater content hash, so that the order of reading decides nothing. Where the first is
-    kept and other rules find the same rows too, all rows are returned: which of them come first
-    depends on those that the table has; so they are where it keeps several versions of a record.
+    greatest (null is the oldest), and of equal versions the one that says that its row is
+    deleted, or has the greater content hash, so that the order of reading decides nothing. Where
+    the first is kept and other rules find the same rows too, all rows are returned: which of them
+    come first depends on those that the table has; so they are where it keeps several versions of
+    a record.
     """
     if (target.first and target.same_by) or isinstance(target.write, KEEPING):
         return rows
@@ -29,7 +31,8 @@ def dedupe(rows: pl.DataFrame, target: Target) -> pl.DataFrame:
     candidates = numbered.filter(repeated)
     if target.version is not None:
         hashed = candidates.with_columns(content_hashes(candidates, target.columns))
-        candidates = hashed.sort(target.version, HASH, place, nulls_last=False).drop(HASH)
+        told = [DELETED] if DELETED in rows.columns else []
+        candidates = hashed.sort(target.version, *told, HASH, place, nulls_last=False).drop(HASH)
     kept = candidates.unique(
         target.key, keep="first" if target.first else "last", maintain_order=True
     )

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import polars as pl
 
 from crmmap.plan import LookupPlan, Step, Target
-from crmmap.values import AT, INDEX, KEY, PAGE, REJECT_SCHEMA, Batch, Reason, cut_raw
+from crmmap.values import AT, DELETED, INDEX, KEY, PAGE, REJECT_SCHEMA, Batch, Reason, cut_raw
 
 Known = Callable[[Target, str, pl.Series], pl.DataFrame]
 """`known(parent, by, values)` gives the parent's rows whose `by` is among `values`: two columns,
@@ -47,6 +47,31 @@ class Resolved:
 
 def resolve(step: Step, batch: Batch, known: Known) -> Resolved:
     """Resolve every lookup of the step for the batch's rows.
+
+    A record that says that its row is deleted is not lost for want of a parent.
+    """
+    if DELETED not in batch.rows.columns:
+        return _resolved(step, batch, known)
+    live = _resolved(step, replace(batch, rows=batch.rows.filter(~pl.col(DELETED))), known)
+    lookups = tuple(
+        each if each.field in step.target.key else replace(each, missing="null", required=False)
+        for each in step.lookups
+    )
+    gone = _resolved(
+        replace(step, lookups=lookups),
+        replace(batch, rows=batch.rows.filter(pl.col(DELETED))), known,
+    )  # fmt: skip
+    return Resolved(
+        rows=pl.concat([live.rows, gone.rows]).sort(PAGE, INDEX),
+        rejects=pl.concat([live.rejects, gone.rejects]),
+        waiting=pl.concat([live.waiting, gone.waiting]),
+        stubs=(*live.stubs, *gone.stubs),
+        keys=live.keys + gone.keys,
+    )
+
+
+def _resolved(step: Step, batch: Batch, known: Known) -> Resolved:
+    """Resolve the lookups of rows of one sort.
 
     A row that is lost can't be the parent of another, so losing is repeated
     until it costs no more rows; only then are keys replaced and stubs named.

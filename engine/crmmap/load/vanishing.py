@@ -1,0 +1,156 @@
+"""Rows that vanish: those that a complete read did not meet.
+
+What a read has met is kept beside the table, in `crmmap_seen_TABLE` its keys, and in
+`crmmap_asked_TABLE` the rows of another stream for which it was asked, where rows vanish by those.
+Both are filled in the batches' own transactions and empty once the read has ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import polars as pl
+import sqlalchemy as sa
+
+from crmmap.kinds.stored import WHOLE
+from crmmap.load import ledger
+from crmmap.load.accounts import Mark, Read
+from crmmap.load.constraints import short_name
+from crmmap.load.statements import Session, insert_statement, write
+from crmmap.load.storage import to_driver
+from crmmap.load.tables import DELETED_AT, ROW_HASH, RUN_ID, SYNCED_AT, table_of
+from crmmap.plan import Target
+
+READ = "_crmmap_read"
+PARENT = "parent"
+COMPLETE = "complete"
+
+
+def side_tables(target: Target) -> tuple[sa.Table, ...]:
+    """Return the tables that remember what a read of the target has met."""
+    seen = _side_table("seen", target, [*target.key], {})
+    if target.per is None:
+        return (seen,)
+    return seen, _side_table("asked", target, [target.per], {target.per: PARENT}, _complete())
+
+
+def _side_table(
+    what: str, target: Target, names: list[str], called: Mapping[str, str], *more: sa.Column[int]
+) -> sa.Table:
+    of = table_of(target).columns
+    key = [
+        sa.Column(called.get(name, name), of[name].type, primary_key=True, autoincrement=False)
+        for name in names
+    ]
+    read = sa.Column(READ, ledger.CURSORS.c.stream.type, primary_key=True)
+    name = short_name(f"crmmap_{what}_{target.table}")
+    comment = f"What the read of {target.table} that is under way has met."
+    return sa.Table(name, sa.MetaData(), read, *key, *more, comment=comment, sqlite_strict=True)
+
+
+def _complete() -> sa.Column[int]:
+    return sa.Column(COMPLETE, WHOLE, comment="0 where records may be missing, else 1.")
+
+
+# --- while it reads -----------------------------------------------------------------------------
+
+
+def note_met(
+    session: Session, target: Target, mark: Mark, keys: pl.DataFrame, asked: Mapping[str, bool]
+) -> None:
+    """Note what a batch has met: the key columns of its records, and what it was asked for."""
+    tables = side_tables(target)
+    if mark.batch_seq == 0 and not mark.resumed:
+        for table in tables:
+            _forget_abandoned(session, table.name)
+    compiler, name = session.connection.dialect, pl.lit(mark.read.name)
+    columns = [READ, *target.key]
+    statement = insert_statement(session, tables[0].name, columns=columns, key=columns)
+    key = [target.column(each) for each in target.key]
+    write(session, statement, keys.select(name.alias(READ), *to_driver(key, compiler)).rows())
+    if target.per is not None:
+        _note_asked(session, target, mark.read, asked)
+
+
+def _note_asked(session: Session, target: Target, read: Read, asked: Mapping[str, bool]) -> None:
+    table = side_tables(target)[1].name
+    per = target.column(target.per or "")
+    texts = pl.DataFrame({per.name: [*asked], COMPLETE: [*map(int, asked.values())]})
+    typed = texts.with_columns(per.type.read(pl.col(per.name).cast(pl.String)).alias(per.name))
+    cells = typed.select(
+        pl.lit(read.name).alias(READ), *to_driver([per], session.connection.dialect), COMPLETE
+    )
+    columns = [READ, PARENT, COMPLETE]
+    # What is not complete once stays so.
+    for complete, changed in ((1, ()), (0, (COMPLETE,))):
+        statement = insert_statement(
+            session, table, columns=columns, key=columns[:2], changed=changed
+        )
+        write(session, statement, cells.filter(pl.col(COMPLETE) == complete).rows())
+
+
+def _forget_abandoned(session: Session, table: str) -> None:
+    """Delete what reads have met that nobody will go on with."""
+    quote = session.quote
+    known = f"SELECT read_name FROM {quote(ledger.CURSORS.name)} WHERE read_name IS NOT NULL"  # noqa: S608  (names are quoted)
+    statement = f"DELETE FROM {quote(table)} WHERE {quote(READ)} NOT IN ({known})"  # noqa: S608  (names are quoted)
+    session.connection.exec_driver_sql(statement)
+
+
+# --- once it has ended --------------------------------------------------------------------------
+
+
+def vanish(session: Session, target: Target, mark: Mark) -> int:
+    """Delete the rows that a read has not met, unless it has a gap; return how many those are."""
+    read = mark.read
+    count = 0 if read.gap else _vanished(session, target, mark)
+    for table in side_tables(target):
+        quote, place = session.quote, session.marks(1)
+        statement = f"DELETE FROM {quote(table.name)} WHERE {quote(READ)} = {place}"  # noqa: S608  (names are quoted, values are parameters)
+        session.connection.exec_driver_sql(statement, (read.name,))
+    return count
+
+
+def _vanished(session: Session, target: Target, mark: Mark) -> int:
+    condition, values = _unmet(session, target, mark.read)
+    quote, place = session.quote, session.marks(1)
+    table = quote(target.table)
+    if not target.marks:
+        statement = f"DELETE FROM {table} WHERE {condition}"  # noqa: S608  (names are quoted, values are parameters)
+        return session.connection.exec_driver_sql(statement, values).rowcount
+    changed = ", ".join(f"{quote(name)} = {place}" for name in (DELETED_AT, SYNCED_AT, RUN_ID))
+    statement = f"UPDATE {table} SET {changed} WHERE {condition}"  # noqa: S608  (names are quoted, values are parameters)
+    values = (session.moment, session.moment, mark.run_id, *values)
+    return session.connection.exec_driver_sql(statement, values).rowcount
+
+
+def _unmet(session: Session, target: Target, read: Read) -> tuple[str, tuple[object, ...]]:
+    """Return the condition of rows that the source no longer has, and its parameters.
+
+    A row that was written since the read began is newer than what it saw, and a bare parent was
+    never at the source.
+    """
+    quote, mark = session.quote, session.marks(1)
+    table, tables = quote(target.table), side_tables(target)
+    same = " AND ".join(
+        f"{quote('seen')}.{quote(name)} = {table}.{quote(name)}" for name in target.key
+    )
+    met = (
+        f"SELECT 1 FROM {quote(tables[0].name)} {quote('seen')} "  # noqa: S608  (names are quoted, values are parameters)
+        f"WHERE {quote(READ)} = {mark} AND {same}"
+    )
+    conditions = [
+        f"{quote(SYNCED_AT)} <= {mark}",
+        f"{quote(ROW_HASH)} IS NOT NULL",
+        f"NOT EXISTS ({met})",
+    ]
+    values: tuple[object, ...] = (session.dialect.bind_time(read.began), read.name)
+    if target.marks:
+        conditions.append(f"{quote(DELETED_AT)} IS NULL")
+    if target.per is not None:
+        conditions.append(
+            f"{quote(target.per)} IN (SELECT {quote(PARENT)} FROM {quote(tables[1].name)} "  # noqa: S608  (names are quoted, values are parameters)
+            f"WHERE {quote(READ)} = {mark} AND {quote(COMPLETE)} = 1)"
+        )
+        values = (*values, read.name)
+    return " AND ".join(conditions), values
