@@ -42,7 +42,7 @@ def batch(
     """Commit a batch with these refused records (key, raw) at places 0, 1, …, and these loaded."""
     told = json.dumps([{"field": name, "rule": rule, "message": "m"} for name, rule in reasons])
     rejects = [(1, at, key, told, raw) for at, (key, raw) in enumerate(refused)]
-    loaded = [(1, at, key) for at, key in enumerate(taken, taken_from)]
+    loaded = [(1, at, key, "inserted") for at, key in enumerate(taken, taken_from)]
     tally = Tally(
         counts=Counts(
             fetched=len(rejects) + len(loaded), rejected=len(rejects), inserted=len(loaded)

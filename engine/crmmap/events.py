@@ -61,7 +61,9 @@ class StreamReport:
     that reading went on where an interrupted run had stopped. `waiting` is how many
     records wait in the store for a parent. `retries`, `waited` (seconds), `skips` and `unread` are
     as in `Troubles`. `keys` counts foreign keys by what became of them: `resolved`, `stubbed` (a
-    bare parent was put there), `missing`. `error` is what stopped the stream.
+    bare parent was put there), `missing`. `retried` counts the rejects that were tried again by
+    what became of them: see `crmmap.load.accounts.RETRIED_SCHEMA`. `error` is what stopped the
+    stream.
     """
 
     stream: str
@@ -77,6 +79,7 @@ class StreamReport:
     reasons: Mapping[str, int] = field(default_factory=dict)
     notes: Mapping[str, int] = field(default_factory=dict)
     keys: Mapping[str, int] = field(default_factory=dict)
+    retried: Mapping[str, int] = field(default_factory=dict)
     waiting: int = 0
     retries: int = 0
     waited: float = 0.0
@@ -87,7 +90,7 @@ class StreamReport:
     @property
     def all_rejected(self) -> bool:
         """Say whether records came and not one was fit: the mapping hardly suits this source."""
-        return 0 < self.counts.fetched == self.counts.rejected
+        return 0 < self.counts.fetched == self.counts.rejected and not self.retried
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,3 +138,19 @@ class RunReport:
             return "paused"
         sound = all(stream.exit_code == ExitCode.OK for stream in self.streams)
         return "done" if sound and self.counts.balanced else "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rehearsal:
+    """What a retry would come to, by the mapping's rules and lookups; the database may refuse more.
+
+    `tried` counts rejects and `passing` those that would pass, of which `waiting` would wait for a
+    parent; `by_rule` has, by stream, field and rule, how many were refused for it, and how many of
+    those would pass. `refused` counts the reasons of now.
+    """
+
+    tried: int = 0
+    passing: int = 0
+    waiting: int = 0
+    by_rule: Mapping[tuple[str, str, str], tuple[int, int]] = field(default_factory=dict)
+    refused: Mapping[tuple[str, str, str], int] = field(default_factory=dict)

@@ -251,6 +251,8 @@ class Page:
     older_than: frozenset[str] = frozenset()
     """Of records that were kept, and are loaded again: the runs that read later. A row that one of
     them wrote is newer, and is left as it is."""
+    tried: tuple[str, ...] = ()
+    """Of records that were refused, and are tried again: the ids of their rejects."""
 
     @property
     def fetched(self) -> int:
@@ -273,6 +275,11 @@ def cut_raw(text: str) -> str:
         return text
     digest = sha256(text.encode()).hexdigest()
     return f"{text[:RAW_LIMIT]}… cut: {len(text)} characters, sha256 {digest}"
+
+
+def is_cut(text: str) -> bool:
+    """Say whether a reject's raw record is not whole."""
+    return len(text) > RAW_LIMIT
 
 
 @dataclass(frozen=True, slots=True)
@@ -469,7 +476,7 @@ class Batch:
     has one. `gap` says why records that the source has may be missing, as a page's does;
     `older_than` is that of every page. `asked`, of a stream whose rows vanish by that for which
     it is read, names the keys of the rows asked for, and whether none of their records may be
-    missing.
+    missing. `tried` are the ids of rejects, by the numbers of pages that have any.
     """
 
     rows: pl.DataFrame
@@ -483,6 +490,7 @@ class Batch:
     gap: str = ""
     asked: Mapping[str, bool] = field(default_factory=dict)
     older_than: frozenset[str] = frozenset()
+    tried: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def fetched(self) -> int:

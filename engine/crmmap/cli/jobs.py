@@ -101,19 +101,25 @@ def _compiled(jobs: Sequence[Job], surroundings: Surroundings) -> tuple[Job, ...
     done: list[Job] = []
     missing: list[str] = []
     for job in jobs:
-        mapping = job.found.mapping
         try:
-            settings = resolve_settings(mapping, surroundings.environment, job.given)
-            plan = _at_home(compile_plan(mapping, settings, only=job.sources))
-            require_something(mapping, plan)
+            plan = plan_of(job, surroundings)
+            require_something(job.found.mapping, plan)
         except SettingError as error:
             missing.append(str(error))
             continue
-        surroundings.secrets.extend(plan.secrets)
         done.append(replace(job, plan=plan))
     if missing:
         raise SettingError(_under_each_other(missing))
     return tuple(done)
+
+
+def plan_of(job: Job, surroundings: Surroundings) -> Plan:
+    """Return a job's plan; its secrets are hidden from here on. Raises SettingError."""
+    mapping = job.found.mapping
+    settings = resolve_settings(mapping, surroundings.environment, job.given)
+    plan = _at_home(compile_plan(mapping, settings, only=job.sources))
+    surroundings.secrets.extend(plan.secrets)
+    return plan
 
 
 def _at_home(plan: Plan) -> Plan:

@@ -6,7 +6,14 @@ from typing import Any
 
 import click
 
-from crmmap.cli.options import MAPPING, as_json, one_mapping, several_mappings, store_option
+from crmmap.cli.options import (
+    MAPPING,
+    as_json,
+    one_mapping,
+    settings_option,
+    several_mappings,
+    store_option,
+)
 from crmmap.cli.surroundings import Surroundings
 from crmmap.errors import ExitCode
 
@@ -101,3 +108,28 @@ def drop(surroundings: Surroundings, /, **options: Any) -> ExitCode:
     from crmmap.cli.rejects import RejectsOrder, drop_rejects
 
     return drop_rejects(RejectsOrder(**options), surroundings)
+
+
+@rejects.command(epilog=MAPPING)
+@several_mappings
+@which_options
+@click.option("--force", is_flag=True,
+              help="Write over rows that a later run has written, too.")  # fmt: skip
+@click.option("--dry-run", is_flag=True,
+              help="Only say how many would pass now, by rule; write nothing.")  # fmt: skip
+@store_option
+@settings_option
+@as_json
+@click.option("--quiet", "-q", is_flag=True, help="No progress on standard error.")
+@click.pass_obj
+def retry(surroundings: Surroundings, /, **options: Any) -> ExitCode:
+    """Take each MAPPING's open rejects through the mapping as it is now.
+
+    They are loaded from the records that were kept: the source is not read. What is refused
+    again stays open, with its reasons of now. No newer row is written over: by the version that
+    the stream names, or where it names none, by the run that wrote it.
+    """
+    from crmmap.cli.rejects import RejectsOrder
+    from crmmap.cli.retry import retry_rejects
+
+    return retry_rejects(RejectsOrder(**options), surroundings)

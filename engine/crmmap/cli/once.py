@@ -38,7 +38,7 @@ def run_once(
     with ExitStack() as stack:
         opened = stack.enter_context(closing(Store.open(store, application="crmmap")))
         reader = stack.enter_context(
-            open_reader(plan, stop=stop, clock=_utc_now, observe=observe, vault=vault)
+            open_reader(plan, stop=stop, clock=utc_now, observe=observe, vault=vault)
         )
         return run(
             plan, opened, reader, options=options or new_options(), stop=stop, observe=observe
@@ -66,7 +66,7 @@ def vault_of(environment: Mapping[str, str], stop: threading.Event | None = None
 
 def new_options() -> Options:
     """Return the options of a run that begins now, in this process."""
-    started = _utc_now()
+    started = utc_now()
     return Options(
         # Sorted by name, runs stand in the order of their time.
         run_id=f"{started:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}",
@@ -80,5 +80,6 @@ def own_name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
-def _utc_now() -> datetime:
+def utc_now() -> datetime:
+    """Return the moment by this machine's clock."""
     return datetime.now(UTC)

@@ -51,6 +51,9 @@ class RejectsOrder:
     everything: bool = False
     purge: bool = False
     dry_run: bool = False
+    force: bool = False
+    settings: tuple[str, ...] = ()
+    quiet: bool = False
     store: str | None = None
     as_json: bool = False
 

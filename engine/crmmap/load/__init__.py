@@ -1,7 +1,7 @@
 """To the world: tables, rows and the ledger, committed together or not at all."""
 
-from crmmap.load.accounts import OUTCOME, Mark, Tally, Written
+from crmmap.load.accounts import OUTCOME, RETRIED_SCHEMA, Mark, Tally, Written
 from crmmap.load.store import Store
 from crmmap.load.transaction import Transaction
 
-__all__ = ["OUTCOME", "Mark", "Store", "Tally", "Transaction", "Written"]
+__all__ = ["OUTCOME", "RETRIED_SCHEMA", "Mark", "Store", "Tally", "Transaction", "Written"]

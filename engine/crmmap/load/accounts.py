@@ -85,8 +85,20 @@ TAKEN_SCHEMA: dict[str, pl.DataType] = {
     "page": pl.UInt32(),
     "at": pl.UInt32(),
     "key": pl.String(),
+    OUTCOME: pl.String(),
 }
-"""`Tally.taken`: places and keys of records."""
+"""`Tally.taken`: places and keys of records, each with the name of the count that it is in, or
+`superseded` where it lost to another record of the batch. Those that wait have no place."""
+
+RETRIED_SCHEMA: dict[str, pl.DataType] = {
+    "id": pl.String(),
+    OUTCOME: pl.String(),
+    "key": pl.String(),
+    "reasons": pl.String(),
+}
+"""`Tally.retried`: rejects by their ids, and what became of their records: `loaded`, `superseded`
+(by another record of the batch, or a newer version), `filtered`, `waiting`; `refused` again, with
+the key and the reasons of now; or `newer`: a later run has written the row, which stays."""
 
 
 def _none_taken() -> pl.DataFrame:
@@ -108,9 +120,10 @@ class Tally:
     to its end: it must be true in the last batch and in any after it.
     `cursor`, unless None, replaces the stream's cursor. `keys` counts foreign keys by what
     became of them: `resolved`, `stubbed`, `missing`. `gap` is what the batch adds to the read's
-    (see `Read`). `taken` (`TAKEN_SCHEMA`) are the records that the table holds now: open rejects
-    with their keys are resolved. `versioned` says that the order of reading does not tell which
-    of two records with one key is newer.
+    (see `Read`). `taken` (`TAKEN_SCHEMA`) are the records that were not refused: open rejects with
+    the keys of those that the table holds now, or that wait, are resolved. `versioned` says that
+    the order of reading does not tell which of two records with one key is newer. `retried`
+    (`RETRIED_SCHEMA`) are the rejects whose records these are, where they were refused before.
     """
 
     counts: Counts
@@ -125,6 +138,7 @@ class Tally:
     gap: str = ""
     taken: pl.DataFrame = field(default_factory=_none_taken)
     versioned: bool = False
+    retried: pl.DataFrame | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

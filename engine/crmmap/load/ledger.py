@@ -69,7 +69,10 @@ RUNS = _table(
     _text("mapping", "The mapping's name.", needed=True),
     _text("fingerprint", "Digest of the plan that was run."),
     _text("owner", "The process that ran it, as host:pid."),
-    _text("kind", "What it was: a run of the source (run, or null), or a remap of the archive."),
+    _text(
+        "kind",
+        "What it was: a run of the source (run, or null), a remap of the archive, or a retry.",
+    ),
     _text("status", "running, done, failed or interrupted.", needed=True),
     _moment("started_at", "By the database's clock (UTC)."),
     _moment("ended_at", "Null while it runs; for an interrupted run, when that was noticed."),

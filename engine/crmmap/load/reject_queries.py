@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
-from crmmap.load.rejects import OPEN, TABLE
-from crmmap.load.statements import PARAMETERS, Session
+from crmmap.load.rejects import OPEN, TABLE, chunks
+from crmmap.load.statements import Session
 from crmmap.values import Reason
 
 State = Literal["open", "resolved", "all"]
@@ -130,7 +130,7 @@ def drop_rejects(session: Session, which: Which, owner: str) -> int:
     """Resolve the open rejects that are meant as dropped, by `owner`; return how many they are."""
     ids = [each.id for each in find_rejects(session, which) if each.outcome is None]
     values = {"outcome": "dropped", "resolved_at": session.moment, "resolved_by": owner}
-    for chunk in _chunks(ids):
+    for chunk in chunks(ids):
         session.connection.execute(
             sa.update(TABLE).where(TABLE.c.id.in_(chunk), OPEN).values(**values)
         )
@@ -140,11 +140,15 @@ def drop_rejects(session: Session, which: Which, owner: str) -> int:
 def purge_rejects(session: Session, which: Which) -> int:
     """Remove the rejects that are meant from the ledger, for good; return how many they were."""
     ids = [each.id for each in find_rejects(session, which)]
-    for chunk in _chunks(ids):
+    for chunk in chunks(ids):
         session.connection.execute(sa.delete(TABLE).where(TABLE.c.id.in_(chunk)))
     return len(ids)
 
 
-def _chunks(ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(ids), PARAMETERS):
-        yield ids[start : start + PARAMETERS]
+def raws_of(session: Session, ids: Sequence[str]) -> dict[str, str]:
+    """Return the records of open rejects, by the ids."""
+    found: dict[str, str] = {}
+    for chunk in chunks(ids):
+        query = sa.select(TABLE.c.id, TABLE.c.raw).where(TABLE.c.id.in_(chunk), OPEN)
+        found |= {each: raw or "" for each, raw in session.connection.execute(query)}
+    return found

@@ -8,16 +8,19 @@ order of reading within a run says nothing: then only rejects of earlier runs ar
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from hashlib import sha256
 
 import polars as pl
 import sqlalchemy as sa
 
 from crmmap.load import ledger
-from crmmap.load.accounts import Mark, Tally
-from crmmap.load.statements import PARAMETERS, Row, Session, insert_statement, write_all
+from crmmap.load.accounts import OUTCOME, Mark, Tally
+from crmmap.load.statements import PARAMETERS, Row, Session, insert_statement, write, write_all
 
+HELD = ("inserted", "updated", "unchanged")
+"""Outcomes of records that the table holds as they were read."""
 REMEMBERED = 1000
 """So many keys of open rejects are kept in mind; beyond, the store is asked for each batch."""
 
@@ -57,6 +60,9 @@ def subject_of(key: str | None, raw: str) -> str:
 
 def keep(session: Session, mark: Mark, tally: Tally) -> None:
     """Write the batch's rejects and notes, and resolve the rejects that it supersedes."""
+    if tally.retried is not None:
+        _settle(session, mark, tally.retried)
+        tally = replace(tally, rejects=tally.rejects.clear(), taken=tally.taken.clear())
     fresh = _identified(mark, tally)
     _resolve_earlier(session, mark, tally, fresh)
     resolved = [
@@ -80,26 +86,36 @@ def _identified(mark: Mark, tally: Tally) -> pl.DataFrame:
 
 def _resolve_earlier(session: Session, mark: Mark, tally: Tally, fresh: pl.DataFrame) -> None:
     """Resolve the rejects of earlier batches whose records are loaded, or refused again."""
-    taken = tally.taken["key"].drop_nulls()
+    own = not tally.versioned
+    _resolve(session, mark, _subjects(mark, _loaded(tally)), "loaded", own=own)
+    waiting = tally.taken.filter(pl.col(OUTCOME) == "deferred")
+    newer = {*_subjects(mark, waiting), *fresh["subject"]}
+    _resolve(session, mark, sorted(newer), "superseded", own=own)
+
+
+def _subjects(mark: Mark, taken: pl.DataFrame) -> list[str]:
+    """Return the subjects of records that may have an open reject."""
+    keys = taken["key"].drop_nulls()
     if mark.refused is not None:
-        taken = taken.filter(taken.is_in(list(mark.refused)))
-    loaded = [subject_of(key, "") for key in taken.unique()]
-    resolve(session, mark, loaded, "loaded", own=not tally.versioned)
-    refused = fresh["subject"].unique().to_list()
-    resolve(session, mark, refused, "superseded", own=not tally.versioned)
+        keys = keys.filter(keys.is_in(list(mark.refused)))
+    return [subject_of(key, "") for key in keys.unique()]
 
 
-def resolve(
+def _loaded(tally: Tally) -> pl.DataFrame:
+    return tally.taken.filter(pl.col(OUTCOME).is_in(HELD))
+
+
+def _resolve(
     session: Session, mark: Mark, subjects: Sequence[str], outcome: str, *, own: bool
 ) -> None:
     """Resolve the stream's open rejects of these records; with `own`, those of this run too."""
-    for start in range(0, len(subjects), PARAMETERS):
-        chosen = TABLE.c.subject.in_(subjects[start : start + PARAMETERS])
+    for chosen in chunks(subjects):
         theirs = [] if own else [TABLE.c.run_id != mark.run_id]
         session.connection.execute(
             sa.update(TABLE)
             .where(
-                TABLE.c.mapping == mark.mapping, TABLE.c.stream == mark.stream, OPEN, chosen,
+                TABLE.c.mapping == mark.mapping, TABLE.c.stream == mark.stream, OPEN,
+                TABLE.c.subject.in_(chosen),
                 *theirs,
             )
             .values(outcome=outcome, resolved_at=session.moment, resolved_by=mark.run_id)
@@ -111,7 +127,7 @@ def _outcomes(tally: Tally, fresh: pl.DataFrame) -> pl.Series:
     if tally.versioned:
         return pl.Series([None] * len(fresh), dtype=pl.String)
     place = pl.col("page").cast(pl.UInt64).fill_null(0) * 2**32 + pl.col("at").fill_null(0)
-    loaded = tally.taken.drop_nulls("key").group_by("key").agg(place.max().alias("loaded"))
+    loaded = _loaded(tally).drop_nulls("key").group_by("key").agg(place.max().alias("loaded"))
     told = fresh.with_columns(place.alias("own")).join(
         loaded, on="key", how="left", maintain_order="left"
     )
@@ -136,3 +152,32 @@ def _write_frame(
     cells = frame.with_columns(pl.col(pl.String).str.replace_all("\0", "\\u0000", literal=True))
     rows = zip(cells.iter_rows(), more, strict=True)
     write_all(session, statement, [(*values, *row, session.moment, *rest) for row, rest in rows])
+
+
+# --- tried again ----------------------------------------------------------------------------------
+
+
+def _settle(session: Session, mark: Mark, retried: pl.DataFrame) -> None:
+    """Resolve the rejects whose records were let in; give the others the reasons of now."""
+    done = ~pl.col(OUTCOME).is_in(["refused", "newer"])
+    for (outcome,), frame in retried.filter(done).group_by(OUTCOME):
+        for ids in chunks(frame["id"].to_list()):
+            session.connection.execute(
+                sa.update(TABLE)
+                .where(TABLE.c.id.in_(ids), OPEN)
+                .values(outcome=outcome, resolved_at=session.moment, resolved_by=mark.run_id)
+            )
+    again = retried.filter(pl.col(OUTCOME) == "refused").select("reasons", "key", "id")
+    quote, sign = session.quote, session.dialect.placeholder
+    statement = (
+        f"UPDATE {quote(TABLE.name)} SET reasons = {sign}, {quote('key')} = {sign}, "  # noqa: S608  (the names are ours, values are parameters)
+        f"retried_by = {sign} WHERE id = {sign} AND resolved_at IS NULL"
+    )
+    rows = [(reasons, key, mark.run_id, each) for reasons, key, each in again.iter_rows()]
+    write(session, statement, rows)
+
+
+def chunks(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Yield stretches of so many ids as one statement may name."""
+    for start in range(0, len(ids), PARAMETERS):
+        yield ids[start : start + PARAMETERS]

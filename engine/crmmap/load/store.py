@@ -26,7 +26,7 @@ from crmmap.load.dialects import Dialect, Fault, dialect_for
 from crmmap.load.parents import distinct_values, rows_after
 from crmmap.load.statements import Session
 from crmmap.load.tables import Changes, changes
-from crmmap.load.transaction import Transaction, waiting
+from crmmap.load.transaction import Transaction, known_parents, waiting
 from crmmap.load.writing import tables_of
 from crmmap.plan import Target
 
@@ -236,6 +236,10 @@ class Store:
         return self._transact(
             partial(rows_after, target=target, names=names, after=after, count=count, since=since)
         )
+
+    def known(self, target: Target, by: str, values: pl.Series) -> pl.DataFrame:
+        """Return what a batch would find in the target's table: see `Transaction.known`."""
+        return self._transact(lambda session: known_parents(session, target, by, values))
 
     def distinct(self, target: Target, column: str, count: int) -> list[str]:
         """Return the values of a table's column, each once, as texts in their order.

@@ -34,20 +34,7 @@ class Transaction:
         `values` have the dtype of the target's column `by`. The frame has one
         column where `by` is the key itself. The target's key is a single column.
         """
-        names = dict.fromkeys((by, target.key[0]))
-        columns = [target.column(name) for name in names]
-        compiler = self.session.connection.dialect
-        asked = values.drop_nulls().unique().alias(by).to_frame()
-        only = holding(target)
-        cells = asked.select(to_driver(columns[:1], compiler)).rows()
-        found = select_in(
-            self.session,
-            target.table,
-            wanted=[*names],
-            among=[by, *only],
-            rows=[(*row, *only.values()) for row in cells],
-        )
-        return from_driver(found, columns, compiler)
+        return known_parents(self.session, target, by, values)
 
     def write(
         self, target: Target, rows: pl.DataFrame, *, older_than: frozenset[str] = frozenset()
@@ -136,6 +123,24 @@ class Transaction:
         settled = write(self.session, f"{statement} AND run_id = {mark}", ours)
         write(self.session, statement, [(*owner, key) for key in asked])
         return settled
+
+
+def known_parents(session: Session, target: Target, by: str, values: pl.Series) -> pl.DataFrame:
+    """See `Transaction.known`."""
+    names = dict.fromkeys((by, target.key[0]))
+    columns = [target.column(name) for name in names]
+    compiler = session.connection.dialect
+    asked = values.drop_nulls().unique().alias(by).to_frame()
+    only = holding(target)
+    cells = asked.select(to_driver(columns[:1], compiler)).rows()
+    found = select_in(
+        session,
+        target.table,
+        wanted=[*names],
+        among=[by, *only],
+        rows=[(*row, *only.values()) for row in cells],
+    )
+    return from_driver(found, columns, compiler)
 
 
 def waiting(session: Session, mapping: str, stream: str) -> pl.DataFrame:

@@ -22,14 +22,15 @@ MORE = "more"
 class Kept:
     """Records that were kept together: `raws` as `Page.raw` gave them.
 
-    `run_id` names the run that read them. `refused` and `places` are as in `Page.refused` and
-    `Page.lines`.
+    `run_id` names the run that read them. `refused`, `places` and `tried` are as in `Page.refused`,
+    `Page.lines` and `Page.tried`.
     """
 
     run_id: str
     raws: Sequence[str]
     refused: tuple[Refusal, ...] = ()
     places: Sequence[int] | None = None
+    tried: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,13 +40,14 @@ class Again:
     `kept` gives what there is of a stream, in the order in which it was read, and `reader` is the
     source's own, which takes raw records for pages again; it is not read from. `runs` are the
     mapping's, oldest first, each with its kind. `absences` says why nothing is to be loaded of a
-    stream.
+    stream. `found` gives the fields that the source lists, of a stream that asks for them.
     """
 
     reader: Reader
     kept: Callable[[Step], Iterator[Kept]]
     runs: Sequence[tuple[str, str]]
     absences: Mapping[str, str] = field(default_factory=dict)
+    found: Callable[[Step], tuple[FoundField, ...]] = lambda _: ()
 
     def pages(self, step: Step, start: Start) -> Iterator[Page]:
         last: Page | None = None
@@ -60,13 +62,13 @@ class Again:
 
     def _page(self, step: Step, kept: Kept) -> Page:
         page = self.reader.parse(step, list(kept.raws))
-        return replace(page, refused=kept.refused, lines=kept.places)
+        return replace(page, refused=kept.refused, lines=kept.places, tried=kept.tried)
 
     def absent(self, step: Step) -> str | None:
         return self.absences.get(step.name)
 
     def fields(self, step: Step) -> tuple[FoundField, ...]:
-        return ()
+        return self.found(step)
 
     def share(self, step: Step, page: Page) -> float | None:
         return None

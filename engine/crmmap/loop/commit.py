@@ -10,6 +10,7 @@ import polars as pl
 from crmmap.kinds.writes import Snapshot, Sweep
 from crmmap.load import OUTCOME, Tally, Transaction, Written
 from crmmap.loop.tallying import by_page, told, total
+from crmmap.loop.tried import told_of_rejects
 from crmmap.loop.work import waits
 from crmmap.plan import Step
 from crmmap.transform import Resolved, dedupe, met_keys, resolve
@@ -21,7 +22,7 @@ def load(step: Step, batch: Batch, transaction: Transaction) -> Tally:
     resolved = resolve(step, batch, transaction.known)
     tally = _load(step, batch, resolved, transaction)
     if transaction.mark.apart:
-        return tally
+        return told_of_rejects(batch, tally) if batch.tried else tally
     if isinstance(step.target.write, Snapshot | Sweep) and not tally.gap:
         tally = _meet(step, batch, resolved, tally, transaction)
     if not tally.ended:
@@ -89,16 +90,19 @@ def _load(step: Step, batch: Batch, resolved: Resolved, transaction: Transaction
         cursor=batch.cursor,
         keys=resolved.keys,
         gap=batch.gap,
-        taken=_taken(rows, written),
+        taken=_taken(resolved, rows, written),
         versioned=step.target.version is not None,
     )
 
 
-def _taken(rows: pl.DataFrame, written: Written) -> pl.DataFrame:
-    """Return the places and keys of the records that the table holds as they were read."""
-    holding = written.outcomes.filter(pl.col(OUTCOME) != "duplicate")
-    held = rows.join(holding, on=[PAGE, INDEX], how="semi")
-    return held.select(pl.col(PAGE).alias("page"), pl.col(AT).alias("at"), pl.col(KEY).alias("key"))
+def _taken(resolved: Resolved, rows: pl.DataFrame, written: Written) -> pl.DataFrame:
+    """Return the records that were written, those that lost to one of them, and those that wait."""
+    place = (pl.col(PAGE).alias("page"), pl.col(AT).alias("at"), pl.col(KEY).alias("key"))
+    taken = rows.join(written.outcomes, on=[PAGE, INDEX], how="inner").select(*place, OUTCOME)
+    lost = resolved.rows.join(rows, on=[PAGE, INDEX], how="anti")
+    waiting = resolved.waiting.select("key", pl.lit("deferred").alias(OUTCOME))
+    beaten = lost.select(*place, pl.lit("superseded").alias(OUTCOME))
+    return pl.concat([taken, beaten, waiting], how="diagonal")
 
 
 def _dropped(rows: pl.DataFrame, kept: pl.DataFrame) -> pl.Series:

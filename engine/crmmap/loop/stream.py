@@ -16,7 +16,7 @@ from time import monotonic
 from crmmap.channels import ahead, in_thread, threaded
 from crmmap.errors import CrmmapError, ExitCode, Interrupted, PolicyError, Throttled
 from crmmap.events import Event, StreamReport, StreamStatus
-from crmmap.load import Mark, Tally
+from crmmap.load import OUTCOME, Mark, Tally
 from crmmap.loop.commit import load
 from crmmap.loop.completeness import gap_of
 from crmmap.loop.cursors import Cursors, cursors_of, keeps_cursors, parents_of
@@ -45,6 +45,7 @@ class Progress:
     reasons: Counter[str] = field(default_factory=Counter)
     notes: Counter[str] = field(default_factory=Counter)
     keys: Counter[str] = field(default_factory=Counter)
+    retried: Counter[str] = field(default_factory=Counter)
 
     def add(self, mark: Mark, tally: Tally) -> None:
         """Take in a batch that was committed."""
@@ -56,6 +57,8 @@ class Progress:
         self.reasons.update(by_rule(tally.rejects))
         self.notes.update(by_field(tally.notes))
         self.keys.update(tally.keys)
+        if tally.retried is not None:
+            self.retried.update(tally.retried[OUTCOME].to_list())
 
     def report(
         self, status: StreamStatus, message: str = "", error: BaseException | None = None
@@ -76,6 +79,7 @@ class Progress:
             reasons=dict(self.reasons),
             notes=dict(self.notes),
             keys=dict(self.keys),
+            retried=dict(self.retried),
         )
 
 

@@ -75,7 +75,10 @@ def _retry(work: Work, step: Step, raws: pl.DataFrame) -> Tally:
 
 
 def _reload(step: Step, batch: Batch, keys: pl.Series, transaction: Transaction) -> Tally:
-    """Write what no longer waits. Nothing was fetched, so what settles is taken off `deferred`."""
+    """Write what no longer waits. Nothing was fetched, so what settles is taken off `deferred`.
+
+    It resolves no reject: it did when it was held back, and one since then is of a newer record.
+    """
     transaction.settle(step.name, keys)
     tally = load_rows(step, batch, transaction)
     counts = replace(tally.counts, fetched=0, deferred=tally.counts.deferred - batch.fetched)
@@ -84,5 +87,6 @@ def _reload(step: Step, batch: Batch, keys: pl.Series, transaction: Transaction)
     unplaced = [nowhere.alias("page"), nowhere.alias("at")]
     return replace(
         tally, counts=counts, by_page=None, pages=0, position=None, ended=True,
+        taken=tally.taken.clear(),
         rejects=tally.rejects.with_columns(unplaced), notes=tally.notes.with_columns(unplaced),
     )  # fmt: skip

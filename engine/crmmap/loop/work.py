@@ -34,7 +34,7 @@ class Options:
     streams: tuple[str, ...] = ()
     fresh: bool = False
     limit: int | None = None
-    kind: Literal["run", "remap"] = "run"
+    kind: Literal["run", "remap", "retry"] = "run"
 
     @property
     def apart(self) -> bool:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
+from crmmap.events import Rehearsal
 from crmmap.load.reject_queries import Reject
 from crmmap.report.parts import Grid, Heading, Line, Part
 from crmmap.report.wording import number, plural
@@ -201,3 +202,49 @@ def reject_document(reject: Reject, *, raw: bool) -> Document:
 
 def _iso(when: datetime | None) -> str | None:
     return None if when is None else when.astimezone(UTC).isoformat()
+
+
+# --- a rehearsal ----------------------------------------------------------------------------------
+
+
+def rehearsal_parts(mapping: str, found: Rehearsal, remarks: Sequence[str]) -> Iterator[Part]:
+    """Yield how many rejects would pass now, by what they were refused for, and what is new."""
+    passing = f"{number(found.passing)} of {plural(found.tried, 'reject')} would pass now"
+    waiting = f", {number(found.waiting)} of which would wait for a parent"
+    yield Line(f"{mapping}: {passing}{waiting if found.waiting else ''}", "title")
+    yield from (Line(remark, "warning") for remark in remarks)
+    if found.by_rule:
+        titles = ("stream", "field", "rule")
+        yield Line()
+        yield Grid(
+            headings=(*map(Heading, titles), Heading("rejects", right=True),
+                      Heading("would pass", right=True)),
+            rows=tuple((*rule, number(count), number(passing))
+                       for rule, (count, passing) in found.by_rule.items()),
+        )  # fmt: skip
+    if found.refused:
+        yield Line()
+        yield Line("What would still be refused, and why:")
+        for (stream, field, rule), count in Counter(found.refused).most_common():
+            yield Line(f"  {number(count)} × {stream}.{field}: {rule}" if field else
+                       f"  {number(count)} × {stream}: {rule}")  # fmt: skip
+    yield Line("Nothing was written. The database may still refuse some.", "quiet")
+
+
+def rehearsal_document(found: Rehearsal) -> Document:
+    """Return a rehearsal as JSON values."""
+    titles = ("stream", "field", "rule")
+    return {
+        "dry_run": True,
+        "tried": found.tried,
+        "passing": found.passing,
+        "waiting": found.waiting,
+        "by_rule": [
+            {**dict(zip(titles, rule, strict=True)), "rejects": count, "passing": passing}
+            for rule, (count, passing) in found.by_rule.items()
+        ],
+        "refused": [
+            {**dict(zip(titles, rule, strict=True)), "rejects": count}
+            for rule, count in found.refused.items()
+        ],
+    }

@@ -27,6 +27,15 @@ GO_ON = {
 WORTH_TELLING = 0.05
 """Seconds of waiting from which a summary speaks of it."""
 RATE = "records/s"
+RETRIED = {
+    "loaded": "loaded",
+    "superseded": "superseded by newer ones",
+    "filtered": "filtered",
+    "waiting": "waiting for a parent",
+    "newer": "left alone, as a later run has written their rows",
+    "refused": "still refused",
+}
+"""What became of rejects that were tried again."""
 TONES: Mapping[str, Tone] = {
     "done": "good",
     "failed": "bad",
@@ -84,6 +93,8 @@ def _section(report: RunReport, again: str) -> Iterator[Part]:
             "warning",
         )
     yield from (Line(remark, "warning") for remark in report.remarks)
+    if not report.streams:  # there was nothing to do
+        return
     yield Line()
     yield _streams(report)
     yield Line()
@@ -93,6 +104,7 @@ def _section(report: RunReport, again: str) -> Iterator[Part]:
     yield from _skips(report)
     yield from _unread(report)
     yield from _retries(report)
+    yield from _retried(report)
     yield from _reasons(report)
     yield from _outlook(report, again)
 
@@ -236,6 +248,20 @@ def _sent_again(count: int, waited: float) -> str:
     return f"{plural(count, 'request')} sent again{pause}"
 
 
+def _retried(report: RunReport) -> Iterator[Part]:
+    """Yield what became of the rejects that were tried again."""
+    found = Counter[str]()
+    for stream in report.streams:
+        found.update(stream.retried)
+    if not found:
+        return
+    yield Line()
+    ends = (f"{number(found[end])} {word}" for end, word in RETRIED.items() if found[end])
+    yield Line(f"{plural(found.total(), 'reject')} tried again: {listed(ends)}")
+    if found["newer"]:
+        yield Line("  --force writes over rows that a later run has written", "quiet")
+
+
 def _reasons(report: RunReport) -> Iterator[Part]:
     counts = report.counts
     if counts.rejected:
@@ -288,7 +314,9 @@ def _top(report: RunReport, tallies: Mapping[str, Mapping[str, int]]) -> Iterato
 
 def _where(report: RunReport, table: str) -> Iterator[Part]:
     if not report.dry_run:
-        query = f"SELECT * FROM {table} WHERE run_id = '{report.run_id}'"  # noqa: S608  (shown only)
+        again = table == "crmmap_rejects" and any(each.retried for each in report.streams)
+        column = "retried_by" if again else "run_id"
+        query = f"SELECT * FROM {table} WHERE {column} = '{report.run_id}'"  # noqa: S608  (shown only)
         yield Line(f"  {query}", "quiet")
 
 

@@ -62,6 +62,7 @@ def apply(step: Step, pages: Sequence[Page]) -> Batch:
         gap="" if per else next((page.gap for page in pages if page.gap), "") or _gap(rejects),
         asked=_asked(pages, rejects) if per else {},
         older_than=pages[0].older_than,
+        tried={page.number: page.tried for page in pages if page.tried},
     )
 
 
