@@ -57,8 +57,7 @@ def read_once(it: Loader, target: Target, read: dict[str, Any]) -> Counts:
         written = transaction.write(target, rows)
         if isinstance(target.write, Snapshot | Sweep) and not gap:
             transaction.meet(target, rows.select(target.key))
-        deleted = written.deleted + transaction.finish(target, gap)
-        counts = replace(written.counts, fetched=len(rows), deleted=deleted)
+        counts = replace(written.counts, fetched=len(rows)) + transaction.finish(target, gap)
         return Tally(counts=counts, ended=True, gap=gap)
 
     it.mark, tally = it.store.commit(it.mark, work)

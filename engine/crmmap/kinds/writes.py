@@ -26,6 +26,24 @@ class Append:
     """
 
 
+NEXT = "__next"
+"""Ends the name of the table in which a read is gathered that is to replace another's rows."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Replace:
+    """The table holds what the last complete read brought, and nothing else.
+
+    A read is gathered in a table beside, called the same with `__next`. With its last batch, and
+    all at once, rows that it did not bring are deleted, changed ones updated, new ones inserted;
+    until then everybody sees the rows of the read before. Until then its records count as
+    `deferred`, too. A read that was interrupted is gone on with; one that can't have met all that
+    the source has (`--limit`, a part that was skipped or failed) replaces nothing, and its records
+    stay deferred. A record that was rejected is not in the new rows: `expect` says how far their
+    number may drop.
+    """
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class History:
     """Every version of a record stays, with the time in which it held (a dimension of type 2).
@@ -81,7 +99,7 @@ class Sweep:
     """
 
 
-Write = Upsert | Append | History | Snapshot | Delete | Sweep
+Write = Upsert | Append | Replace | History | Snapshot | Delete | Sweep
 
 KEEPING = (Append, History)
 """Those that keep several versions of a record, each in a row of its own."""
@@ -92,6 +110,7 @@ Deleting = Delete | Sweep
 WRITES: dict[str, type] = {
     "upsert": Upsert,
     "append": Append,
+    "replace": Replace,
     "history": History,
     "snapshot": Snapshot,
     "delete": Delete,

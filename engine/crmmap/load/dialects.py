@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -118,6 +118,16 @@ class Dialect(Protocol):
         """
         ...
 
+    def update_from(
+        self, table: str, other: str, same: str, given: Mapping[str, str], where: str
+    ) -> str:
+        """Return an UPDATE of a table's rows by those of another that are the `same`.
+
+        `given` has for each column what it is given, such as a column of the other. All names
+        are quoted. Only pairs of rows are meant that are as `where` says.
+        """
+        ...
+
     def fault(self, error: DBAPIError) -> Fault:
         """Tell what an error means for its transaction."""
         ...
@@ -177,6 +187,14 @@ def standard_on_conflict(key: Sequence[str], changed: Sequence[str]) -> str:
     if not changed:
         return f"{found} NOTHING"
     return f"{found} UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in changed)}"
+
+
+def standard_update_from(
+    table: str, other: str, same: str, given: Mapping[str, str], where: str
+) -> str:
+    """Return the statement as SQLite and PostgreSQL both write it."""
+    changes = ", ".join(f"{name} = {value}" for name, value in given.items())
+    return f"UPDATE {table} SET {changes} FROM {other} WHERE {same} AND {where}"  # noqa: S608  (names are quoted, and no values)
 
 
 def check_options(url: URL, known: Collection[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -156,6 +156,12 @@ class MySql:
         guard = f"{key[0]} = IF({same}, {key[0]}, (SELECT 1 UNION ALL SELECT 2))"
         taken = [f"{name} = VALUES({name})" for name in changed]
         return f"{CHANGED if changed else LEFT_ALONE}{', '.join([guard, *taken])}".lstrip()
+
+    def update_from(
+        self, table: str, other: str, same: str, given: Mapping[str, str], where: str
+    ) -> str:
+        changes = ", ".join(f"{table}.{name} = {value}" for name, value in given.items())
+        return f"UPDATE {table} JOIN {other} ON {same} SET {changes} WHERE {where}"  # noqa: S608  (names are quoted, and no values)
 
     def fault(self, error: DBAPIError) -> Fault:
         code = error_code(error)

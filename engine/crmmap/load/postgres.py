@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -24,6 +24,7 @@ from crmmap.load.dialects import (
     check_options,
     spelled_by,
     standard_on_conflict,
+    standard_update_from,
 )
 
 SETTINGS = {
@@ -125,6 +126,11 @@ class Postgres:
 
     def on_conflict(self, key: Sequence[str], changed: Sequence[str]) -> str:
         return standard_on_conflict(key, changed)
+
+    def update_from(
+        self, table: str, other: str, same: str, given: Mapping[str, str], where: str
+    ) -> str:
+        return standard_update_from(table, other, same, given, where)
 
     def fault(self, error: DBAPIError) -> Fault:
         silent = isinstance(error, OperationalError) and not _state(error)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +25,7 @@ from crmmap.load.dialects import (
     check_options,
     spelled_by,
     standard_on_conflict,
+    standard_update_from,
 )
 
 OLDEST = (3, 37)
@@ -101,6 +102,11 @@ class Sqlite:
 
     def on_conflict(self, key: Sequence[str], changed: Sequence[str]) -> str:
         return standard_on_conflict(key, changed)
+
+    def update_from(
+        self, table: str, other: str, same: str, given: Mapping[str, str], where: str
+    ) -> str:
+        return standard_update_from(table, other, same, given, where)
 
     def fault(self, error: DBAPIError) -> Fault:
         return (

@@ -17,6 +17,7 @@ from crmmap.load.tables import RUN_ID, SYNCED_AT, holding
 from crmmap.load.vanishing import note_met
 from crmmap.load.writing import finish, write_rows
 from crmmap.plan import Target
+from crmmap.values import Counts
 
 NOTHING_ASKED: Mapping[str, bool] = MappingProxyType({})
 
@@ -59,10 +60,11 @@ class Transaction:
         """
         note_met(self.session, target, self.mark, keys, asked)
 
-    def finish(self, target: Target, gap: str) -> int:
-        """End the stream's read, whose last rows are written; return how many rows were deleted.
+    def finish(self, target: Target, gap: str) -> Counts:
+        """End the stream's read, whose last rows are written; return what that came to.
 
-        Where records may be missing, by `gap` or by that of an earlier batch, none is.
+        Where records may be missing, by `gap` or by that of an earlier batch, no row is deleted
+        or replaced.
         """
         read = replace(self.mark.read, gap=self.mark.read.gap or gap)
         return finish(self.session, target, replace(self.mark, read=read))

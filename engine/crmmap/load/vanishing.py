@@ -20,6 +20,7 @@ from crmmap.load.statements import Session, insert_statement, write
 from crmmap.load.storage import to_driver
 from crmmap.load.tables import DELETED_AT, ROW_HASH, RUN_ID, SYNCED_AT, table_of
 from crmmap.plan import Target
+from crmmap.values import Counts
 
 READ = "_crmmap_read"
 PARENT = "parent"
@@ -100,15 +101,15 @@ def _forget_abandoned(session: Session, table: str) -> None:
 # --- once it has ended --------------------------------------------------------------------------
 
 
-def vanish(session: Session, target: Target, mark: Mark) -> int:
-    """Delete the rows that a read has not met, unless it has a gap; return how many those are."""
+def vanish(session: Session, target: Target, mark: Mark) -> Counts:
+    """Delete the rows that a read has not met, unless it has a gap; count them."""
     read = mark.read
     count = 0 if read.gap else _vanished(session, target, mark)
     for table in side_tables(target):
         quote, place = session.quote, session.marks(1)
         statement = f"DELETE FROM {quote(table.name)} WHERE {quote(READ)} = {place}"  # noqa: S608  (names are quoted, values are parameters)
         session.connection.exec_driver_sql(statement, (read.name,))
-    return count
+    return Counts(deleted=count)
 
 
 def _vanished(session: Session, target: Target, mark: Mark) -> int:

@@ -7,17 +7,19 @@ from collections.abc import Callable, Mapping, Sequence
 import polars as pl
 import sqlalchemy as sa
 
-from crmmap.kinds.writes import Append, Delete, History, Snapshot, Sweep, Upsert, Write
+from crmmap.kinds.writes import Append, Delete, History, Replace, Snapshot, Sweep, Upsert, Write
 from crmmap.load.accounts import OUTCOME_SCHEMA, REFUSED_SCHEMA, Mark, Written
 from crmmap.load.append import append
 from crmmap.load.deleting import delete, sweep
 from crmmap.load.duplicates import Contest, first_come
 from crmmap.load.history import write_history
+from crmmap.load.replacing import gather, swap
 from crmmap.load.statements import Session
 from crmmap.load.tables import table_of
 from crmmap.load.upsert import upsert
 from crmmap.load.vanishing import side_tables, vanish
 from crmmap.plan import Target
+from crmmap.values import NOTHING, Counts
 
 Writer = Callable[[Session, Target, pl.DataFrame, Mark], Written]
 """Writes rows of a batch, that stand in no order, within its transaction. The rows have the
@@ -36,6 +38,7 @@ def _by_key(session: Session, target: Target, rows: pl.DataFrame, mark: Mark) ->
 WRITERS: Mapping[type[Write], Writer] = {
     Upsert: _by_key,
     Append: append,
+    Replace: gather,
     History: write_history,
     Snapshot: _by_key,
     Delete: delete,
@@ -43,18 +46,18 @@ WRITERS: Mapping[type[Write], Writer] = {
 }
 
 
-Finisher = Callable[[Session, Target, Mark], int]
+Finisher = Callable[[Session, Target, Mark], Counts]
 """Does what is to be done to the table once a read has ended, in its last batch's transaction, and
-returns how many rows were deleted. `mark.read` is the read: one with a gap has not met all that
-the source has."""
+returns what that came to. `mark.read` is the read: one with a gap has not met all that the source
+has."""
 
-FINISHERS: Mapping[type[Write], Finisher] = {Snapshot: vanish, Sweep: vanish}
+FINISHERS: Mapping[type[Write], Finisher] = {Snapshot: vanish, Sweep: vanish, Replace: swap}
 
 
-def finish(session: Session, target: Target, mark: Mark) -> int:
+def finish(session: Session, target: Target, mark: Mark) -> Counts:
     """End a read as `target.write` has it; see `Transaction.finish`."""
     finisher = FINISHERS.get(type(target.write))
-    return 0 if finisher is None else finisher(session, target, mark)
+    return NOTHING if finisher is None else finisher(session, target, mark)
 
 
 def tables_of(targets: Sequence[Target]) -> list[sa.Table]:

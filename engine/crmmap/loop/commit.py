@@ -27,8 +27,7 @@ def load(step: Step, batch: Batch, transaction: Transaction) -> Tally:
         tally = _meet(step, batch, resolved, tally, transaction)
     if not tally.ended:
         return tally
-    deleted = tally.counts.deleted + transaction.finish(step.target, tally.gap)
-    return replace(tally, counts=replace(tally.counts, deleted=deleted))
+    return replace(tally, counts=tally.counts + transaction.finish(step.target, tally.gap))
 
 
 def load_rows(step: Step, batch: Batch, transaction: Transaction) -> Tally:

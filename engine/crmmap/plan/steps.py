@@ -16,7 +16,7 @@ from crmmap.kinds.responses import ResponseRule
 from crmmap.kinds.shaping import Shape
 from crmmap.kinds.source import Source
 from crmmap.kinds.types import Type
-from crmmap.kinds.writes import Deletes, Snapshot, Upsert, Write
+from crmmap.kinds.writes import NEXT, Deletes, Replace, Snapshot, Upsert, Write
 from crmmap.select.jmespath import Jmespath
 from crmmap.select.xpath import RecordPath
 from crmmap.spec.model import DUPLICATES, Enrich, FieldsFrom, Missing, Nested, OnError, RequestSpec
@@ -76,9 +76,20 @@ class Target:
         return replace(self, table=name, same_by=(), foreign_keys=(), comment=comment)
 
     @property
+    def next(self) -> Target | None:
+        """The table in which a read is gathered that is to replace its rows."""
+        if not isinstance(self.write, Replace):
+            return None
+        comment = f"What the read under way has brought that is to replace {self.table}."
+        name = f"{self.table}{NEXT}"
+        return replace(
+            self, table=name, write=Upsert(), indexed=(), foreign_keys=(), comment=comment
+        )
+
+    @property
     def beside(self) -> tuple[Target, ...]:
         """The tables that its own needs beside it."""
-        return () if self.losing is None else (self.losing,)
+        return tuple(each for each in (self.losing, self.next) if each is not None)
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -68,21 +68,23 @@ def _keep(mapping: Mapping, stream: Stream, path: Path) -> Iterator[Fault]:
         message = f"must be as in '{stream.instead_of}', which fills the same table"
         yield Fault(path=(*path, "dedupe"), rule="dedupe.instead_of", message=message, on_key=True)
     if isinstance(stream.dedupe.keep, Latest):
-        yield from _name(mapping, stream, path)
+        yield from name_beside(mapping, stream, DUPLICATES, "dedupe", path)
 
 
-def _name(mapping: Mapping, stream: Stream, path: Path) -> Iterator[Fault]:
-    """Yield why there can't be a table for the records that lose."""
-    name, place = f"{stream.table.name}{DUPLICATES}", (*path, "table", "name")
+def name_beside(
+    mapping: Mapping, stream: Stream, end: str, word: str, path: Path
+) -> Iterator[Fault]:
+    """Yield why there can't be a table beside a stream's own, whose name ends so."""
+    name, place = f"{stream.table.name}{end}", (*path, "table", "name")
     if len(name) > LONGEST_NAME:
         message = (
-            f"is too long: `dedupe` needs a table beside it, called the same with '{DUPLICATES}'. "
-            f"It may have {LONGEST_NAME - len(DUPLICATES)} characters"
+            f"is too long: `{word}` needs a table beside it, called the same with '{end}'. "
+            f"It may have {LONGEST_NAME - len(end)} characters"
         )
         yield Fault(path=place, rule="table.beside", message=message)
     for owner, each in mapping.streams.items():
         if each.table.name.casefold() == name.casefold():
-            message = f"is that of the table which '{owner}' fills, once '{DUPLICATES}' is added"
+            message = f"is that of the table which '{owner}' fills, once '{end}' is added"
             yield Fault(path=place, rule="table.beside", message=message)
 
 

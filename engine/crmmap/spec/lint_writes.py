@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from crmmap.kinds.incremental import Cursorless
 from crmmap.kinds.types import Datetime
-from crmmap.kinds.writes import KEEPING, WRITES, Append, History, Upsert
+from crmmap.kinds.writes import KEEPING, NEXT, WRITES, Append, History, Replace, Upsert
+from crmmap.spec.deletions import is_deleted_from
 from crmmap.spec.faults import Fault
-from crmmap.spec.lint_dedupe import beside
-from crmmap.spec.model import Dedupe, Latest, Mapping, Stream
+from crmmap.spec.lint_dedupe import beside, name_beside
+from crmmap.spec.model import Dedupe, Latest, Lookup, Mapping, Stream
 from crmmap.values import Path
 
 WORDS = {made: word for word, made in WRITES.items()}
@@ -29,6 +31,8 @@ def _stream(mapping: Mapping, stream: Stream, path: Path) -> Iterator[Fault]:
         yield Fault(path=(*path, "dedupe"), rule="dedupe.append", message=message, on_key=True)
     elif isinstance(write, History):
         yield from _versions(stream, path)
+    elif isinstance(write, Replace):
+        yield from _replaced(mapping, stream, path)
     if not isinstance(write, Upsert | Append) and beside(stream):
         message = f"finds records under other keys, too: that goes with `write: upsert`, not {word}"
         yield Fault(path=(*path, "dedupe", "by"), rule="dedupe.write", message=message, on_key=True)
@@ -61,12 +65,47 @@ def _versions(stream: Stream, path: Path) -> Iterator[Fault]:
         yield Fault(path=place, rule="dedupe.history", message=message)
 
 
+def _replaced(mapping: Mapping, stream: Stream, path: Path) -> Iterator[Fault]:
+    """Yield why the rows of a stream can't replace all others at the end of a read."""
+    asked = mapping.asked(stream)
+    if asked.incremental is not None and not isinstance(asked.incremental, Cursorless):
+        message = "asks for what changed only: and what replaces a table must be all. Leave it out"
+        place = (*path, "incremental") if stream.pages_of is None else (*path, "pages_of")
+        yield Fault(path=place, rule="replace.incremental", message=message, on_key=True)
+    if asked.for_each is not None and asked.for_each.changed:
+        message = "asks for some parents only: and what replaces a table must be all. Leave it out"
+        place = (*path, "for_each", "changed") if stream.pages_of is None else (*path, "pages_of")
+        yield Fault(path=place, rule="replace.changed", message=message, on_key=True)
+    if is_deleted_from(mapping, stream.table.name):
+        message = (
+            "is a table whose rows are replaced, and so none of them is ever deleted by itself. "
+            "With `where`, the stream leaves records out"
+        )
+        yield Fault(path=(*path, "table", "name"), rule="replace.deletes", message=message)
+    for field, each in stream.fields.items():
+        place = (*path, "fields", field, "lookup")
+        if each.lookup is not None and each.lookup.missing == "wait":
+            message = (
+                "holds a row back until after the read: and the table is replaced with its end. "
+                "Allowed here: null, reject, stub"
+            )
+            yield Fault(path=(*place, "missing"), rule="replace.wait", message=message)
+        if each.lookup is not None and mapping.streams.get(each.lookup.stream) is stream:
+            message = "leads to rows of the read before, which are about to be replaced"
+            yield Fault(path=place, rule="replace.itself", message=message)
+    yield from name_beside(mapping, stream, NEXT, "write: replace", path)
+
+
 def _lookups(mapping: Mapping, stream: Stream, path: Path) -> Iterator[Fault]:
     for field, each in stream.fields.items():
         parent = mapping.streams.get(each.lookup.stream) if each.lookup is not None else None
-        if each.lookup is None or parent is None or not isinstance(parent.table.write, KEEPING):
+        if each.lookup is None or parent is None:
             continue
         place = (*path, "fields", field, "lookup")
+        if isinstance(parent.table.write, Replace):
+            yield from _of_replaced(each.lookup, place)
+        if not isinstance(parent.table.write, KEEPING):
+            continue
         several = f"'{each.lookup.stream}' has a row for each version of a record"
         if each.lookup.missing == "stub":
             message = f"{several}, and a stub is none. Allowed here: null, reject, wait"
@@ -74,3 +113,13 @@ def _lookups(mapping: Mapping, stream: Stream, path: Path) -> Iterator[Fault]:
         if each.lookup.constraint:
             message = f"{several}: no key that a constraint could refer to"
             yield Fault(path=(*place, "constraint"), rule="lookup.versions", message=message)
+
+
+def _of_replaced(lookup: Lookup, path: Path) -> Iterator[Fault]:
+    goes = f"leads to '{lookup.stream}', of which a row goes when a read does not bring it"
+    if lookup.missing == "stub":
+        message = f"{goes}: and so does every stub. Allowed here: null, reject, wait"
+        yield Fault(path=(*path, "missing"), rule="lookup.replaced", message=message)
+    if lookup.constraint:
+        message = f"{goes}: a constraint would forbid it"
+        yield Fault(path=(*path, "constraint"), rule="lookup.replaced", message=message)

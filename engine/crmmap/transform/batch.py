@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from crmmap.kinds.types import Decimal, Integer, Type, declared
+from crmmap.kinds.writes import Replace
 from crmmap.plan import FieldPlan, Step
 from crmmap.transform.cells import SELECTION, judge, rules_of, text_column, verdict_column
 from crmmap.values import (
@@ -59,16 +60,20 @@ def apply(step: Step, pages: Sequence[Page]) -> Batch:
         raw=read,
         parts={page.number: page.part for page in pages if not page.skipped},
         cursor=next((page.cursor for page in reversed(pages) if page.cursor is not None), None),
-        gap="" if per else next((page.gap for page in pages if page.gap), "") or _gap(rejects),
+        gap="" if per else _gap(step, pages, rejects),
         asked=_asked(pages, rejects) if per else {},
         older_than=pages[0].older_than,
         tried={page.number: page.tried for page in pages if page.tried},
     )
 
 
-def _gap(rejects: pl.DataFrame) -> str:
-    """Return why nobody knows which rows of the table records are that were refused."""
-    return NAMELESS if rejects["key"].null_count() else ""
+def _gap(step: Step, pages: Sequence[Page], rejects: pl.DataFrame) -> str:
+    """Return why records may be missing, or why nobody knows which rows some were of.
+
+    The latter is no matter where rows are replaced: there, a reject has no row.
+    """
+    nameless = rejects["key"].null_count() and not isinstance(step.target.write, Replace)
+    return next((page.gap for page in pages if page.gap), NAMELESS if nameless else "")
 
 
 def _asked(pages: Sequence[Page], rejects: pl.DataFrame) -> dict[str, bool]:
