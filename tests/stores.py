@@ -97,7 +97,7 @@ def postgres_url() -> Iterator[str]:
 def mariadb_url() -> Iterator[str]:
     """Yield the URL of an empty database, and drop it afterwards."""
     found, name = mariadb_server(), f"crmmap_test_{uuid4().hex}"
-    admin = create_engine(found)
+    admin = create_engine(found, connect_args={"ssl_disabled": True})
     with admin.begin() as connection:
         connection.exec_driver_sql(
             f"CREATE DATABASE {name} CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin"

@@ -22,7 +22,7 @@ from sqlalchemy import make_url
 
 from crmmap.errors import StoreUnreachable
 from crmmap.load import Store, Tally, Transaction
-from stores import PEOPLE, Loader, frame, load, postgres_url, store_url  # noqa: F401  (fixtures)
+from stores import PEOPLE, STORES, Loader, frame, load, store_url  # noqa: F401  (fixtures)
 
 HERE = Path(__file__).parent
 BATCHES = 3
@@ -73,13 +73,13 @@ def test_a_killed_run_is_finished_by_the_next(store_url: str, place: str) -> Non
 
 
 class Cutter:
-    """A relay to PostgreSQL that can lose the connection around a COMMIT."""
+    """A relay to a server that can lose the connection around a COMMIT."""
 
     def __init__(self, host: str, port: int) -> None:
         self.server = (host, port)
         self.armed: Literal["before", "after"] | None = None
         self.cuts = 0
-        self.answered = threading.Event()
+        self.asked, self.answered = threading.Event(), threading.Event()
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
@@ -102,6 +102,7 @@ class Cutter:
         while data := _received(client):
             if self.armed and b"COMMIT" in data:
                 if self.armed == "after":
+                    self.asked.set()
                     server.sendall(data)
                     # The server's answer stays here; once it is there, the commit is done.
                     self.answered.wait(5)
@@ -114,7 +115,8 @@ class Cutter:
 
     def _down(self, client: socket.socket, server: socket.socket) -> None:
         while data := _received(server):
-            if self.armed == "after" and b"COMMIT" in data:
+            if self.asked.is_set():
+                self.asked.clear()
                 self.answered.set()
                 return
             try:
@@ -141,16 +143,16 @@ def _shut(connection: socket.socket) -> None:
 
 
 @pytest.fixture
-def cutter() -> Iterator[tuple[Cutter, str]]:
-    for url in postgres_url():
-        parsed = make_url(url)
-        relay = Cutter(parsed.host or "127.0.0.1", parsed.port or 5432)
-        through = parsed.set(host="127.0.0.1", port=relay.port)
-        yield relay, through.render_as_string(hide_password=False)
-        relay.close()
+def cutter(store_url: str) -> Iterator[tuple[Cutter, str]]:
+    parsed = make_url(store_url)
+    port = 3306 if store_url.startswith("mysql") else 5432
+    relay = Cutter(parsed.host or "127.0.0.1", parsed.port or port)
+    through = parsed.set(host="127.0.0.1", port=relay.port)
+    yield relay, through.render_as_string(hide_password=False)
+    relay.close()
 
 
-@pytest.mark.postgres
+@pytest.mark.parametrize("store_url", STORES[1:], indirect=True)
 @pytest.mark.parametrize(("moment", "calls"), [("before", 2), ("after", 1)])
 def test_a_commit_whose_answer_is_lost_is_looked_up(
     cutter: tuple[Cutter, str], moment: Literal["before", "after"], calls: int
@@ -178,7 +180,7 @@ def test_a_commit_whose_answer_is_lost_is_looked_up(
     it.store.close()
 
 
-@pytest.mark.postgres
+@pytest.mark.parametrize("store_url", STORES[1:], indirect=True)
 def test_a_server_that_stays_away_is_reported(cutter: tuple[Cutter, str]) -> None:
     relay, url = cutter
     it = Loader(url, PEOPLE)
@@ -229,6 +231,49 @@ def test_a_lock_that_passes_is_waited_for(load: Callable[..., Loader], store_url
     blocking.close()
     it.store.close()
     it.store = patient
+
+
+@pytest.mark.parametrize("store_url", STORES[1:], indirect=True)
+def test_beginnings_wait_for_each_other(load: Callable[..., Loader], store_url: str) -> None:
+    """Also where the other one commits meanwhile, as each statement of DDL does on MySQL."""
+    it = load(PEOPLE)
+    it.store.end_run("run1", status="done")
+    other = it.store.engine.connect()
+    it.store.dialect.serialize(other)
+    if it.kind == "mysql":
+        other.commit()
+    waited: list[float] = []
+
+    def release(seconds: float) -> None:
+        waited.append(seconds)
+        other.close()
+
+    second = Store.open(impatient(store_url), application="crmmap:test", pause=release)
+    second.begin_run(mapping="m", run_id="run2", owner="elsewhere:1")
+    second.close()
+    assert len(waited) == 1
+
+
+@pytest.mark.parametrize("store_url", STORES[1:], indirect=True)
+def test_a_connection_that_the_server_ends_costs_nothing(load: Callable[..., Loader]) -> None:
+    it = load(PEOPLE)
+    called = 0
+
+    def work(transaction: Transaction) -> Tally:
+        nonlocal called
+        called += 1
+        written = transaction.write(PEOPLE, frame(PEOPLE, [("a", "n", 1)]))
+        if called == 1:
+            own = "connection_id()" if it.kind == "mysql" else "pg_backend_pid()"
+            end = "KILL {}" if it.kind == "mysql" else "SELECT pg_terminate_backend({})"
+            (number,) = transaction.session.connection.exec_driver_sql(f"SELECT {own}").one()
+            it.sql(end.format(number))
+        return Tally(counts=replace(written.counts, fetched=1))
+
+    _, tally = it.store.commit(it.mark, work)
+    assert called == 2
+    assert tally.counts.inserted == 1
+    assert it.sql("SELECT inserted, unchanged FROM crmmap_batches") == [(1, 0)]
 
 
 def test_threads_share_a_store(load: Callable[..., Loader]) -> None:

@@ -152,7 +152,7 @@ class Dialect(Protocol):
         """Return a column's name as the database compares it with others."""
         ...
 
-    def folded_table(self, name: str) -> str:
+    def folded_table(self, name: str, connection: Connection) -> str:
         """Return a table's name as the database compares it with others."""
         ...
 

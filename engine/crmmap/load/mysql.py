@@ -21,7 +21,7 @@ from sqlalchemy.types import TypeEngine
 from crmmap.errors import StoreError, StoreUnfit, StoreUnreachable
 from crmmap.load.dialects import Fault, Refusal, spelled_by
 from crmmap.load.multirow import CHANGED, LEFT_ALONE, TOO_LONG, write_many, write_one
-from crmmap.load.mysql_session import connection_of, hold, let_go, set_up
+from crmmap.load.mysql_session import FOLDS, connection_of, hold, let_go, set_up
 from crmmap.mysql_codes import LOST, UNREACHABLE, error_code
 
 ANOTHER_ROW = 1242
@@ -73,6 +73,8 @@ AGAIN = {
     1412: "a table was changed meanwhile; run again",
 }
 UNFIT = {
+    1005: "the table can't be made: it has more columns than the server allows, or a foreign key "
+    "whose two columns do not fit each other",
     1050: "a table of that name is there, perhaps written in another case; rename one of them",
     1060: "two columns have names that are one to the server; rename one of them in the mapping",
     1071: "the key is longer than the server allows; choose a shorter one",
@@ -198,8 +200,8 @@ class MySql:
     def folded(self, name: str) -> str:
         return name.lower()
 
-    def folded_table(self, name: str) -> str:
-        return name  # where the server folds them, it finds them by any writing
+    def folded_table(self, name: str, connection: Connection) -> str:
+        return name.lower() if connection.info[FOLDS] else name
 
     def spelled(self, kind: TypeEngine[Any]) -> str:
         text = re.sub(r" (CHARACTER SET|COLLATE) \w+", "", spelled_by(_compiler(), kind))

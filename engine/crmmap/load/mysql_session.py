@@ -39,7 +39,11 @@ LONGEST_STATEMENT = "SET SESSION max_statement_time = 120"
 WIDE_ROWS = "SET SESSION innodb_strict_mode = OFF"
 """A table of hundreds of texts can be made, as most rows fit; one that does not is refused."""
 
-CHECKED = "SELECT version(), @@sql_mode, @@time_zone, @@max_allowed_packet"
+CHECKED = (
+    "SELECT version(), @@sql_mode, @@time_zone, @@max_allowed_packet, @@lower_case_table_names"
+)
+FOLDS = "crmmap_folds"
+"""Where a connection's `info` keeps whether tables whose names differ in case only are one."""
 
 OLDEST = {"MariaDB": (10, 4), "MySQL": (8, 0, 17)}
 """The first that enforce CHECK, and know a collation that tells all texts apart."""
@@ -47,7 +51,7 @@ OLDEST = {"MariaDB": (10, 4), "MySQL": (8, 0, 17)}
 SMALLEST_PACKET = 1 << 20
 
 HELD = "crmmap_held"
-HOLD = "SELECT get_lock(concat('crmmap:', md5(database())), 10)"
+HOLD = "SELECT get_lock(concat('crmmap:', md5(database())), @@innodb_lock_wait_timeout)"
 LET_GO = "DO release_lock(concat('crmmap:', md5(database())))"
 LOCK_TIMEOUT = 1205
 
@@ -131,7 +135,7 @@ def set_up(connection: Any, record: Any) -> None:
     """Make a new connection strict, and see that it is. Raises StoreUnfit where it can't be."""
     with connection.cursor() as cursor:
         cursor.execute(CHECKED)
-        version, modes, zone, packet = cursor.fetchone()
+        version, modes, zone, packet, folds = cursor.fetchone()
         maria = "mariadb" in version.lower()
         _check_version("MariaDB" if maria else "MySQL", version)
         if not set(MODES) <= set(modes.split(",")) or zone != "+00:00":
@@ -143,7 +147,7 @@ def set_up(connection: Any, record: Any) -> None:
         if packet < SMALLEST_PACKET:
             message = "the server's max_allowed_packet is too small; raise it to 16M"
             raise StoreUnfit(message)
-        record.info[PACKET] = packet
+        record.info.update({PACKET: packet, FOLDS: folds != 0})
         for statement in (ISOLATION, *([LONGEST_STATEMENT] if maria else [])):
             cursor.execute(statement)
         _try(cursor, WIDE_ROWS)

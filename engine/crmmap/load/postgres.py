@@ -176,7 +176,7 @@ class Postgres:
     def folded(self, name: str) -> str:
         return name  # we quote every name, and PostgreSQL keeps quoted ones as they are
 
-    def folded_table(self, name: str) -> str:
+    def folded_table(self, name: str, connection: Connection) -> str:
         return self.folded(name)
 
     def spelled(self, kind: TypeEngine[Any]) -> str:

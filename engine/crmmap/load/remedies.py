@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Dialect as Compiler
 from sqlalchemy.engine import Inspector
-from sqlalchemy.schema import CreateIndex, CreateTable, DropIndex
+from sqlalchemy.schema import CreateIndex, CreateTable, DropConstraint, DropIndex
 
 from crmmap.load.dialects import Dialect
 
@@ -48,6 +48,7 @@ def _remade(table: sa.Table, inspector: Inspector, dialect: Dialect) -> list[str
     names = ", ".join(quote(column.name) for column in table.columns if column.name in live)
     indexed = [str(CreateIndex(index).compile(dialect=compiler)) for index in indexes(table)]
     return [
+        *_without_foreign_keys(table, inspector, compiler),
         *_without_indexes(table, inspector, compiler),
         f"ALTER TABLE {quote(table.name)} RENAME TO {aside}",
         created(table, dialect, compiler),
@@ -55,6 +56,19 @@ def _remade(table: sa.Table, inspector: Inspector, dialect: Dialect) -> list[str
         *indexed,
         *dialect.comments(table),
     ]
+
+
+def _without_foreign_keys(
+    table: sa.Table, inspector: Inspector, compiler: Compiler
+) -> Iterator[str]:
+    """Drop the foreign keys: rows set aside bind nobody, and in MySQL a name is there once."""
+    if not compiler.supports_alter:
+        return
+    for each in inspector.get_foreign_keys(table.name):
+        live = sa.Table(table.name, sa.MetaData(), sa.Column("c"))
+        held = sa.ForeignKeyConstraint([live.c.c], [live.c.c], name=each["name"])
+        live.append_constraint(held)
+        yield str(DropConstraint(held).compile(dialect=compiler)).strip()
 
 
 def _without_indexes(table: sa.Table, inspector: Inspector, compiler: Compiler) -> list[str]:

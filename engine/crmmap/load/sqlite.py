@@ -143,7 +143,7 @@ class Sqlite:
     def folded(self, name: str) -> str:
         return name.encode().lower().decode()  # like SQLite, which folds ASCII only
 
-    def folded_table(self, name: str) -> str:
+    def folded_table(self, name: str, connection: Connection) -> str:
         return self.folded(name)
 
     def spelled(self, kind: TypeEngine[Any]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -149,14 +150,15 @@ def _type_of(target: Target, column: Column) -> TypeEngine[Any]:
         parts = [target.column(name).type.sql() for name in target.key]
         texts = sum(isinstance(part, sa.String) for part in parts)
         return keyed(kind, LONGEST_KEY // max(1, texts))
-    refers = any(each.column == column.name for each in target.foreign_keys)
+    refers = column.refers or any(each.column == column.name for each in target.foreign_keys)
     return keyed(kind, LONGEST_KEY) if refers else kind
 
 
 def changes(connection: Connection, dialect: Dialect, tables: Sequence[sa.Table]) -> Changes:
     """Compare tables with the live ones. Nothing is altered."""
     inspector = sa.inspect(connection)
-    alike = _alike(dialect.folded_table, (table.name for table in tables))
+    folded = partial(dialect.folded_table, connection=connection)
+    alike = _alike(folded, (table.name for table in tables))
     if alike:
         return Changes(faults=alike)
     # What reflection warns of (a type it does not know) is told by the comparison, if it matters.
@@ -183,7 +185,7 @@ def _change(
     alike = _alike(dialect.folded, (column.name for column in table.columns))
     if alike:
         return Changes(faults=tuple(f"'{table.name}', columns {fault}" for fault in alike))
-    live = _live_name(inspector, dialect, table.name)
+    live = _live_name(connection, inspector, dialect, table.name)
     if live in inspector.get_view_names():
         fault = f"'{live}' is a view; crmmap fills tables only. {_another(table)}"
         return Changes(faults=(fault,))
@@ -202,10 +204,10 @@ def _change(
     return _compared(connection, inspector, dialect, table)
 
 
-def _live_name(inspector: Inspector, dialect: Dialect, name: str) -> str:
+def _live_name(connection: Connection, inspector: Inspector, dialect: Dialect, name: str) -> str:
     """Return how a table or view of this name is written that is there already."""
     names = [*inspector.get_table_names(), *inspector.get_view_names()]
-    folded = dialect.folded_table
+    folded = partial(dialect.folded_table, connection=connection)
     return {folded(each): each for each in names}.get(folded(name), name)
 
 

@@ -26,12 +26,16 @@ from crmmap.values import Page, RawFrame, Secret
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """A column of a target table, in the order of the mapping's fields."""
+    """A column of a target table, in the order of the mapping's fields.
+
+    `refers`: it holds keys of a table's rows, whether the database is to see to it or not.
+    """
 
     name: str
     type: Type
     comment: str = ""
     tags: tuple[str, ...] = ()
+    refers: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,6 +24,7 @@ def target_of(mapping: MappingSpec, name: str, types: Mapping[str, Mapping[str, 
                 type=_stored_type(mapping, types, name, field),
                 comment=each.comment,
                 tags=each.tags,
+                refers=each.lookup is not None,
             )
             for field, each in stream.fields.items()
         ),
