@@ -17,6 +17,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
 from crmmap.errors import StoreError
+from crmmap.load import Transaction, Written
+from crmmap.load.accounts import OUTCOME
+from crmmap.load.upsert import written
+from crmmap.plan.content import content_hashes
 from crmmap.values import Counts
 from stores import KINDS, PEOPLE, Loader, frame, load, store_url  # noqa: F401  (fixtures)
 
@@ -200,9 +204,29 @@ def test_a_stub_is_counted_once_and_later_updated(load: Callable[..., Loader]) -
 def test_records_wait_until_they_are_settled(load: Callable[..., Loader]) -> None:
     it = load(PEOPLE)
     waiting = pl.DataFrame({"key": ["b", "a"], "field": ["f", "f"], "raw": ['"\\u0000"', "{}"]})
-    assert it.work(lambda transaction: transaction.defer("s", waiting)) == 2
-    assert it.work(lambda transaction: transaction.defer("s", waiting[:1])) == 0
+    for records, again in ((waiting, [False, False]), (waiting[:1], [True])):
+        held = it.work(lambda transaction, records=records: transaction.defer("s", records))
+        assert held.to_list() == again
     assert it.store.deferred("m", "s").equals(waiting.sort("key"))
     assert it.store.deferred("m", "other").is_empty()
     assert it.work(lambda transaction: transaction.settle("s", pl.Series(["a", "zz"]))) == 1
     assert it.store.deferred("m", "s")["key"].to_list() == ["b"]
+
+
+def test_a_row_that_another_program_inserts_meanwhile_is_updated(
+    load: Callable[..., Loader],
+) -> None:
+    it = load(PEOPLE)
+    it.upsert(PEOPLE, [("a", "old", 1)])
+    it.next_run("run2")
+    rows = [("a", "new", 1), ("b", "n", 2), ("c", "n", 3)]
+
+    def work(transaction: Transaction) -> Written:
+        told = frame(PEOPLE, rows).with_columns(pl.lit("inserted").alias(OUTCOME))
+        hashed = told.with_columns(content_hashes(told, PEOPLE.columns))
+        return written(transaction.session, PEOPLE, hashed, transaction.mark)
+
+    assert it.work(work).refused.is_empty()
+    assert it.sql("SELECT id, name FROM people ORDER BY id") == [
+        ("a", "new"), ("b", "n"), ("c", "n"),
+    ]  # fmt: skip

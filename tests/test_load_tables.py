@@ -30,6 +30,7 @@ from stores import (  # noqa: F401  (fixtures)
     Loader,
     columns,
     load,
+    postgres_server,
     postgres_url,
     sqlite_url,
     store_url,
@@ -221,6 +222,30 @@ def test_a_missing_privilege_is_told_before_anything_is_attempted() -> None:
         it.sql(f"DROP OWNED BY {role}")
         it.sql(f"DROP ROLE {role}")
         it.store.close()
+
+
+@pytest.mark.postgres
+def test_who_may_make_no_temporary_table_is_told_before_anything_is_attempted() -> None:
+    name = f"crmmap_test_{uuid4().hex}"
+    admin = sa.create_engine(postgres_server(), isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+        connection.exec_driver_sql(f"CREATE ROLE {name} LOGIN")
+        connection.exec_driver_sql(f"REVOKE TEMPORARY ON DATABASE {name} FROM PUBLIC")
+        connection.exec_driver_sql(f"GRANT CREATE ON DATABASE {name} TO {name}")
+        poor = postgres_server().set(username=name, database=name, drivername="postgresql")
+        own = sa.create_engine(poor.set(drivername="postgresql+psycopg"))
+        with own.begin() as there:
+            there.exec_driver_sql(f"CREATE SCHEMA {name}")
+        own.dispose()
+        url = poor.update_query_dict({"options": f"-csearch_path={name}"})
+        store = Store.open(url.render_as_string(hide_password=False), application="crmmap:test")
+        with pytest.raises(StoreUnfit, match="TEMPORARY on the database"):
+            store.prepare([PEOPLE])
+        store.close()
+        connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+        connection.exec_driver_sql(f"DROP ROLE {name}")
+    admin.dispose()
 
 
 def test_all_that_is_wrong_is_said_at_once(load: Callable[..., Loader]) -> None:

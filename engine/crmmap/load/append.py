@@ -5,10 +5,10 @@ from __future__ import annotations
 import polars as pl
 
 from crmmap.load.accounts import OUTCOME, Mark, Written
-from crmmap.load.statements import Session, select_in
-from crmmap.load.storage import from_driver, to_driver
+from crmmap.load.staging import ROW, matching
+from crmmap.load.statements import Session
 from crmmap.load.tables import ROW_HASH, RUN_ID
-from crmmap.load.upsert import check_keys, written
+from crmmap.load.upsert import AUDIT, check_keys, written
 from crmmap.plan import Target
 from crmmap.plan.content import HASH, content_hashes
 from crmmap.values import INDEX, PAGE
@@ -37,17 +37,12 @@ def append(session: Session, target: Target, rows: pl.DataFrame, mark: Mark) -> 
 
 def _runs(session: Session, target: Target, hashed: pl.DataFrame) -> pl.DataFrame:
     """Return the run that wrote each of the rows which are there, by key and digest."""
-    compiler = session.connection.dialect
-    key = [target.column(name) for name in target.key]
-    found = select_in(
-        session,
-        target.table,
-        wanted=[*target.key, ROW_HASH, RUN_ID],
-        among=[*target.key, ROW_HASH],
-        rows=hashed.select(*to_driver(key, compiler), HASH).unique().rows(),
-    )
-    frame = from_driver([row[:-2] for row in found], key, compiler)
-    return frame.with_columns(
-        pl.Series(HASH, [row[-2] for row in found], dtype=pl.Int64),
-        pl.Series("#run", [row[-1] for row in found], dtype=pl.String),
+    asked = hashed.select(*target.key, pl.col(HASH).alias(ROW_HASH)).unique()
+    run, _, digest = AUDIT
+    found = matching(
+        session, target.table, on=[*map(target.column, target.key), digest], wanted=[run],
+        rows=asked,
+    )  # fmt: skip
+    return asked[found[ROW]].select(
+        *target.key, pl.col(ROW_HASH).alias(HASH), found[RUN_ID].alias("#run")
     )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from typing import Any, Protocol
 
+import polars as pl
 from sqlalchemy import Column, Engine, Table, make_url
 from sqlalchemy.engine import URL, Connection, Inspector
 from sqlalchemy.engine import Dialect as Compiler
@@ -16,6 +17,7 @@ from sqlalchemy.exc import ArgumentError, CompileError, DBAPIError, NoSuchModule
 from sqlalchemy.types import TypeEngine
 
 from crmmap.errors import StoreError, StoreUnfit
+from crmmap.plan import Column as Typed
 from crmmap.values import Reason
 
 
@@ -68,6 +70,10 @@ WRITTEN = (
 )
 
 
+Copy = Callable[[Connection, str, Sequence[Typed], pl.DataFrame], int]
+"""Appends a frame's columns to a table and returns how many rows were written."""
+
+
 class Dialect(Protocol):
     """What the room must know about one kind of database."""
 
@@ -84,6 +90,11 @@ class Dialect(Protocol):
     @property
     def row_list(self) -> str:
         """Return how rows of values stand after IN, as a format for the list of them."""
+        ...
+
+    @property
+    def copy(self) -> Copy | None:
+        """What puts rows into a table faster than any INSERT, if there is such a way."""
         ...
 
     @property
@@ -126,6 +137,17 @@ class Dialect(Protocol):
         `given` has for each column what it is given, such as a column of the other. All names
         are quoted. Only pairs of rows are meant that are as `where` says.
         """
+        ...
+
+    def temporary(self, name: str, query: str) -> Sequence[str]:
+        """Return the statements that make a temporary table like a query's result.
+
+        One of that name that an earlier transaction left in the connection is replaced.
+        """
+        ...
+
+    def drop_temporary(self, name: str) -> str:
+        """Return the statement that drops a temporary table."""
         ...
 
     def fault(self, error: DBAPIError) -> Fault:

@@ -17,8 +17,9 @@ import polars as pl
 
 from crmmap.load.accounts import OUTCOME, Mark, Written
 from crmmap.load.halving import refused_rows
-from crmmap.load.statements import Session, delete_in, move_in, select_in
-from crmmap.load.storage import from_driver, to_driver
+from crmmap.load.staging import matching
+from crmmap.load.statements import Session, delete_in, move_in
+from crmmap.load.storage import to_driver
 from crmmap.load.tables import ROW_HASH, RUN_ID, SYNCED_AT
 from crmmap.load.upsert import (
     STORED_HASH,
@@ -60,11 +61,9 @@ def _taken(
     session: Session, target: Target, rule: tuple[str, ...], rows: pl.DataFrame
 ) -> list[tuple[object, ...]]:
     """Return those of the rows' values by a rule that the table has."""
-    compiler = session.connection.dialect
     columns = [target.column(name) for name in rule]
-    values = rows.select(rule).drop_nulls().unique().select(to_driver(columns, compiler)).rows()
-    found = select_in(session, target.table, wanted=rule, among=rule, rows=values)
-    return from_driver(found, columns, compiler).rows()
+    values = rows.select(rule).drop_nulls().unique()
+    return matching(session, target.table, on=columns, wanted=columns, rows=values)[rule].rows()
 
 
 # --- the latest is kept -------------------------------------------------------------------------

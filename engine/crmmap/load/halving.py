@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from crmmap.errors import StoreError
 from crmmap.load.accounts import REFUSED_SCHEMA
 from crmmap.load.dialects import Refusal
-from crmmap.load.statements import Row, Session, write_all
+from crmmap.load.statements import Session, check_written
 from crmmap.load.tables import changes, table_of
 from crmmap.plan import Target
 from crmmap.values import AT, INDEX, KEY, PAGE
@@ -23,17 +23,21 @@ SAME_REFUSALS = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Halving:
-    """A statement that writes rows of a table, a row at a time as the driver takes them."""
+    """How rows are written into the target's table, all of them or none.
+
+    `write` returns how many rows the database says it wrote. It may be called again with
+    parts of the same rows, down to a single one, in their order.
+    """
 
     session: Session
-    statement: str
     target: Target
+    write: Callable[[pl.DataFrame], int]
 
-    def write(self, rows: Sequence[Row]) -> list[tuple[int, Refusal]]:
+    def run(self, rows: pl.DataFrame) -> list[tuple[int, Refusal]]:
         """Write the rows; return the index and reason of those that the database refuses.
 
-        A refused statement is halved, inside savepoints, until the bad rows stand
-        alone: some 35 statements for 500 rows with 3 bad ones, not 501.
+        Refused rows are halved, inside savepoints, until the bad ones stand
+        alone: some 35 attempts for 500 rows with 3 bad ones, not 501.
         """
         refused: list[tuple[int, Refusal]] = []
         self._halve(rows, (0, len(rows)), refused, sure=False)
@@ -41,7 +45,7 @@ class Halving:
 
     def _halve(
         self,
-        rows: Sequence[Row],
+        rows: pl.DataFrame,
         span: tuple[int, int],
         refused: list[tuple[int, Refusal]],
         *,
@@ -64,10 +68,10 @@ class Halving:
         right = self._halve(rows, (middle, stop), refused, sure=not left)
         return left or right
 
-    def _attempt(self, rows: Sequence[Row]) -> Refusal | None:
+    def _attempt(self, rows: pl.DataFrame) -> Refusal | None:
         savepoint = self.session.connection.begin_nested()
         try:
-            write_all(self.session, self.statement, rows)
+            check_written(self.write(rows), len(rows))
             savepoint.commit()
         except DBAPIError as error:
             refusal = self.session.dialect.refusal(error)

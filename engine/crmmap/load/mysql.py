@@ -19,7 +19,7 @@ from sqlalchemy.schema import CreateColumn
 from sqlalchemy.types import TypeEngine
 
 from crmmap.errors import StoreError, StoreUnfit, StoreUnreachable
-from crmmap.load.dialects import Fault, Refusal, spelled_by
+from crmmap.load.dialects import Copy, Fault, Refusal, spelled_by
 from crmmap.load.multirow import CHANGED, LEFT_ALONE, TOO_LONG, write_many, write_one
 from crmmap.load.mysql_session import FOLDS, connection_of, hold, let_go, set_up
 from crmmap.mysql_codes import LOST, UNREACHABLE, error_code
@@ -80,8 +80,8 @@ UNFIT = {
     1071: "the key is longer than the server allows; choose a shorter one",
     1117: "the table has more columns than the server allows; leave some out",
     1118: "the table's row is longer than the server allows; leave some of its columns out",
-    1142: "the user lacks a privilege; grant SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX "
-    "and REFERENCES on the database",
+    1142: "the user lacks a privilege; grant SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX, "
+    "REFERENCES and CREATE TEMPORARY TABLES on the database",
     1143: "the user lacks a privilege on a column; grant it on the whole table",
     1170: "the type of a key's column can't have an index; choose another",
     1425: "a decimal has more places than the server allows (MySQL: 30)",
@@ -114,6 +114,7 @@ class MySql:
     now: str = "SELECT utc_timestamp(6)"
     placeholder: str = "%s"
     row_list: str = "({})"
+    copy: Copy | None = None
     single_writer: bool = False
 
     def connect(self, url: URL, application: str) -> Engine:
@@ -164,6 +165,13 @@ class MySql:
     ) -> str:
         changes = ", ".join(f"{table}.{name} = {value}" for name, value in given.items())
         return f"UPDATE {table} JOIN {other} ON {same} SET {changes} WHERE {where}"  # noqa: S608  (names are quoted, and no values)
+
+    def temporary(self, name: str, query: str) -> Sequence[str]:
+        # A rollback does not drop it, and the connection may live on.
+        return (self.drop_temporary(name), f"CREATE TEMPORARY TABLE {name} AS {query}")
+
+    def drop_temporary(self, name: str) -> str:
+        return f"DROP TEMPORARY TABLE IF EXISTS {name}"
 
     def fault(self, error: DBAPIError) -> Fault:
         code = error_code(error)

@@ -20,6 +20,7 @@ from sqlalchemy.types import TypeEngine
 
 from crmmap.errors import StoreError, StoreUnfit, StoreUnreachable
 from crmmap.load.dialects import (
+    Copy,
     Fault,
     Refusal,
     check_options,
@@ -33,7 +34,7 @@ OLDEST = (3, 37)
 
 PRAGMAS = (
     "synchronous=FULL", "foreign_keys=ON", "trusted_schema=OFF",
-    "cell_size_check=ON",
+    "cell_size_check=ON", "temp_store=MEMORY",
 )  # fmt: skip
 BUSY_TIMEOUT = 5.0
 """Seconds; with the attempts of the store, and its pauses between them, about 30 in all."""
@@ -70,6 +71,7 @@ class Sqlite:
     now: str = "SELECT strftime('%Y-%m-%dT%H:%M:%f', 'now') || '000Z'"
     placeholder: str = "?"
     row_list: str = "(VALUES {})"
+    copy: Copy | None = None
     single_writer: bool = True
 
     def connect(self, url: URL, application: str) -> Engine:
@@ -107,6 +109,12 @@ class Sqlite:
         self, table: str, other: str, same: str, given: Mapping[str, str], where: str
     ) -> str:
         return standard_update_from(table, other, same, given, where)
+
+    def temporary(self, name: str, query: str) -> Sequence[str]:
+        return (f"CREATE TEMPORARY TABLE {name} AS {query}",)
+
+    def drop_temporary(self, name: str) -> str:
+        return f"DROP TABLE temp.{name}"
 
     def fault(self, error: DBAPIError) -> Fault:
         return (

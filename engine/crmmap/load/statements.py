@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import count
 from typing import Any
 
 from sqlalchemy.engine import Connection
@@ -31,6 +32,11 @@ class Session:
     connection: Connection
     dialect: Dialect
     now: datetime
+    _numbers: Iterator[int] = field(default_factory=count)
+
+    def temporary_name(self) -> str:
+        """Return the name for a temporary table, another one each time."""
+        return f"_crmmap_staged_{next(self._numbers)}"
 
     @property
     def moment(self) -> Any:
@@ -80,33 +86,17 @@ def write(session: Session, statement: str, rows: Sequence[Row]) -> int:
 
 def write_all(session: Session, statement: str, rows: Sequence[Row]) -> None:
     """Run a statement for each row. Raises StoreError where the database silently skipped one."""
-    written = write(session, statement, rows)
-    if written != len(rows):
+    check_written(write(session, statement, rows), len(rows))
+
+
+def check_written(written: int, given: int) -> None:
+    """Raise StoreError where the database says that it wrote another number of rows."""
+    if written != given:
         message = (
-            f"the database took {len(rows)} rows without complaint, but wrote {written}: a trigger "
+            f"the database took {given} rows without complaint, but wrote {written}: a trigger "
             "or rule on the table changes or drops rows. Remove it, or fill another table"
         )
         raise StoreError(message)
-
-
-def select_in(
-    session: Session,
-    table: str,
-    *,
-    wanted: Sequence[str],
-    among: Sequence[str],
-    rows: Sequence[Row],
-) -> list[Row]:
-    """Return the `wanted` columns of the rows whose `among` columns equal one of `rows`."""
-    quote = session.quote
-    names = ", ".join(map(quote, wanted))
-    found: list[Row] = []
-    for chunk in _chunks(rows, len(among)):
-        where = _in(session, among, len(chunk))
-        statement = f"SELECT {names} FROM {quote(table)} WHERE {where}"  # noqa: S608  (names are quoted, values are parameters)
-        parameters = tuple(value for row in chunk for value in row)
-        found += map(tuple, session.connection.exec_driver_sql(statement, parameters))
-    return found
 
 
 def move_in(

@@ -27,6 +27,15 @@ def _to_driver(column: Column, compiler: Compiler) -> pl.Expr:
     return cell.cast(pl.Int64) if _as_number(column, compiler) else cell
 
 
+def cells_of(
+    rows: pl.DataFrame, columns: Sequence[Column], compiler: Compiler
+) -> list[tuple[Any, ...]]:
+    """Return a frame's columns row by row, as the driver must be given them."""
+    cells = rows.select(to_driver(columns, compiler))
+    # Column by column: `DataFrame.rows` takes half as long again.
+    return list(zip(*(column.to_list() for column in cells), strict=True))
+
+
 def from_driver(
     rows: Sequence[Sequence[Any]], columns: Sequence[Column], compiler: Compiler
 ) -> pl.DataFrame:

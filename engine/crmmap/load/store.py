@@ -24,6 +24,7 @@ from crmmap.load.accounts import Mark, Tally
 from crmmap.load.balance import write_accounts
 from crmmap.load.dialects import Dialect, Fault, dialect_for
 from crmmap.load.parents import distinct_values, rows_after
+from crmmap.load.staging import staged
 from crmmap.load.statements import Session
 from crmmap.load.tables import Changes, changes
 from crmmap.load.transaction import Transaction, known_parents, waiting
@@ -106,6 +107,9 @@ class Store:
         books.check_version(session)
         found = changes(session.connection, self.dialect, [*ledger.TABLES, *tables])
         self._run(session, found)
+        # Every batch needs a temporary table; who may not make one learns it now.
+        with staged(session, ledger.RUNS.name, [], pl.DataFrame()):
+            pass
         self.made.update(found.made)
         return found.remarks
 

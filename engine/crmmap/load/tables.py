@@ -30,8 +30,6 @@ SYNCED_AT = "_crmmap_synced_at"
 ROW_HASH = "_crmmap_row_hash"
 DELETED_AT = "_crmmap_deleted_at"
 """Only of tables whose rows can be marked as deleted."""
-AUDIT = (RUN_ID, SYNCED_AT, ROW_HASH)
-"""Columns that every target table has beside the mapping's."""
 
 LONGEST_KEY = 512
 """Characters of a key, all its text columns together, where the store must bound them."""

@@ -9,14 +9,16 @@ from types import MappingProxyType
 
 import polars as pl
 
+from crmmap.kinds.types import Text
 from crmmap.load import ledger
 from crmmap.load.accounts import Mark, Written
-from crmmap.load.statements import Session, insert_statement, select_in, write, write_all
-from crmmap.load.storage import from_driver, to_driver
-from crmmap.load.tables import RUN_ID, SYNCED_AT, holding
+from crmmap.load.staging import ROW, matching
+from crmmap.load.statements import Session, insert_statement, write, write_all
+from crmmap.load.storage import to_driver
+from crmmap.load.tables import RUN_ID, SYNCED_AT, holding, timed
 from crmmap.load.vanishing import note_met
 from crmmap.load.writing import finish, write_rows
-from crmmap.plan import Target
+from crmmap.plan import Column, Target
 from crmmap.values import Counts
 
 NOTHING_ASKED: Mapping[str, bool] = MappingProxyType({})
@@ -95,9 +97,11 @@ class Transaction:
         digests = [sha256(raw.encode()).hexdigest() for raw in waiting["raw"]]
         ids = [(*owner, *each) for each in zip(waiting["key"], digests, strict=True)]
         rows = dict(zip(ids, waiting.select("field", "raw").iter_rows(), strict=True))
-        there = select_in(
-            self.session, ledger.DEFERRED.name, wanted=[*among, "run_id"], among=among,
-            rows=[*rows],
+        asked = pl.DataFrame([*rows], schema=dict.fromkeys(among, pl.String), orient="row")
+        there = matching(
+            self.session, ledger.DEFERRED.name, rows=asked,
+            on=[Column(name=name, type=Text()) for name in among],
+            wanted=[Column(name="run_id", type=Text())],
         )  # fmt: skip
         columns = (*among, "field", "raw", "run_id", "since", "place")
         statement = insert_statement(
@@ -106,7 +110,8 @@ class Transaction:
         audit = (self.mark.run_id, self.session.moment)
         cells = [(*key, *row, *audit, place) for place, (key, row) in enumerate(rows.items())]
         write_all(self.session, statement, cells)
-        ours = {each[:-1] for each in there if each[-1] == self.mark.run_id}
+        own = there.filter(pl.col("run_id") == self.mark.run_id)
+        ours = {*asked[own[ROW]].rows()}
         first = {each: place for place, each in reversed([*enumerate(ids)])}
         again = [each in ours or first[each] < place for place, each in enumerate(ids)]
         return pl.Series("again", again, dtype=pl.Boolean)
@@ -131,18 +136,14 @@ def known_parents(session: Session, target: Target, by: str, values: pl.Series) 
     """See `Transaction.known`."""
     names = dict.fromkeys((by, target.key[0]))
     columns = [target.column(name) for name in names]
-    compiler = session.connection.dialect
     asked = values.drop_nulls().unique().alias(by).to_frame()
     only = holding(target)
-    cells = asked.select(to_driver(columns[:1], compiler)).rows()
-    found = select_in(
-        session,
-        target.table,
-        wanted=[*names],
-        among=[by, *only],
-        rows=[(*row, *only.values()) for row in cells],
-    )
-    return from_driver(found, columns, compiler)
+    found = matching(
+        session, target.table, wanted=columns,
+        on=[columns[0], *(timed(target).column(name) for name in only)],
+        rows=asked.with_columns(pl.lit(value).alias(name) for name, value in only.items()),
+    )  # fmt: skip
+    return found.drop(ROW)
 
 
 def waiting(session: Session, mapping: str, stream: str) -> pl.DataFrame:

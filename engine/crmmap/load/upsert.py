@@ -8,19 +8,30 @@ from functools import partial
 import polars as pl
 
 from crmmap.errors import StoreError
-from crmmap.kinds.types import Datetime
+from crmmap.kinds.types import Datetime, Integer, Text
 from crmmap.load.accounts import OUTCOME, Mark, Written
 from crmmap.load.dialects import Refusal
 from crmmap.load.family import parents_first
 from crmmap.load.halving import Halving, refused_rows
-from crmmap.load.statements import Session, insert_statement, select_in
-from crmmap.load.storage import from_driver, to_driver
-from crmmap.load.tables import AUDIT, DELETED_AT, ROW_HASH, RUN_ID, SYNCED_AT, primary_key
+from crmmap.load.staging import ROW, matching, merge, pour
+from crmmap.load.statements import Session, write
+from crmmap.load.storage import cells_of
+from crmmap.load.tables import DELETED_AT, ROW_HASH, RUN_ID, SYNCED_AT, primary_key
 from crmmap.plan import Column, Target
 from crmmap.plan.content import HASH, content_hashes
 from crmmap.values import DELETED, INDEX, PAGE
 
 WRITING = ("inserted", "updated")
+
+AUDIT = (
+    Column(name=RUN_ID, type=Text()),
+    Column(name=SYNCED_AT, type=Datetime()),
+    Column(name=ROW_HASH, type=Integer()),
+)
+"""The columns that every target table has beside the mapping's."""
+MARK = Column(name=DELETED_AT, type=Datetime())
+"""The column of those whose rows can be marked as deleted."""
+
 
 STORED = "#stored"
 STORED_HASH = "#stored_hash"
@@ -50,11 +61,11 @@ def written(session: Session, target: Target, told: pl.DataFrame, mark: Mark) ->
     writing = told.filter(pl.col(OUTCOME).is_in(WRITING) & ~ending)
     beside: tuple[Column, ...] = ()
     if target.marks:
-        beside = (Column(name=DELETED_AT, type=Datetime()),)
-        since = pl.when(DELETED).then(pl.lit(session.now)).cast(pl.Datetime("us", "UTC"))
-        writing = writing.with_columns(since.alias(DELETED_AT))
-    write = partial(write_by_key, session, target, run_id=mark.run_id, beside=beside)
-    refused = refused_rows(writing, parents_first(session, target, writing, write))
+        beside = (MARK,)
+        writing = writing.with_columns(pl.when(DELETED).then(_now(session)).alias(DELETED_AT))
+    new = pl.col(OUTCOME) == "inserted"
+    by_key = partial(write_by_key, session, target, run_id=mark.run_id, beside=beside, new=new)
+    refused = refused_rows(writing, parents_first(session, target, writing, by_key))
     ended = end(session, target, told.filter(ending), mark)
     refused = pl.concat([refused, ended.refused])
     outcomes = told.join(refused, on=[PAGE, INDEX], how="anti", maintain_order="left")
@@ -92,27 +103,22 @@ def stored_rows(
     The frame has the key and the columns `wanted`, and each row's run, digest and version, and
     whether it is marked as deleted.
     """
-    compiler = session.connection.dialect
     version = () if target.version is None else (target.version,)
     names = dict.fromkeys((*target.key, *wanted))
-    columns = [target.column(name) for name in dict.fromkeys((*names, *version))]
-    asked = [target.column(name) for name in among]
-    ours = [RUN_ID, ROW_HASH, *([DELETED_AT] if target.marks else [])]
-    found = select_in(
-        session,
-        target.table,
-        wanted=[*(column.name for column in columns), *ours],
-        among=among,
-        rows=rows.select(to_driver(asked, compiler)).rows(),
-    )
-    frame = from_driver([row[: len(columns)] for row in found], columns, compiler)
-    told = [row[len(columns) :] for row in found]
-    return frame.select(
+    given = rows.select(among).unique(maintain_order=True)
+    asked = [name for name in dict.fromkeys((*names, *version)) if name not in among]
+    run, _, digest = AUDIT
+    found = matching(
+        session, target.table, on=[target.column(name) for name in among], rows=given,
+        wanted=[*map(target.column, asked), run, digest, *([MARK] if target.marks else [])],
+    )  # fmt: skip
+    gone = pl.col(DELETED_AT).is_not_null() if target.marks else pl.lit(value=False)
+    return pl.concat([found, given[found[ROW]]], how="horizontal").select(
         *names,
         pl.lit(value=True).alias(STORED),
-        pl.Series(STORED_RUN, [row[0] for row in told], dtype=pl.String),
-        pl.Series(STORED_HASH, [row[1] for row in told], dtype=pl.Int64),
-        pl.Series(GONE, [row[2:] not in ((), (None,)) for row in told], dtype=pl.Boolean),
+        pl.col(RUN_ID).alias(STORED_RUN),
+        pl.col(ROW_HASH).alias(STORED_HASH),
+        gone.alias(GONE),
         *(pl.col(name).alias(STORED_VERSION) for name in version),
     )
 
@@ -166,21 +172,34 @@ def write_by_key(
     *,
     run_id: str,
     beside: Sequence[Column] = (),
+    new: pl.Expr | None = None,
 ) -> list[tuple[int, Refusal]]:
-    """Write judged rows by key; return the index and reason of those that the database refuses.
+    """Write hashed rows by key; return the index and reason of those that the database refuses.
 
-    `beside` are columns that rows have beside the mapping's.
+    `beside` are columns that rows have beside the mapping's. `new` says which rows are likely to
+    be the first with their keys: they go a faster way.
     """
-    told = (*target.columns, *beside)
-    columns = [*(column.name for column in told), *AUDIT]
-    key = primary_key(target)
-    changed = [name for name in columns if name not in key]
-    statement = insert_statement(session, target.table, columns=columns, key=key, changed=changed)
-    compiler = session.connection.dialect
-    cells = rows.select(*to_driver(told, compiler), pl.lit(run_id).alias(AUDIT[0]), HASH).rows()
-    moment = session.moment
-    tuples = [(*row[:-1], moment, row[-1]) for row in cells]
-    return Halving(session=session, statement=statement, target=target).write(tuples)
+    columns, key = (*target.columns, *beside, *AUDIT), primary_key(target)
+    known = pl.lit(value=False) if new is None else new
+
+    def write_some(some: pl.DataFrame) -> int:
+        # Once anything is refused, what was known may be no longer true: others write, too.
+        sure = known if len(some) == len(rows) else pl.lit(value=False)
+        count = pour(session, target.table, columns, some.filter(sure))
+        return count + merge(session, target.table, columns, some.filter(~sure), key=key)
+
+    halving = Halving(session=session, target=target, write=write_some)
+    return halving.run(_stamped(session, rows, run_id))
+
+
+def _stamped(session: Session, rows: pl.DataFrame, run_id: str) -> pl.DataFrame:
+    """Add the columns `AUDIT` to hashed rows."""
+    digest = pl.col(HASH).alias(ROW_HASH)
+    return rows.with_columns(pl.lit(run_id).alias(RUN_ID), _now(session).alias(SYNCED_AT), digest)
+
+
+def _now(session: Session) -> pl.Expr:
+    return pl.lit(session.now).cast(MARK.type.dtype)
 
 
 def end(session: Session, target: Target, rows: pl.DataFrame, mark: Mark) -> Written:
@@ -189,21 +208,20 @@ def end(session: Session, target: Target, rows: pl.DataFrame, mark: Mark) -> Wri
     `rows` have `#gone`, and may have a digest. Where they have a value in a column, the row gets
     it; it keeps the others.
     """
-    digest = [HASH] if HASH in rows.columns else []
+    hashed = HASH in rows.columns
+    digest = rows if hashed else rows.with_columns(pl.lit(None, dtype=pl.Int64).alias(HASH))
+    stamped = _stamped(session, digest, mark.run_id).with_columns(_now(session).alias(DELETED_AT))
     key = [target.column(name) for name in target.key]
-    others = [column for column in target.columns if column not in key] if target.marks else []
-    compiler = session.connection.dialect
-    cells = rows.select(*to_driver(others, compiler), *digest, *to_driver(key, compiler)).rows()
-    width = len(others)
-    moment = session.moment
-    audit = (moment, mark.run_id, moment) if target.marks else ()
-    statement = _end_statement(session, target, others, digest=bool(digest))
-    tuples = [(*row[:width], *audit, *row[width:]) for row in cells]
-    if not target.marks:
-        tuples = [row[-len(key) :] for row in tuples]
-    refused = refused_rows(
-        rows, Halving(session=session, statement=statement, target=target).write(tuples)
-    )
+    others = [column for column in target.columns if column not in key]
+    audit = (MARK, *(AUDIT if hashed else AUDIT[:2])) if target.marks else ()
+    columns = [*(others if target.marks else ()), *audit, *key]
+    statement = _end_statement(session, target, others, digest=hashed)
+
+    def write_some(some: pl.DataFrame) -> int:
+        return write(session, statement, cells_of(some, columns, session.connection.dialect))
+
+    halving = Halving(session=session, target=target, write=write_some)
+    refused = refused_rows(rows, halving.run(stamped))
     done = rows.join(refused, on=[PAGE, INDEX], how="anti", maintain_order="left")
     outcomes = done.select(PAGE, INDEX, pl.lit("updated").alias(OUTCOME))
     return Written(outcomes=outcomes, refused=refused, deleted=int((~done[GONE]).sum()))

@@ -13,13 +13,15 @@ import polars as pl
 import sqlalchemy as sa
 
 from crmmap.kinds.stored import WHOLE
+from crmmap.kinds.types import Text
 from crmmap.load import ledger
 from crmmap.load.accounts import Mark, Read
 from crmmap.load.constraints import short_name
+from crmmap.load.staging import merge
 from crmmap.load.statements import Session, insert_statement, write
 from crmmap.load.storage import to_driver
 from crmmap.load.tables import DELETED_AT, ROW_HASH, RUN_ID, SYNCED_AT, table_of
-from crmmap.plan import Target
+from crmmap.plan import Column, Target
 from crmmap.values import Counts
 
 READ = "_crmmap_read"
@@ -64,11 +66,9 @@ def note_met(
     if mark.batch_seq == 0 and not mark.resumed:
         for table in tables:
             _forget_abandoned(session, table.name)
-    compiler, name = session.connection.dialect, pl.lit(mark.read.name)
-    columns = [READ, *target.key]
-    statement = insert_statement(session, tables[0].name, columns=columns, key=columns)
-    key = [target.column(each) for each in target.key]
-    write(session, statement, keys.select(name.alias(READ), *to_driver(key, compiler)).rows())
+    columns = [Column(name=READ, type=Text()), *map(target.column, target.key)]
+    met = keys.select(pl.lit(mark.read.name).alias(READ), *target.key)
+    merge(session, tables[0].name, columns, met, key=[READ, *target.key])
     if target.per is not None:
         _note_asked(session, target, mark.read, asked)
 

@@ -9,23 +9,33 @@ import polars as pl
 from crmmap.plan.steps import Column
 
 HASH = "#hash"
+BETWEEN = "\x1f"
+NULL = "-"
 
 
 def content_hashes(rows: pl.DataFrame, columns: tuple[Column, ...]) -> pl.Series:
     """Return 64 bits (Int64, named `#hash`) of each row's content, the same on every machine.
 
-    Every value goes in as its type's canonical text, prefixed with its length,
-    so that no two different rows give the same bytes. (polars' own hash is not
-    promised to stay the same from version to version.) A change goes unseen
+    Every value goes in as its type's canonical text, a text of the record's with its
+    length before it, so that no two different rows give the same bytes. (polars' own hash is
+    not promised to stay the same from version to version.) A change goes unseen
     with a probability of 2**-64.
     """
-    texts = rows.select(pl.concat_str(*(_part(column) for column in columns)).alias(HASH))
-    digests = [blake2b(text.encode(), digest_size=8).digest() for text in texts[HASH]]
+    parts = [part for column in columns for part in _parts(column)]
+    joined = pl.concat_str(parts, separator=BETWEEN, ignore_nulls=True).cast(pl.Binary)
+    texts = rows.select(joined.alias(HASH))[HASH].to_list()
+    digests = [blake2b(text, digest_size=8).digest() for text in texts]
     return pl.Series(HASH, digests, dtype=pl.Binary).bin.reinterpret(
         dtype=pl.Int64, endianness="little"
     )
 
 
-def _part(column: Column) -> pl.Expr:
+def _parts(column: Column) -> tuple[pl.Expr, ...]:
+    """Return the parts of a cell's bytes: its text, and the length of a text that may be any.
+
+    A null is a dash instead, which neither a length nor the text of another type is.
+    """
     text = column.type.show(pl.col(column.name))
-    return pl.concat_str(text.str.len_bytes().cast(pl.String), pl.lit(":"), text).fill_null("-")
+    if column.type.dtype != pl.String:
+        return (text.fill_null(NULL),)
+    return text.str.len_bytes().cast(pl.String).fill_null(NULL), text

@@ -1,0 +1,135 @@
+"""Frames and tables moved and compared within the database, many rows at a time.
+
+`pour` appends a frame's rows to a table by the database's own bulk path, `staged` pours them
+into a temporary table, `merge` writes them by key, and `matching` finds the rows of a table
+that equal those of a frame. Their `columns` are those that both sides have, typed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+import polars as pl
+import sqlalchemy as sa
+
+from crmmap.kinds.types import Integer
+from crmmap.load.statements import Session, insert_statement, write
+from crmmap.load.storage import cells_of, from_driver
+from crmmap.plan import Column
+
+ROW = "#row"
+"""The number of a row in the frame that it comes from, from 0."""
+
+_NUMBER = Column(name=ROW, type=Integer())
+
+
+def pour(session: Session, table: str, columns: Sequence[Column], rows: pl.DataFrame) -> int:
+    """Append a frame's `columns` to a table; return how many rows the database wrote.
+
+    A row whose key is there already is refused, like one that breaks any other rule of the
+    table, and with it all of them.
+    """
+    if rows.is_empty():
+        return 0
+    if session.dialect.copy is not None:
+        return session.dialect.copy(session.connection, table, columns, rows)
+    return _insert(
+        session, insert_statement(session, table, columns=_names(columns)), columns, rows
+    )
+
+
+def _insert(session: Session, statement: str, columns: Sequence[Column], rows: pl.DataFrame) -> int:
+    return write(session, statement, cells_of(rows, columns, session.connection.dialect))
+
+
+@contextmanager
+def staged(
+    session: Session, table: str, columns: Sequence[Column], rows: pl.DataFrame
+) -> Iterator[str]:
+    """Give the name of a temporary table of the rows' `columns` while the block runs.
+
+    They have the types and collations that they have in `table`, and may all be null. Its
+    first column, `#row`, numbers the rows. A rollback drops it, too.
+    """
+    name, quote = session.temporary_name(), session.quote
+    number = sa.cast(sa.literal_column("0"), sa.BigInteger()).compile(session.connection)
+    wanted = ", ".join([f"{number} AS {quote(ROW)}", *_quoted(session, columns)])
+    empty = f"SELECT {wanted} FROM {quote(table)} LIMIT 0"  # noqa: S608  (names are quoted)
+    for statement in session.dialect.temporary(session.quote(name), empty):
+        session.connection.exec_driver_sql(statement)
+    pour(session, name, [_NUMBER, *columns], rows.with_row_index(ROW))
+    yield name
+    drop = session.dialect.drop_temporary(session.quote(name))
+    session.connection.exec_driver_sql(drop)
+
+
+def merge(
+    session: Session,
+    table: str,
+    columns: Sequence[Column],
+    rows: pl.DataFrame,
+    *,
+    key: Sequence[str],
+) -> int:
+    """Write rows by key: insert those that are new, change those that are there.
+
+    Return how many the database wrote. No two rows have the same key.
+    """
+    if rows.is_empty():
+        return 0
+    changed = [name for name in _names(columns) if name not in key]
+    if session.dialect.copy is None:
+        statement = insert_statement(
+            session, table, columns=_names(columns), key=key, changed=changed
+        )
+        return _insert(session, statement, columns, rows)
+    quote, names = session.quote, ", ".join(_quoted(session, columns))
+    conflict = session.dialect.on_conflict([*map(quote, key)], [*map(quote, changed)])
+    with staged(session, table, columns, rows) as source:
+        statement = (
+            f"INSERT INTO {quote(table)} ({names}) SELECT {names} FROM {quote(source)} "  # noqa: S608  (names are quoted)
+            f"ORDER BY {quote(ROW)} {conflict}"
+        )
+        return session.connection.exec_driver_sql(statement).rowcount
+
+
+def matching(
+    session: Session,
+    table: str,
+    *,
+    on: Sequence[Column],
+    wanted: Sequence[Column],
+    rows: pl.DataFrame,
+) -> pl.DataFrame:
+    """Return the rows of a table whose `on` columns equal those of one of `rows`.
+
+    The frame has `#row`, the number of the equal one among `rows` (Int64), and the `wanted`
+    columns. A table's row comes once for each that equals it; null equals nothing.
+    """
+    compiler = session.connection.dialect
+    if rows.is_empty():
+        return from_driver([], [_NUMBER, *wanted], compiler)
+    quote = session.quote
+    with staged(session, table, on, rows) as source:
+        names = [f"source.{quote(ROW)}", *(f"found.{name}" for name in _quoted(session, wanted))]
+        statement = (
+            f"SELECT {', '.join(names)} FROM {quote(source)} source "  # noqa: S608  (names are quoted)
+            f"JOIN {quote(table)} found ON {equal(session, 'source', 'found', on)}"
+        )
+        found = session.connection.exec_driver_sql(statement).all()
+    return from_driver(found, [_NUMBER, *wanted], compiler)
+
+
+def equal(session: Session, one: str, other: str, columns: Iterable[Column]) -> str:
+    """Return the condition that two tables, by their (quoted) names, have the same in `columns`."""
+    names = _quoted(session, columns)
+    return " AND ".join(f"{one}.{name} = {other}.{name}" for name in names)
+
+
+def _names(columns: Iterable[Column]) -> list[str]:
+    return [column.name for column in columns]
+
+
+def _quoted(session: Session, columns: Iterable[Column]) -> list[str]:
+    return [*map(session.quote, _names(columns))]
