@@ -61,10 +61,19 @@ def finish(session: Session, target: Target, mark: Mark) -> Counts:
 
 
 def tables_of(targets: Sequence[Target]) -> list[sa.Table]:
-    """Return the tables of targets, and those that their kinds of write need beside them."""
-    beside = (table for each in targets for table in SIDE_TABLES.get(type(each.write), _none)(each))
+    """Return the tables of targets, each once, and those that ways of writing need beside them.
+
+    Of targets that share a table, one has all its columns: the others stand for it, or delete
+    from it.
+    """
     own = (each for target in targets for each in (target, *target.beside))
-    return [*map(table_of, own), *{table.name: table for table in beside}.values()]
+    widest: dict[str, Target] = {}
+    for each in own:
+        known = widest.setdefault(each.table, each)
+        if len(each.columns) > len(known.columns):
+            widest[each.table] = each
+    beside = (table for each in targets for table in SIDE_TABLES.get(type(each.write), _none)(each))
+    return [*map(table_of, widest.values()), *{table.name: table for table in beside}.values()]
 
 
 SIDE_TABLES: Mapping[type[Write], Callable[[Target], Sequence[sa.Table]]] = {

@@ -16,6 +16,7 @@ from time import monotonic
 from crmmap.channels import ahead, in_thread, threaded
 from crmmap.errors import CrmmapError, ExitCode, Interrupted, PolicyError, Throttled
 from crmmap.events import Event, StreamReport, StreamStatus
+from crmmap.kinds.writes import Snapshot, Sweep
 from crmmap.load import OUTCOME, Mark, Tally
 from crmmap.loop.commit import load
 from crmmap.loop.completeness import gap_of
@@ -80,7 +81,15 @@ class Progress:
             notes=dict(self.notes),
             keys=dict(self.keys),
             retried=dict(self.retried),
+            gap=self._gap(),
         )
+
+    def _gap(self) -> str:
+        """Return why nothing could vanish, of a read that came to its end."""
+        if self.mark is None or not self.ended or self.mark.apart:
+            return ""
+        vanishing = isinstance(self.step.target.write, Snapshot | Sweep)
+        return self.mark.read.gap if vanishing else ""
 
 
 async def run_stream(work: Work, step: Step) -> None:

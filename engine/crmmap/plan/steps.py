@@ -367,16 +367,8 @@ class Plan:
 
     @property
     def targets(self) -> tuple[Target, ...]:
-        """The tables that the streams fill, each once.
-
-        Of streams that stand for each other, the one that the others name has all columns.
-        """
-        widest: dict[str, Target] = {}
-        for step in self.steps:
-            known = widest.setdefault(step.target.table, step.target)
-            if len(step.target.columns) > len(known.columns):
-                widest[step.target.table] = step.target
-        return tuple(widest.values())
+        """The tables that the streams fill, or delete from: of several streams, each as it says."""
+        return tuple(step.target for step in self.steps)
 
     def step(self, name: str) -> Step:
         return next(step for step in self.steps if step.name == name)

@@ -99,6 +99,7 @@ def _section(report: RunReport, again: str) -> Iterator[Part]:
     yield _streams(report)
     yield Line()
     yield _accounting(report.counts)
+    yield from _deletions(report)
     yield from _troubles(report)
     yield from _all_rejected(report)
     yield from _skips(report)
@@ -161,6 +162,17 @@ def _accounting(counts: Counts) -> Line:
     lost = counts.fetched - sum(getattr(counts, name) for name in OUTCOMES)
     what = f"{plural(abs(lost), 'record')} {'unaccounted for' if lost > 0 else 'counted twice'}"
     return Line(f"{text}: NOT balanced, {what}. Please report this as a fault of crmmap", "bad")
+
+
+def _deletions(report: RunReport) -> Iterator[Part]:
+    """Yield how many rows were deleted, and where that could not be told."""
+    for stream in report.streams:
+        if stream.counts.deleted:
+            rows = plural(stream.counts.deleted, "row")
+            yield Line(f"{stream.stream}: {rows} of {stream.table} deleted")
+        if stream.gap:
+            text = f"{stream.stream}: nothing vanishes, as the read was not complete: {stream.gap}"
+            yield Line(text, "quiet")
 
 
 def _sum(counts: Counts) -> str:
