@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import ssl
 from collections.abc import Callable
-from decimal import Decimal
 from typing import Any
 
 from sqlalchemy.engine import URL, Connection
@@ -125,10 +124,7 @@ def _conversions() -> dict[Any, Callable[..., Any]]:
     from pymysql.constants import FIELD_TYPE
     from pymysql.converters import conversions, convert_time
 
-    # By itself, a small decimal would be written with an exponent, and hence be a float; and a
-    # time of day would be read as a length of time.
-    exact = {Decimal: lambda value, _: f"{value:f}", FIELD_TYPE.TIME: convert_time}
-    return {**conversions, **exact}
+    return {**conversions, FIELD_TYPE.TIME: convert_time}  # not a length of time
 
 
 def set_up(connection: Any, record: Any) -> None:
