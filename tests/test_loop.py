@@ -62,6 +62,9 @@ class Sources:
     def parse(self, step: Step, raws: list[str]) -> Page:
         return HttpReader.parse(self, step, raws)  # type: ignore[arg-type]
 
+    def clean(self, text: str) -> str:
+        return text
+
     def close(self) -> None:
         pass
 

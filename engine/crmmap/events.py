@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from crmmap.errors import ExitCode, gravest
-from crmmap.values import NOTHING, Counts
+from crmmap.values import NOTHING, Archived, Counts
 
 StreamStatus = Literal["done", "failed", "skipped", "paused", "interrupted"]
 
@@ -62,9 +62,9 @@ class StreamReport:
     records wait in the store for a parent. `retries`, `waited` (seconds), `skips` and `unread` are
     as in `Troubles`. `keys` counts foreign keys by what became of them: `resolved`, `stubbed` (a
     bare parent was put there), `missing`. `retried` counts the rejects that were tried again by
-    what became of them: see `crmmap.load.accounts.RETRIED_SCHEMA`. `gap` says, of one whose rows
-    vanish once a complete read does not bring them, why its read was not complete. `error` is what
-    stopped the stream.
+    what became of them: see `crmmap.load.accounts.RETRIED_SCHEMA`. `archived` tells what was kept
+    in the archive. `gap` says, of one whose rows vanish once a complete read does not bring them,
+    why its read was not complete. `error` is what stopped the stream.
     """
 
     stream: str
@@ -86,6 +86,7 @@ class StreamReport:
     waited: float = 0.0
     skips: Mapping[str, int] = field(default_factory=dict)
     unread: Mapping[str, int] = field(default_factory=dict)
+    archived: Archived = Archived()
     gap: str = ""
     error: BaseException | None = field(default=None, repr=False, compare=False)
 

@@ -264,6 +264,12 @@ class Page:
             return as_json(self.records.row(index, named=True))
         return as_json(self.records[index])
 
+    def raws(self) -> list[str]:
+        """Return all records as JSON text in their order: the same as `raw`, only sooner."""
+        if isinstance(self.records, pl.DataFrame):
+            return [as_json_soon(record) for record in self.records.iter_rows(named=True)]
+        return [as_json_soon(record) for record in self.records]
+
 
 RAW_LIMIT = 64 * 1024
 """The longest raw record kept in a reject, in characters."""
@@ -317,6 +323,17 @@ def as_json(value: object, *, ascii_only: bool = True) -> str:
         else:
             written.append(str(each))
     return "".join(written)
+
+
+def as_json_soon(value: object) -> str:
+    """Return what `as_json` does: by Python's own writer, where that can say it."""
+    try:
+        return _plain(value)
+    except (TypeError, ValueError, RecursionError):
+        return as_json(value)
+
+
+_plain = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
 def _push(pending: list[object], parts: Sequence[tuple[str, object]]) -> None:
@@ -392,6 +409,23 @@ class Counts:
 
 
 NOTHING = Counts()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Archived:
+    """How many pages were kept in the archive, with how many bytes, and how many others left it."""
+
+    pages: int = 0
+    bytes: int = 0
+    dropped: int = 0
+
+    def __add__(self, other: Archived) -> Archived:
+        return Archived(
+            pages=self.pages + other.pages,
+            bytes=self.bytes + other.bytes,
+            dropped=self.dropped + other.dropped,
+        )
+
 
 OUTCOMES = ("inserted", "updated", "unchanged", "duplicate", "filtered", "deferred", "rejected")
 """The places where a record can end, in the order of the accounting sum."""
@@ -470,8 +504,8 @@ class Batch:
 
     `rows` has the target's columns, typed, plus `#page`, `#index`, `#at` and
     `#key` (the key as one text), and perhaps `#deleted`; a key may be there several times.
-    `read` has each page with what it fetched, and what of that the stream does not want.
-    `raw(page, index)` gives a row's whole raw record. `position` is the last page's.
+    `read` has each page with what it fetched, and what of that the stream does not want;
+    `sources` are the pages themselves, by their numbers. `position` is the last page's.
     `parts` names the pages' partitions, by their numbers; `cursor` is the last page's that
     has one. `gap` says why records that the source has may be missing, as a page's does;
     `older_than` is that of every page. `asked`, of a stream whose rows vanish by that for which
@@ -484,13 +518,17 @@ class Batch:
     notes: pl.DataFrame
     read: tuple[PageAccount, ...]
     position: str | None
-    raw: Callable[[int, int], str]
+    sources: Mapping[int, Page]
     parts: Mapping[int, str] = field(default_factory=dict)
     cursor: str | None = None
     gap: str = ""
     asked: Mapping[str, bool] = field(default_factory=dict)
     older_than: frozenset[str] = frozenset()
     tried: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+
+    def raw(self, page: int, index: int) -> str:
+        """Return a row's whole raw record."""
+        return self.sources[page].raw(index)
 
     @property
     def fetched(self) -> int:

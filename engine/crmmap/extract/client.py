@@ -148,7 +148,11 @@ class Client:
 
     def tells(self, text: str) -> bool:
         """Say whether a text has a secret in it, however it is written."""
-        return self._redactor.clean(text) != text
+        return self.clean(text) != text
+
+    def clean(self, text: str) -> str:
+        """Return a text without any secret: the mapping's, or one that was gained."""
+        return self._redactor.clean(text)
 
     def halt(self) -> None:
         """Cut what is asked, but for a token: with its answer, one that was exchanged is lost."""

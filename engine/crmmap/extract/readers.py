@@ -71,6 +71,10 @@ class Reader(Protocol):
         """Return raw records, as `Page.raw` gave them, as a page again."""
         ...
 
+    def clean(self, text: str) -> str:
+        """Return a text without the secrets that reading has gained, however they are written."""
+        ...
+
     def close(self) -> None:
         """End what is still under way; a request that somebody waits for is cut."""
         ...
@@ -146,6 +150,11 @@ class Readers:
     def parse(self, step: Step, raws: list[str]) -> Page:
         return self._of(step).parse(step, raws)
 
+    def clean(self, text: str) -> str:
+        for reader in self.by_source.values():
+            text = reader.clean(text)
+        return text
+
     def close(self) -> None:
         for reader in self.by_source.values():
             reader.close()
@@ -196,6 +205,9 @@ class HttpReader:
     def parse(self, step: Step, raws: list[str]) -> Page:
         return Page(number=1, records=[read_json(raw) for raw in raws])
 
+    def clean(self, text: str) -> str:
+        return self.client.clean(text)
+
     def halt(self) -> None:
         """Cut what is asked, for the run is to stop."""
         self.client.halt()
@@ -242,6 +254,9 @@ class FileReader:
         if isinstance(step.format, Csv):
             return _page_of_texts(raws)
         return Page(number=1, records=[read_json(raw) for raw in raws])
+
+    def clean(self, text: str) -> str:
+        return text
 
     def close(self) -> None:
         """Let go of standard input; other files are open only while they are read."""
@@ -303,6 +318,9 @@ class DatabaseReader:
 
     def parse(self, step: Step, raws: list[str]) -> Page:
         return _page_of_texts(raws)
+
+    def clean(self, text: str) -> str:
+        return text
 
     def halt(self) -> None:
         """End the statements under way, for the run is to stop."""

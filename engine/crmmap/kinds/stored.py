@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.mysql import DATETIME, LONGTEXT, TIME
+from sqlalchemy.dialects.mysql import DATETIME, LONGBLOB, LONGTEXT, TIME
 from sqlalchemy.dialects.mysql import dialect as mysql_dialect
 from sqlalchemy.types import TypeEngine
 
@@ -28,6 +28,8 @@ MOMENT = (
     .with_variant(DATETIME(fsp=6), "mysql")
 )
 CLOCK = sa.Time().with_variant(sa.Text(), "sqlite").with_variant(TIME(fsp=6), "mysql")
+
+BYTES = sa.LargeBinary().with_variant(LONGBLOB(), "mysql")
 
 
 def text(length: int | None = None) -> sa.String:

@@ -1,7 +1,8 @@
 """To the world: tables, rows and the ledger, committed together or not at all."""
 
 from crmmap.load.accounts import OUTCOME, RETRIED_SCHEMA, Mark, Tally, Written
+from crmmap.load.archive import Piece
 from crmmap.load.store import Store
 from crmmap.load.transaction import Transaction
 
-__all__ = ["OUTCOME", "RETRIED_SCHEMA", "Mark", "Store", "Tally", "Transaction", "Written"]
+__all__ = ["OUTCOME", "RETRIED_SCHEMA", "Mark", "Piece", "Store", "Tally", "Transaction", "Written"]

@@ -9,7 +9,7 @@ from datetime import datetime
 import polars as pl
 
 from crmmap.moments import EPOCH
-from crmmap.values import NOTE_SCHEMA, REJECT_SCHEMA, Counts, PageAccount
+from crmmap.values import NOTE_SCHEMA, REJECT_SCHEMA, Archived, Counts, PageAccount
 
 REFUSED_SCHEMA: dict[str, pl.DataType] = {
     "#page": pl.UInt32(),
@@ -139,6 +139,7 @@ class Tally:
     taken: pl.DataFrame = field(default_factory=_none_taken)
     versioned: bool = False
     retried: pl.DataFrame | None = None
+    archived: Archived = Archived()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

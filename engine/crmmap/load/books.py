@@ -214,7 +214,7 @@ def _renamed(
     """Give a stream what is known of it under the latest name that it had before."""
     for name in was:
         if _cursor(session, mapping, name) is not None:
-            for table in (ledger.CURSORS, ledger.DEFERRED, ledger.REJECTS):
+            for table in (ledger.CURSORS, ledger.DEFERRED, ledger.REJECTS, ledger.ARCHIVE):
                 session.connection.execute(
                     sa.update(table).filter_by(mapping=mapping, stream=name).values(stream=stream)
                 )

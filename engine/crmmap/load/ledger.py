@@ -3,8 +3,8 @@
 `crmmap_runs` and `crmmap_stream_runs` tell when and how runs and their streams
 went, `crmmap_batches` and `crmmap_pages` where every record of every batch and page
 went, `crmmap_rejects` and `crmmap_notes` what was refused and why, `crmmap_deferred` what
-waits for a parent. `crmmap_locks` and `crmmap_cursors` keep two runs of one mapping apart
-and remember how far reading has come.
+waits for a parent; `crmmap_archive` has pages as they were read. `crmmap_locks` and
+`crmmap_cursors` keep two runs of one mapping apart and remember how far reading has come.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import fields
 
 import sqlalchemy as sa
 
-from crmmap.kinds.stored import FLAG, MOMENT, NAME, WHOLE, keyed, text
+from crmmap.kinds.stored import BYTES, FLAG, MOMENT, NAME, WHOLE, keyed, text
 from crmmap.values import OUTCOMES, Counts
 
 VERSION = 1
@@ -203,6 +203,29 @@ NOTES = _table(
     _moment("created_at", "By the database's clock (UTC)."),
     sa.Index("ix_crmmap_notes_run", "run_id", "stream"),
 )
+
+ARCHIVE = _table(
+    "archive",
+    "The pages that were kept as they were read, so that the tables can be made from them again.",
+    _text("run_id", "The run that read the page.", key=True),
+    _text("stream", key=True),
+    _whole("batch_seq", "The batch that it was loaded with.", key=True),
+    _whole("page", "Counts from 1 within the stream's read.", key=True),
+    _whole("piece", "A long page is kept in several pieces, counted from 1.", key=True),
+    _text("mapping", needed=True),
+    _text("part", "The partition that it is of, for a stream that keeps a cursor for each."),
+    _text("why", "Why it was kept: it has rejects, or all are kept."),
+    _whole("records", "How many records the piece has."),
+    _whole("bytes", "The length of `body`."),
+    _text("codec", "How `body` is written: gzip of lines of JSON.", needed=True),
+    _moment("created_at", "By the database's clock (UTC)."),
+    sa.Column(
+        "body", BYTES, nullable=False,
+        comment="A line for each record: {at, record}; {at, refused, reasons} for one that could "
+        "not be read; {at, withheld} for one that may not be kept.",
+    ),
+    sa.Index("ix_crmmap_archive_age", "mapping", "created_at", "bytes"),
+)  # fmt: skip
 
 DEFERRED = _table(
     "deferred",

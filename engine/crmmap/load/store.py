@@ -19,7 +19,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from crmmap.errors import PolicyError, StoreError, StoreUnfit, StoreUnreachable
 from crmmap.failpoint import fail_at
-from crmmap.load import books, ledger, rejects
+from crmmap.load import archive, books, ledger, rejects
 from crmmap.load.accounts import Mark, Tally
 from crmmap.load.balance import write_accounts
 from crmmap.load.dialects import Dialect, Fault, dialect_for
@@ -218,6 +218,10 @@ class Store:
     def runs(self, mapping: str) -> list[tuple[str, str]]:
         """Return the mapping's runs, oldest first: each with its kind."""
         return self._transact(partial(books.runs_of, mapping=mapping))
+
+    def expire_archive(self, mapping: str, days: int) -> int:
+        """Drop a mapping's archived pages older than so many days; return how many."""
+        return self._transact(partial(archive.expire, mapping=mapping, days=days))
 
     def deferred(self, mapping: str, stream: str) -> pl.DataFrame:
         """Return a stream's waiting records in order of arrival: `key`, `field` and `raw`."""

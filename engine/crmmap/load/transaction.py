@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from types import MappingProxyType
@@ -12,6 +12,7 @@ import polars as pl
 from crmmap.kinds.types import Text
 from crmmap.load import ledger
 from crmmap.load.accounts import Mark, Written
+from crmmap.load.archive import Piece, keep_pages
 from crmmap.load.staging import ROW, matching
 from crmmap.load.statements import Session, insert_statement, write, write_all
 from crmmap.load.storage import to_driver
@@ -19,7 +20,7 @@ from crmmap.load.tables import RUN_ID, SYNCED_AT, holding, timed
 from crmmap.load.vanishing import note_met
 from crmmap.load.writing import finish, write_rows
 from crmmap.plan import Column, Target
-from crmmap.values import Counts
+from crmmap.values import Archived, Counts
 
 NOTHING_ASKED: Mapping[str, bool] = MappingProxyType({})
 
@@ -115,6 +116,10 @@ class Transaction:
         first = {each: place for place, each in reversed([*enumerate(ids)])}
         again = [each in ours or first[each] < place for place, each in enumerate(ids)]
         return pl.Series("again", again, dtype=pl.Boolean)
+
+    def archive(self, pieces: Sequence[Piece], most: int) -> Archived:
+        """Keep pages in the archive, of which the mapping may have `most` bytes."""
+        return keep_pages(self.session, self.mark, pieces, most)
 
     def settle(self, stream: str, keys: pl.Series) -> int:
         """Let records with these keys no longer wait; return how many of them this run kept."""

@@ -22,8 +22,8 @@ MORE = "more"
 class Kept:
     """Records that were kept together: `raws` as `Page.raw` gave them.
 
-    `run_id` names the run that read them. `refused`, `places` and `tried` are as in `Page.refused`,
-    `Page.lines` and `Page.tried`.
+    `run_id` names the run that read them. `refused`, `places`, `part` and `tried` are as `refused`,
+    `lines`, `part` and `tried` of a page.
     """
 
     run_id: str
@@ -31,6 +31,7 @@ class Kept:
     refused: tuple[Refusal, ...] = ()
     places: Sequence[int] | None = None
     tried: tuple[str, ...] = ()
+    part: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +63,9 @@ class Again:
 
     def _page(self, step: Step, kept: Kept) -> Page:
         page = self.reader.parse(step, list(kept.raws))
-        return replace(page, refused=kept.refused, lines=kept.places, tried=kept.tried)
+        return replace(
+            page, refused=kept.refused, lines=kept.places, part=kept.part, tried=kept.tried
+        )
 
     def absent(self, step: Step) -> str | None:
         return self.absences.get(step.name)
@@ -78,6 +81,9 @@ class Again:
 
     def parse(self, step: Step, raws: list[str]) -> Page:
         return self.reader.parse(step, raws)
+
+    def clean(self, text: str) -> str:
+        return self.reader.clean(text)
 
     def close(self) -> None:
         self.reader.close()

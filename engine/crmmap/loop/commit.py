@@ -9,6 +9,7 @@ import polars as pl
 
 from crmmap.kinds.writes import Snapshot, Sweep
 from crmmap.load import OUTCOME, Tally, Transaction, Written
+from crmmap.loop.archive import Archiving, archive
 from crmmap.loop.tallying import by_page, told, total
 from crmmap.loop.tried import told_of_rejects
 from crmmap.loop.work import waits
@@ -17,12 +18,13 @@ from crmmap.transform import Resolved, dedupe, met_keys, resolve
 from crmmap.values import AT, INDEX, KEY, PAGE, REJECT_SCHEMA, Batch, cut_raw
 
 
-def load(step: Step, batch: Batch, transaction: Transaction) -> Tally:
-    """Write one batch of a read, and with its last one end the read."""
+def load(step: Step, batch: Batch, archiving: Archiving, transaction: Transaction) -> Tally:
+    """Write one batch of a read, keep its pages, and with its last one end the read."""
     resolved = resolve(step, batch, transaction.known)
     tally = _load(step, batch, resolved, transaction)
     if transaction.mark.apart:
         return told_of_rejects(batch, tally) if batch.tried else tally
+    tally = replace(tally, archived=archive(archiving, batch, tally, transaction))
     if isinstance(step.target.write, Snapshot | Sweep) and not tally.gap:
         tally = _meet(step, batch, resolved, tally, transaction)
     if not tally.ended:

@@ -94,10 +94,17 @@ def _begin(work: Work) -> tuple[str, ...]:
         kind=work.options.kind,
     )
     try:
-        return work.store.prepare(work.plan.targets)
+        return (*work.store.prepare(work.plan.targets), *_expired(work))
     except CrmmapError:
         work.store.end_run(work.options.run_id, status="failed")
         raise
+
+
+def _expired(work: Work) -> tuple[str, ...]:
+    """Drop what the archive has kept for long enough; return a sentence about it."""
+    days = work.plan.archive.days
+    dropped = work.store.expire_archive(work.plan.mapping, days)
+    return (f"the archive dropped {dropped} pages older than {days} days",) if dropped else ()
 
 
 def _fingerprint(plan: Plan) -> str:

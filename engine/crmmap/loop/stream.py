@@ -18,13 +18,14 @@ from crmmap.errors import CrmmapError, ExitCode, Interrupted, PolicyError, Throt
 from crmmap.events import Event, StreamReport, StreamStatus
 from crmmap.kinds.writes import Snapshot, Sweep
 from crmmap.load import OUTCOME, Mark, Tally
+from crmmap.loop.archive import archiving_of
 from crmmap.loop.commit import load
 from crmmap.loop.completeness import gap_of
 from crmmap.loop.cursors import Cursors, cursors_of, keeps_cursors, parents_of
 from crmmap.loop.work import Work, by_field, by_rule
 from crmmap.plan import Step, grown, unknown_types
 from crmmap.transform import apply
-from crmmap.values import NOTHING, Batch, Counts, Page, Start
+from crmmap.values import NOTHING, Archived, Batch, Counts, Page, Start
 
 GO_ON = "run it again to go on from here"
 
@@ -47,6 +48,7 @@ class Progress:
     notes: Counter[str] = field(default_factory=Counter)
     keys: Counter[str] = field(default_factory=Counter)
     retried: Counter[str] = field(default_factory=Counter)
+    archived: Archived = Archived()
 
     def add(self, mark: Mark, tally: Tally) -> None:
         """Take in a batch that was committed."""
@@ -60,6 +62,7 @@ class Progress:
         self.keys.update(tally.keys)
         if tally.retried is not None:
             self.retried.update(tally.retried[OUTCOME].to_list())
+        self.archived += tally.archived
 
     def report(
         self, status: StreamStatus, message: str = "", error: BaseException | None = None
@@ -82,6 +85,7 @@ class Progress:
             keys=dict(self.keys),
             retried=dict(self.retried),
             gap=self._gap(),
+            archived=self.archived,
         )
 
     def _gap(self) -> str:
@@ -177,7 +181,7 @@ async def _load_all(work: Work, progress: Progress) -> None:
     cursors = cursors_of(step, mark, fresh=work.options.fresh)
     if step.pages_of is not None and mark.position is None:
         cursors = replace(cursors, seen=work.reached.get(step.pages_of, {}))
-    gap = gap_of(work, step, cursors)
+    gap, archiving = gap_of(work, step, cursors), archiving_of(work, step)
     start = cursors.start(mark, parents_of(work, step, cursors), work.store.distinct)
     if work.options.fresh:
         start = replace(start, state=None)
@@ -191,7 +195,7 @@ async def _load_all(work: Work, progress: Progress) -> None:
                 cursors = cursors.with_seen(step, batch)
             batch = replace(batch, gap=gap or batch.gap)  # noqa: PLW2901  (as the read has it)
             _demand_all(progress, batch)
-            write = partial(load, step, _with_cursor(work, step, batch, cursors))
+            write = partial(load, step, _with_cursor(work, step, batch, cursors), archiving)
             mark, tally = await in_thread(work.store.commit, mark, write)
             del batch, write  # its pages, while the next is waited for
             progress.add(mark, tally)

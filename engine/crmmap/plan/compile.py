@@ -101,6 +101,7 @@ def compile_plan(
         title=mapping.title or mapping.name,
         steps=steps,
         values=shown(settings),
+        archive=mapping.archive,
         secrets=(
             *(each for each in settings.values() if isinstance(each, Secret)),
             *(each for source in whole.sources.values() for each in _passwords(source)),
@@ -205,6 +206,7 @@ def _step(whole: _Whole, name: str, parents: tuple[str, ...]) -> Step:
         cursor_of=cursor_digest(mapping, whole.settings, stream),
         finding=_finding(whole, name, stream),
         enriching=tuple(_enriching(each, spec) for each, spec in stream.enrich.items()),
+        keeps=stream.archive or mapping.archive.keep,
     )
 
 

@@ -26,7 +26,7 @@ def fingerprint(
 
     `account` is what `account_of` says of the settings.
     """
-    source, known = mapping.source_of(stream), replace(stream, was=())
+    source, known = mapping.source_of(stream), replace(stream, was=(), archive=None)
     values = _values(mapping, settings)
     return _digest(mapping, (source, known, mapping.defaults, values, account, asked), length=32)
 

@@ -19,7 +19,17 @@ from crmmap.kinds.types import Type
 from crmmap.kinds.writes import NEXT, Deletes, Replace, Snapshot, Upsert, Write
 from crmmap.select.jmespath import Jmespath
 from crmmap.select.xpath import RecordPath
-from crmmap.spec.model import DUPLICATES, Enrich, FieldsFrom, Missing, Nested, OnError, RequestSpec
+from crmmap.spec.model import (
+    DUPLICATES,
+    Archive,
+    Enrich,
+    FieldsFrom,
+    Keep,
+    Missing,
+    Nested,
+    OnError,
+    RequestSpec,
+)
 from crmmap.template import Template
 from crmmap.values import Page, RawFrame, Secret
 
@@ -330,6 +340,8 @@ class Step:
     """Of a file or a database: each field's alternative headers, or columns."""
     optional: frozenset[int] = frozenset()
     """Of a file or a database: positions in `headers` that may be missing altogether."""
+    keeps: Keep = "rejects"
+    """Which of its pages the archive keeps."""
 
     @property
     def changing(self) -> Step:
@@ -359,6 +371,7 @@ class Plan:
     steps: tuple[Step, ...]
     values: Mapping[str, str]
     secrets: tuple[Secret, ...]
+    archive: Archive = Archive()
 
     @property
     def sources(self) -> Mapping[str, Source]:

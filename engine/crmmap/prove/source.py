@@ -94,6 +94,9 @@ class Invented:
     def parse(self, step: Step, raws: list[str]) -> Page:
         return self.sheets[step.name].parse(raws)
 
+    def clean(self, text: str) -> str:
+        return text
+
     def close(self) -> None:
         """Do nothing: nothing is open."""
 
@@ -112,7 +115,7 @@ def load(
     reader: Invented, folder: Path, *, streams: Sequence[str] = (), batch: int = 10
 ) -> RunReport:
     """Run the reader's plan, or some of its streams, into the store in the folder."""
-    steps = tuple(replace(step, batch=batch) for step in reader.plan.steps)
+    steps = tuple(replace(step, batch=batch, keeps="none") for step in reader.plan.steps)
     options = Options(
         run_id=f"proof-{next(NAMES)}", owner="proof:1", started_at="", streams=tuple(streams)
     )

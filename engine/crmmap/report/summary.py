@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from crmmap.errors import ExitCode, gravest
 from crmmap.events import RunReport, StreamReport
 from crmmap.report.parts import Grid, Heading, Line, Part, Tone
-from crmmap.report.wording import duration, listed, number, plural, rate
-from crmmap.values import OUTCOMES, Counts
+from crmmap.report.wording import duration, listed, number, plural, rate, size
+from crmmap.values import OUTCOMES, Archived, Counts
 
 ALWAYS = ("fetched", "inserted", "updated", "unchanged", "rejected")
 """Counts that the table shows even where all are zero."""
@@ -107,6 +107,7 @@ def _section(report: RunReport, again: str) -> Iterator[Part]:
     yield from _retries(report)
     yield from _retried(report)
     yield from _reasons(report)
+    yield from _archived(report)
     yield from _outlook(report, again)
 
 
@@ -308,6 +309,16 @@ def _keys(report: RunReport) -> Iterator[Part]:
     if report.counts.stubbed:
         stubs = plural(report.counts.stubbed, "parent row")
         yield Line(f"{stubs} inserted with only a key, to be filled in when the parent arrives.")
+
+
+def _archived(report: RunReport) -> Iterator[Part]:
+    """Yield how many pages the archive took, and what had to leave it."""
+    kept = sum((each.archived for each in report.streams), Archived())
+    if not kept.pages or report.dry_run:
+        return
+    dropped = f"; the oldest {plural(kept.dropped, 'page')} dropped" if kept.dropped else ""
+    yield Line()
+    yield Line(f"archive: {plural(kept.pages, 'page')} kept ({size(kept.bytes)}){dropped}", "quiet")
 
 
 def _top(report: RunReport, tallies: Mapping[str, Mapping[str, int]]) -> Iterator[Part]:

@@ -28,6 +28,14 @@ def rate(records: int, seconds: float) -> str:
     return number(records / seconds) if records and seconds > 0 else "-"
 
 
+def size(length: int) -> str:
+    """Return so many bytes as `340 B`, `12.3 kB` or `4.0 MB`."""
+    for unit, bytes_ in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if length >= bytes_:
+            return f"{length / bytes_:,.1f} {unit}"
+    return f"{length} B"
+
+
 def plural(count: int, one: str, many: str | None = None) -> str:
     """Return `1 record` or `2 records`."""
     return f"{number(count)} {one if count == 1 else many or f'{one}s'}"

@@ -489,6 +489,9 @@ class Stream:
         "value for stays as it is stored, even where one is required.",
     ] = field(default_factory=dict)
     dedupe: Annotated[Dedupe, "Which of several records that are the same is kept."] = Dedupe()
+    archive: Annotated[
+        Keep | None, "Which of its pages are kept as they were read, if not as the mapping says."
+    ] = None
     comment: Annotated[str, "What the stream holds."] = ""
 
     @property
@@ -518,6 +521,24 @@ class Defaults:
     lookup: Annotated[Lookups, "How foreign keys are looked up."] = Lookups()
 
 
+Keep = Literal["none", "rejects", "all"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Archive:
+    """Pages kept as they were read, so that tables can be made from them again: `crmmap remap`.
+
+    They are kept, compressed, in the store's table `crmmap_archive`, in the transaction that loads
+    them. A record in which a secret stands is not kept. The oldest pages are dropped first.
+    """
+
+    keep: Annotated[Keep, "Which pages: none, those with a reject, or all."] = "rejects"
+    megabytes: Annotated[
+        int, "How much is kept of the mapping, compressed, in megabytes.", Limits(minimum=1)
+    ] = 1024
+    days: Annotated[int, "For how long; a run drops what is older.", Limits(minimum=1)] = 90
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mapping:
     """One CRM, whole: its settings, its source or sources, and its streams."""
@@ -536,6 +557,9 @@ class Mapping:
         default_factory=dict
     )
     defaults: Annotated[Defaults, "What holds for every stream and field."] = Defaults()
+    archive: Annotated[
+        Archive, Shorthand("keep"), "Which pages are kept as they were read, and for how long."
+    ] = Archive()
 
     @property
     def every_source(self) -> MappingOf[str, Source]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -43,13 +43,13 @@ def apply(step: Step, pages: Sequence[Page]) -> Batch:
     The pages are older than the same runs (`Page.older_than`).
     """
     raw = pl.concat([step.selector.select(page) for page in pages], how="diagonal")
-    read = _raw_reader(pages)
+    sources = {page.number: page for page in pages}
     judged = judge(raw, step.fields, step.tombstones)
     broken = _broken(judged, step)
     sorted_out = _sorted_out(judged, step, broken)
     rejected = sorted_out.filter(~pl.col(FILTERED) & pl.col(REJECTED))
     kept = sorted_out.filter(~pl.col(FILTERED) & ~pl.col(REJECTED))
-    rejects = pl.concat([_refused(pages), _rejects(rejected, broken, read)])
+    rejects = pl.concat([_refused(pages), _rejects(rejected, broken, sources)])
     per = step.target.per is not None
     return Batch(
         rows=kept.select(*step.target.names, PAGE, INDEX, AT, KEY, *_deleted(step)),
@@ -57,7 +57,7 @@ def apply(step: Step, pages: Sequence[Page]) -> Batch:
         notes=_notes(kept, broken),
         read=_read(pages, sorted_out),
         position=pages[-1].position,
-        raw=read,
+        sources=sources,
         parts={page.number: page.part for page in pages if not page.skipped},
         cursor=next((page.cursor for page in reversed(pages) if page.cursor is not None), None),
         gap="" if per else _gap(step, pages, rejects),
@@ -96,15 +96,6 @@ def _read(pages: Sequence[Page], sorted_out: pl.DataFrame) -> tuple[PageAccount,
         )
         for page in pages
     )  # fmt: skip
-
-
-def _raw_reader(pages: Sequence[Page]) -> Callable[[int, int], str]:
-    by_number = {page.number: page for page in pages}
-
-    def read(page: int, index: int) -> str:
-        return by_number[page].raw(index)
-
-    return read
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +192,7 @@ def _refused(pages: Sequence[Page]) -> pl.DataFrame:
 
 
 def _rejects(
-    rejected: pl.DataFrame, broken: Sequence[_Broken], read: Callable[[int, int], str]
+    rejected: pl.DataFrame, broken: Sequence[_Broken], sources: Mapping[int, Page]
 ) -> pl.DataFrame:
     """Return the records that a rule refused, each with all of its reasons and its raw text."""
     rows = []
@@ -211,7 +202,7 @@ def _rejects(
             for each in broken
             if each.rejects and not row[each.verdict]
         ]
-        raw = cut_raw(read(row[PAGE], row[INDEX]))
+        raw = cut_raw(sources[row[PAGE]].raw(row[INDEX]))
         rows.append((row[PAGE], row[AT], row[KEY], _as_text(reasons), raw))
     return pl.DataFrame(rows, schema=REJECT_SCHEMA, orient="row")
 

@@ -1,0 +1,56 @@
+"""Which pages of a batch are kept as they were read, in the archive, with the batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from crmmap.load import Piece, Tally, Transaction
+from crmmap.loop.packing import Clean, pack
+from crmmap.loop.work import Work
+from crmmap.plan import Step
+from crmmap.redact import Redactor
+from crmmap.spec.model import Keep
+from crmmap.values import Archived, Batch
+
+MEGABYTE = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Archiving:
+    """How a stream's pages are kept: which of them, how many bytes at most, without secrets."""
+
+    keep: Keep
+    most: int
+    clean: Clean
+
+
+def archiving_of(work: Work, step: Step) -> Archiving:
+    """Return how a stream's pages are kept. What was kept already is not kept again."""
+    own = Redactor(work.plan.secrets)
+
+    def clean(text: str) -> str:
+        return work.reader.clean(own.clean(text))
+
+    return Archiving(
+        keep="none" if work.options.apart else step.keeps,
+        most=work.plan.archive.megabytes * MEGABYTE, clean=clean,
+    )  # fmt: skip
+
+
+def archive(how: Archiving, batch: Batch, tally: Tally, transaction: Transaction) -> Archived:
+    """Keep those of the batch's pages that are to be kept."""
+    if how.keep == "none":
+        return Archived()
+    return transaction.archive([*_pieces(how, batch, tally)], how.most)
+
+
+def _pieces(how: Archiving, batch: Batch, tally: Tally) -> Iterator[Piece]:
+    rejects = set(tally.rejects["page"])
+    for number, page in batch.sources.items():
+        if page.fetched and (how.keep == "all" or number in rejects):
+            why = "rejects" if number in rejects else "all"
+            for piece, (records, body) in enumerate(pack(page, how.clean), start=1):
+                yield Piece(
+                    page=number, piece=piece, part=page.part, why=why, records=records, body=body
+                )

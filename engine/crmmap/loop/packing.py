@@ -1,0 +1,105 @@
+"""Pages as lines of JSON, compressed, and back: what the archive keeps of them.
+
+A line is `{"at":3,"record":…}`, `at` being the record's place as a person would count it;
+`{"at":3,"refused":…,"reasons":[…]}` for what could not be read as a record; or
+`{"at":3,"withheld":…}`, which says why a record is not kept.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from crmmap.values import Page, Reason, Refusal
+
+PIECE = 4_000_000
+"""Characters of a piece, about: no database is asked to take more at once."""
+
+SECRET = "a secret stands in it"  # noqa: S105  (a sentence about one)
+LONG = f"it has more than {PIECE} characters"
+RECORD = '"record":'
+LEVEL = 1
+"""Of compression: the others take several times as long for a tenth less."""
+
+Clean = Callable[[str], str]
+"""Returns a text without secrets."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unpacked:
+    """What a piece holds: `raws` as `Page.raw` gave them, with their places; what was refused."""
+
+    raws: Sequence[str]
+    places: Sequence[int]
+    refused: tuple[Refusal, ...]
+    withheld: int
+
+
+def pack(page: Page, clean: Clean) -> Iterator[tuple[int, bytes]]:
+    """Yield a page's pieces, compressed, each with the number of its records."""
+    gathered: list[str] = []
+    length = 0
+    for line in _lines(page, clean):
+        if gathered and length + len(line) > PIECE:
+            yield len(gathered), _compressed(gathered)
+            gathered, length = [], 0
+        gathered.append(line)
+        length += len(line)
+    if gathered:
+        yield len(gathered), _compressed(gathered)
+
+
+def _compressed(lines: Sequence[str]) -> bytes:
+    # Without the time of day, the same page gives the same bytes.
+    return gzip.compress("".join(lines).encode("utf-8", "backslashreplace"), LEVEL, mtime=0)
+
+
+def _lines(page: Page, clean: Clean) -> Iterator[str]:
+    raws = page.raws()
+    whole = "\n".join(raws)
+    hidden = clean(whole) != whole
+    places = range(len(raws)) if page.lines is None else page.lines
+    for at, raw in zip(places, raws, strict=True):
+        if len(raw) > PIECE:
+            yield f'{{"at":{at},"withheld":{json.dumps(LONG)}}}\n'
+        elif hidden and clean(raw) != raw:
+            yield f'{{"at":{at},"withheld":{json.dumps(SECRET)}}}\n'
+        else:
+            yield f'{{"at":{at},{RECORD}{raw}}}\n'
+    for each in page.refused:
+        yield _refused(each, clean)
+
+
+def _refused(each: Refusal, clean: Clean) -> str:
+    raw = clean(each.raw[:PIECE])
+    reasons = [reason.as_json() for reason in each.reasons]
+    return json.dumps({"at": each.at, "refused": raw, "reasons": reasons}) + "\n"
+
+
+def unpack(body: bytes) -> Unpacked:
+    """Return what a piece holds."""
+    raws: list[str] = []
+    places: list[int] = []
+    refused: list[Refusal] = []
+    withheld = 0
+    for line in gzip.decompress(body).decode().split("\n"):
+        start, mark, record = line.partition(f",{RECORD}")
+        if mark and start.removeprefix('{"at":').isdecimal():
+            raws.append(record[:-1])
+            places.append(int(start.removeprefix('{"at":')))
+        elif line:
+            told = json.loads(line)
+            withheld += "withheld" in told
+            refused += [_refusal(told)] if "refused" in told else []
+    return Unpacked(raws=raws, places=places, refused=tuple(refused), withheld=withheld)
+
+
+def _refusal(told: dict[str, object]) -> Refusal:
+    reasons = told["reasons"]
+    assert isinstance(reasons, list)  # noqa: S101  (as it was written)
+    return Refusal(
+        at=int(str(told["at"])), raw=str(told["refused"]),
+        reasons=tuple(Reason(**each) for each in reasons),
+    )  # fmt: skip
