@@ -320,6 +320,7 @@ def test_long_names_make_indexes_of_their_own(load: Callable[..., Loader]) -> No
     [
         ("nonsense with s3cret", "malformed"),
         ("oracle://user:s3cret@host/db", "names 'oracle'; crmmap does not load into that"),
+        ("duckdb:///s3cret.db", "names 'duckdb'.* has no savepoints"),
         ("sqlite://", "names no file"),
         ("sqlite:///:memory:", "names no file"),
         ("sqlite://x.db", "names no file"),

@@ -74,6 +74,13 @@ Copy = Callable[[Connection, str, Sequence[Typed], pl.DataFrame], int]
 """Appends a frame's columns to a table and returns how many rows were written."""
 
 
+UNABLE = {
+    "duckdb": "DuckDB has no savepoints, so that one bad record would cost its whole batch. Load "
+    "into SQLite, PostgreSQL or MySQL, and let DuckDB read from there (ATTACH)",
+}
+"""Databases that were tried, and why they will not do."""
+
+
 class Dialect(Protocol):
     """What the room must know about one kind of database."""
 
@@ -260,5 +267,5 @@ def dialect_for(url: str) -> tuple[Dialect, URL]:
         return Postgres(), parsed.set(drivername="postgresql+psycopg")
     if backend in ("mysql", "mariadb"):
         return MySql(), parsed.set(drivername="mysql+pymysql")
-    message = f"the store's URL names '{backend}'; crmmap does not load into that. {WRITTEN}"
-    raise StoreUnfit(message)
+    why = UNABLE.get(backend, WRITTEN)
+    raise StoreUnfit(f"the store's URL names '{backend}'; crmmap does not load into that. {why}")
