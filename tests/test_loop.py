@@ -223,6 +223,33 @@ def test_a_newer_version_that_waits_is_not_lost_to_an_older_one(tmp_path: Path) 
     assert report.counts.balanced
 
 
+@pytest.mark.parametrize("batch", [1, 9])
+@pytest.mark.parametrize(
+    ("read", "last"),
+    [
+        ([{"id": "1", "boss": "9"}, {"id": "1", "name": "b"}], "b"),
+        ([{"id": "1", "name": "a"}, {"id": "1", "name": "b", "boss": "9"}], "b"),
+        ([{"id": "1", "name": "a", "boss": "9"}, {"id": "1", "name": "b", "aide": "9"}], "b"),
+        ([{"id": "1", "name": "a", "aide": "9"}, {"id": "1", "name": "b", "boss": "9"}], "b"),
+        ([{"id": "1", "name": name, "boss": "9"} for name in "aba"], "a"),
+    ],
+)
+def test_the_record_read_last_wins_even_where_others_waited(
+    tmp_path: Path, batch: int, read: list[object], last: str
+) -> None:
+    url = sqlite(tmp_path)
+    waiting = stream(
+        "people", "name: name", "boss: {from: boss, lookup: {stream: people, missing: wait}}",
+        "aide: {from: aide, lookup: {stream: people, missing: wait}}",
+    )  # fmt: skip
+    first = load(plan(waiting, batch), url, people=read)
+    second = load(plan(waiting, batch), url, people=[{"id": "9"}])
+    assert rows(url, "people", "id", "name") == [("1", last), ("9", None)]
+    assert first.counts.balanced
+    assert second.counts.balanced
+    assert second.streams[0].waiting == 0
+
+
 def test_versions_of_one_record_that_wait_are_tried_in_one_transaction(tmp_path: Path) -> None:
     """Trying one lets all of its key go: the others must not be lost if the process dies then."""
     url = sqlite(tmp_path)

@@ -97,7 +97,10 @@ class Transaction:
         among = ("mapping", "stream", "key", "digest")
         digests = [sha256(raw.encode()).hexdigest() for raw in waiting["raw"]]
         ids = [(*owner, *each) for each in zip(waiting["key"], digests, strict=True)]
-        rows = dict(zip(ids, waiting.select("field", "raw").iter_rows(), strict=True))
+        rows: dict[tuple[str, ...], tuple[str, str]] = {}
+        for each, row in zip(ids, waiting.select("field", "raw").iter_rows(), strict=True):
+            rows.pop(each, None)  # one that comes again takes its last place
+            rows[each] = row
         asked = pl.DataFrame([*rows], schema=dict.fromkeys(among, pl.String), orient="row")
         there = matching(
             self.session, ledger.DEFERRED.name, rows=asked,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
-from crmmap.kinds.writes import Snapshot, Sweep
+from crmmap.kinds.writes import Append, Snapshot, Sweep
 from crmmap.load import OUTCOME, Tally, Transaction, Written
 from crmmap.loop.archive import Archiving, archive
 from crmmap.loop.tallying import by_page, told, total
@@ -62,14 +62,13 @@ def _load(step: Step, batch: Batch, resolved: Resolved, transaction: Transaction
         transaction.settle(stream, kept[KEY])
     rejects = pl.concat([batch.rejects, resolved.rejects, _refused(written.refused, batch.raw)])
     notes = batch.notes.join(resolved.waiting.select("key"), on="key", how="anti", nulls_equal=True)
-    waiting = resolved.waiting["page"]
     pages = by_page(
         batch.read,
         [
             written.outcomes.select(pl.col(PAGE).alias("page"), OUTCOME),
             told(_dropped(resolved.rows, rows), "duplicate"),
-            told(waiting.filter(held.again), "duplicate"),
-            told(waiting.filter(~held.again), "deferred"),
+            told(held.repeated, "duplicate"),
+            told(held.waiting, "deferred"),
             told(rejects["page"], "rejected"),
             told(notes["page"], "noted"),
         ],
@@ -115,12 +114,15 @@ def _dropped(rows: pl.DataFrame, kept: pl.DataFrame) -> pl.Series:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
-    """What is held back: of each record that waits, whether this run had held it back already.
+    """What became of the records that wait for a parent.
 
-    `superseded` counts those held back before that wait no more.
+    `waiting` holds the pages of those that wait from now on; `repeated` of those that need not:
+    this run held them back already, or the batch has a later record of theirs. `superseded`
+    counts those that earlier batches of this run held back, and that wait no more.
     """
 
-    again: pl.Series
+    waiting: pl.Series
+    repeated: pl.Series
     superseded: int = 0
 
 
@@ -130,15 +132,28 @@ def _hold_back(
     """Keep what waits for a parent; drop what a row just written supersedes.
 
     Where versions decide, nothing is dropped here: which record is newest shows when
-    those that wait are tried again.
+    those that wait are tried again. In a log, none supersedes another.
     """
+    waiting, superseded = resolved.waiting, 0
     if not waits(step):
-        return Held(again=pl.Series(dtype=pl.Boolean))
-    superseded = 0
-    if step.target.version is None:
+        return Held(waiting=waiting["page"], repeated=waiting["page"])
+    if step.target.version is None and not isinstance(step.target.write, Append):
         superseded = transaction.settle(step.name, kept[KEY])
-    again = transaction.defer(step.name, resolved.waiting)
-    return Held(again=again, superseded=superseded)
+        waiting = _without_earlier(waiting, kept)
+    again = transaction.defer(step.name, waiting)
+    left = waiting.filter(~again)
+    repeated = resolved.waiting.join(left, on=["page", "index"], how="anti")
+    return Held(waiting=left["page"], repeated=repeated["page"], superseded=superseded)
+
+
+def _without_earlier(waiting: pl.DataFrame, kept: pl.DataFrame) -> pl.DataFrame:
+    """Return what waits without the records that were read before a kept row of theirs."""
+    later = kept.select(pl.col(KEY).alias("key"), PAGE, INDEX)
+    told = waiting.join(later, on="key", how="left", maintain_order="left")
+    before = (pl.col("page") < pl.col(PAGE)) | (
+        (pl.col("page") == pl.col(PAGE)) & (pl.col("index") < pl.col(INDEX))
+    )
+    return told.filter(~before.fill_null(value=False)).select(waiting.columns)
 
 
 def _refused(refused: pl.DataFrame, raw: Callable[[int, int], str]) -> pl.DataFrame:

@@ -18,11 +18,12 @@ Known = Callable[[Target, str, pl.Series], pl.DataFrame]
 
 WAITING_SCHEMA: dict[str, pl.DataType] = {
     "page": pl.UInt32(),
+    "index": pl.UInt32(),
     "key": pl.String(),
     "field": pl.String(),
     "raw": pl.String(),
 }
-"""`Resolved.waiting`: `field` is the one whose parent is missing."""
+"""`Resolved.waiting`, in the order of reading: `field` is the one whose parent is missing."""
 
 BY = "#by"
 PARENT = "#parent"
@@ -158,7 +159,7 @@ def _sorted_out(
         for row in frame.iter_rows(named=True)
     ]
     waiting = [
-        (row[PAGE], row[KEY], lookup.field, batch.raw(row[PAGE], row[INDEX]))
+        (row[PAGE], row[INDEX], row[KEY], lookup.field, batch.raw(row[PAGE], row[INDEX]))
         for lookup, frame in lost
         if lookup.missing == "wait"
         for row in frame.iter_rows(named=True)
@@ -166,7 +167,7 @@ def _sorted_out(
     return Resolved(
         rows=rows,
         rejects=pl.DataFrame(rejects, schema=REJECT_SCHEMA, orient="row"),
-        waiting=pl.DataFrame(waiting, schema=WAITING_SCHEMA, orient="row"),
+        waiting=pl.DataFrame(waiting, schema=WAITING_SCHEMA, orient="row").sort("page", "index"),
         stubs=(),
         keys=Counter(),
     )
