@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import os
 import socket
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -88,10 +90,12 @@ def postgres_url() -> Iterator[str]:
     with admin.begin() as connection:
         connection.exec_driver_sql(f"CREATE SCHEMA {schema}")
     url = found.update_query_dict({"options": f"-csearch_path={schema}"})
-    yield url.set(drivername="postgresql").render_as_string(hide_password=False)
-    with admin.begin() as connection:
-        connection.exec_driver_sql(f"DROP SCHEMA {schema} CASCADE")
-    admin.dispose()
+    try:
+        yield url.set(drivername="postgresql").render_as_string(hide_password=False)
+    finally:
+        with admin.begin() as connection:
+            connection.exec_driver_sql(f"DROP SCHEMA {schema} CASCADE")
+        admin.dispose()
 
 
 def mariadb_url() -> Iterator[str]:
@@ -103,10 +107,12 @@ def mariadb_url() -> Iterator[str]:
             f"CREATE DATABASE {name} CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin"
         )
     url = found.set(database=name)
-    yield url.render_as_string(hide_password=False)
-    with admin.begin() as connection:
-        connection.exec_driver_sql(f"DROP DATABASE {name}")
-    admin.dispose()
+    try:
+        yield url.render_as_string(hide_password=False)
+    finally:
+        with admin.begin() as connection:
+            connection.exec_driver_sql(f"DROP DATABASE {name}")
+        admin.dispose()
 
 
 STORES = [
@@ -123,6 +129,16 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         yield sqlite_url(tmp_path)
     else:
         yield from postgres_url() if request.param == "postgresql" else mariadb_url()
+
+
+@contextmanager
+def empty_store(kind: str) -> Iterator[str]:
+    """Give the URL of a fresh store, for tests that need several of them."""
+    if kind == "sqlite":
+        with tempfile.TemporaryDirectory() as folder:
+            yield sqlite_url(Path(folder))
+    else:
+        yield from postgres_url() if kind == "postgresql" else mariadb_url()
 
 
 # --- a store with a run under way --------------------------------------------------------------

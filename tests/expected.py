@@ -1,0 +1,202 @@
+"""What a store must hold after any sequence of runs: a plain model, record by record, no SQL.
+
+model = Model(SHAPES)
+counts = model.load("run1", "people", records)      # one batch
+counts = model.settle("run1", ["people"], 100)      # the end of the run
+model.tables["people"]["p1"].cells
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+Record = Mapping[str, Any]
+Cells = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """A field that names a row of `parent`; `missing` is null, stub, wait or reject."""
+
+    field: str
+    parent: str
+    missing: str
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What the mapping says of a stream; its table and fields are named like the source's."""
+
+    fields: Sequence[str]
+    lookups: Sequence[Lookup] = ()
+    version: bool = False
+    """Whether the greatest `changed` wins; otherwise the record that was read last."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A row, and the run that last wrote it; a stub has its key and nothing else."""
+
+    cells: Cells
+    run: str
+    stub: bool = False
+
+
+@dataclass
+class Model:
+    """Tables by stream and key; what waits, in order of arrival, with the run that held it back."""
+
+    shapes: Mapping[str, Shape]
+    tables: dict[str, dict[str, Kept]] = field(default_factory=dict)
+    waiting: dict[str, dict[tuple[str, str], str]] = field(default_factory=dict)
+    rejected: Counter[str] = field(default_factory=Counter)
+    """Raw records that were refused, by `run stream raw`."""
+
+    def __post_init__(self) -> None:
+        for name in self.shapes:
+            self.tables[name], self.waiting[name] = {}, {}
+
+    def load(self, run: str, stream: str, records: Sequence[Record]) -> Counter[str]:
+        """Take in a batch and return where its records went."""
+        shape, counts = self.shapes[stream], Counter(fetched=len(records))
+        whole: list[Record] = []
+        for record in records:
+            if record["kind"] != "plain":
+                counts["filtered"] += 1
+            elif isinstance(record["size"], str):
+                self._reject(run, stream, record, counts)
+            else:
+                whole.append(record)
+        rows = self._with_parents(stream, whole)
+        waits = [each for each in whole if each not in rows]
+        for record in waits if self._strict(shape) == "reject" else ():
+            self._reject(run, stream, record, counts)
+        waits = waits if self._strict(shape) == "wait" else []
+        for record in rows:
+            self._stub(run, shape, record, counts)
+        chosen = self._chosen(shape, rows)
+        counts["duplicate"] += len(rows) - len(chosen)
+        for record in chosen.values():
+            counts[self._write(run, stream, record)] += 1
+        if not shape.version:
+            waits = self._supersede(run, stream, whole, chosen, waits, counts)
+        for record in waits:
+            self._hold(run, stream, record, counts)
+        return counts
+
+    def settle(self, run: str, streams: Sequence[str], batch: int) -> Counter[tuple[str, str]]:
+        """Try what waits until nothing more comes of it; return counts by stream and outcome."""
+        total: Counter[tuple[str, str]] = Counter()
+        settled = True
+        while settled:
+            settled = False
+            for stream in streams:
+                before = len(self.waiting[stream])
+                keys = list(dict.fromkeys(key for key, _ in self.waiting[stream]))
+                for start in range(0, len(keys), batch):
+                    counts = self._retry(run, stream, keys[start : start + batch])
+                    total.update({(stream, name): count for name, count in counts.items()})
+                settled = settled or len(self.waiting[stream]) < before
+        return total
+
+    def rows(self, stream: str) -> dict[str, tuple[Cells, str]]:
+        """Return a table's rows by key, each with the run that last wrote it."""
+        fields = self.shapes[stream].fields
+        return {
+            key: ({name: _typed(name, kept.cells.get(name)) for name in fields}, kept.run)
+            for key, kept in self.tables[stream].items()
+        }
+
+    def _retry(self, run: str, stream: str, keys: Sequence[str]) -> Counter[str]:
+        waiting = self.waiting[stream]
+        chosen = [pair for pair in waiting if pair[0] in keys]
+        for pair in chosen:
+            del waiting[pair]
+        counts = self.load(run, stream, [json.loads(raw) for _, raw in chosen])
+        counts["fetched"] = 0
+        counts["deferred"] -= len(chosen)
+        return counts
+
+    def _reject(self, run: str, stream: str, record: Record, counts: Counter[str]) -> None:
+        self.rejected[f"{run} {stream} {written(record)}"] += 1
+        counts["rejected"] += 1
+
+    @staticmethod
+    def _strict(shape: Shape) -> str | None:
+        """Return what becomes of a record whose parent is missing, if it does not become a row."""
+        found = [each.missing for each in shape.lookups if each.missing in ("wait", "reject")]
+        return found[0] if found else None
+
+    def _with_parents(self, stream: str, rows: Sequence[Record]) -> list[Record]:
+        """Return the records that become rows: one that does not is nobody's parent, either."""
+        lookups = [e for e in self.shapes[stream].lookups if e.missing in ("wait", "reject")]
+        left, before = list(rows), -1
+        while len(left) != before:
+            before = len(left)
+            for each in lookups:
+                own = {row["id"] for row in left} if each.parent == stream else set()
+                known = {None, *self.tables[each.parent], *own}
+                left = [row for row in left if row[each.field] in known]
+        return left
+
+    def _stub(self, run: str, shape: Shape, record: Record, counts: Counter[str]) -> None:
+        for each in shape.lookups:
+            key = record[each.field]
+            if each.missing == "stub" and key is not None and key not in self.tables[each.parent]:
+                self.tables[each.parent][key] = Kept({"id": key}, run, stub=True)
+                counts["stubbed"] += 1
+
+    @staticmethod
+    def _chosen(shape: Shape, rows: Sequence[Record]) -> dict[str, Record]:
+        """Return one record of each key."""
+        if shape.version:
+            rows = sorted(rows, key=lambda row: row["changed"])
+        return {row["id"]: row for row in rows}
+
+    def _write(self, run: str, stream: str, record: Record) -> str:
+        shape, table = self.shapes[stream], self.tables[stream]
+        cells = {name: record[name] for name in shape.fields}
+        for each in shape.lookups:
+            if each.missing == "null" and cells[each.field] not in self.tables[each.parent]:
+                cells[each.field] = None
+        old = table.get(record["id"])
+        if old is not None and not old.stub:
+            if old.cells == cells:
+                return "duplicate" if old.run == run else "unchanged"
+            if shape.version and cells["changed"] < old.cells["changed"]:
+                return "duplicate"
+        table[record["id"]] = Kept(cells, run)
+        return "inserted" if old is None else "updated"
+
+    def _supersede(
+        self, run: str, stream: str, read: Sequence[Record], chosen: Mapping[str, Record],
+        waits: Sequence[Record], counts: Counter[str],
+    ) -> list[Record]:  # fmt: skip
+        """Let go what waited before a later record of its key was written; return what waits."""
+        for pair in [each for each in self.waiting[stream] if each[0] in chosen]:
+            if self.waiting[stream].pop(pair) == run:
+                counts["deferred"] -= 1
+                counts["duplicate"] += 1
+        last = {row["id"]: at for at, row in enumerate(read) if row is chosen.get(row["id"])}
+        left = [row for at, row in enumerate(read) if row in waits and at > last.get(row["id"], -1)]
+        counts["duplicate"] += len(waits) - len(left)
+        return left
+
+    def _hold(self, run: str, stream: str, record: Record, counts: Counter[str]) -> None:
+        pair = (record["id"], written(record))
+        repeated = self.waiting[stream].pop(pair, None) == run
+        self.waiting[stream][pair] = run
+        counts["duplicate" if repeated else "deferred"] += 1
+
+
+def _typed(name: str, cell: Any) -> Any:
+    return datetime.fromisoformat(cell) if name == "changed" and cell is not None else cell
+
+
+def written(record: Record) -> str:
+    return json.dumps(record, sort_keys=True)

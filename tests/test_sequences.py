@@ -1,0 +1,446 @@
+"""Random sequences of changes at a source and runs, against a plain model of the store.
+
+After every run the tables must hold what `expected` says, row by row, written by the run
+that it says; and every record that a run read must be in the one count that it says.
+`make torture` tries many more of them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import threading
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import cache, partial
+from random import Random
+from typing import Any, ClassVar
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
+
+from changing_crm import Crm, Manner, Read, changed
+from crmmap.events import Event, RunReport
+from crmmap.extract import open_reader
+from crmmap.load import Store, ledger
+from crmmap.load.tables import RUN_ID
+from crmmap.loop import Options, run
+from crmmap.plan import Plan
+from crmmap.values import OUTCOMES
+from expected import Lookup, Model, Record, Shape, written
+from fault_server import FaultServer
+from invented import plan_of
+from stores import STORES, empty_store
+
+MAPPING = """
+crmmap: 1
+name: sequences
+source: {{kind: http, base_url: "{url}", retry: {{attempts: 1}}}}
+streams:
+"""
+STREAM = """
+  {name}:
+    request: {{path: /{name}}}
+    records: items[]
+    pagination: {{kind: token, token: next, param: from}}
+    table: {{name: {name}, key: id}}
+    where: {{kind: {{one_of: [plain]}}}}
+    {words}
+    fields:
+      id: id
+      changed: {{from: changed, type: datetime, required: true}}
+      kind: kind
+      size: {{from: size, type: integer}}
+      {fields}
+"""
+SINCE = 'incremental: {kind: timestamp, field: changed, params: {since: "{{ cursor }}"}}'
+NEWEST = "dedupe: {keep: {latest: changed}}"
+CELLS = ("id", "changed", "kind", "size")
+
+SHAPES = {
+    "firms": Shape((*CELLS, "parent"), (Lookup("parent", "firms", "wait"),), version=True),
+    "teams": Shape(CELLS),
+    "people": Shape(
+        (*CELLS, "firm", "team"), (Lookup("firm", "firms", "wait"), Lookup("team", "teams", "null"))
+    ),
+    "visits": Shape(
+        (*CELLS, "person", "firm"),
+        (Lookup("person", "people", "reject"), Lookup("firm", "firms", "stub")),
+    ),
+}
+WORDS = {"firms": f"{SINCE}\n    {NEWEST}"}
+
+
+def mapping(url: str) -> str:
+    text = MAPPING.format(url=url)
+    for name, shape in SHAPES.items():
+        lines = [
+            f'{each.field}: {{from: {each.field}, lookup: {{stream: {each.parent}, '
+            f'missing: "{each.missing}"}}}}'
+            for each in shape.lookups
+        ]  # fmt: skip
+        words = WORDS.get(name, "")
+        text += STREAM.format(name=name, words=words, fields="\n      ".join(lines))
+    return text
+
+
+@cache
+def compiled(url: str, batch: int) -> Plan:
+    plan = plan_of(mapping(url), {})
+    return replace(plan, steps=tuple(replace(step, batch=batch) for step in plan.steps))
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A read under way: when it began, and the newest record that it has seen."""
+
+    began: datetime
+    seen: datetime | None = None
+
+    def with_seen(self, records: Sequence[Record]) -> Reading:
+        times = [
+            changed(each) for each in records if each["kind"] == "plain" and each["size"] != "many"
+        ]
+        return replace(self, seen=max([*times, *([self.seen] if self.seen else [])], default=None))
+
+    def reached(self, cursor: datetime | None) -> datetime | None:
+        """Return what the next read asks with: never a time after this one began."""
+        return cursor if self.seen is None else min(self.seen, self.began)
+
+
+@dataclass
+class Progress:
+    """What the model knows of how far a stream has been read."""
+
+    cursor: datetime | None = None
+    reading: Reading | None = None
+    under_way: tuple[int, int] | None = None
+    """The read that a run left, by number, and how many of its records were taken in."""
+
+
+KEYS = {name: [f"{name[0]}{number}" for number in range(16)] for name in SHAPES}
+WHATS = [*["record"] * 5, "filtered", "broken", "of the future", "of the past", "deleted"]
+seeds = st.integers(0, 2**32)
+"""What changes and how a run goes, all told by one number."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """A record created, changed or deleted; `one` and `other` are the ones that it names."""
+
+    stream: str
+    number: int
+    what: str
+    size: int
+    one: int | None
+    other: int | None
+
+
+@dataclass(frozen=True)
+class Order:
+    """How the source gives its pages, and what a run is asked to do."""
+
+    size: int
+    disorder: int | None = None
+    batch: int = 5
+    streams: tuple[str, ...] = ()
+    fresh: bool = False
+    limit: int | None = None
+    stop_after: int | None = None
+    """Batches, after which the run is told to stop."""
+
+
+def changes(random: Random) -> Iterator[Made]:
+    for _ in range(random.choice([0, 5, 20, 60])):
+        yield Made(
+            stream=random.choice(sorted(SHAPES)), number=random.randrange(16),
+            what=random.choice(WHATS), size=random.randrange(4),
+            one=random.choice([None, *range(16)]), other=random.choice([None, *range(16)]),
+        )  # fmt: skip
+
+
+def order(random: Random) -> Order:
+    return Order(
+        size=random.choice([1, 2, 4]),
+        disorder=random.choice([None, random.randrange(10**6)]),
+        batch=random.choice([1, 1, 5]),
+        streams=random.choice([(), (), tuple(random.sample(sorted(SHAPES), 2))]),
+        fresh=random.random() < 0.2,
+        limit=random.choice([None, None, None, 1, 8]),
+        stop_after=random.choice([None, 1, 2, 3, 5]),
+    )
+
+
+class Sequences(RuleBasedStateMachine):
+    """Changes at the source and runs, in any order."""
+
+    url: ClassVar[str]
+    store_of: ClassVar[Callable[[], AbstractContextManager[str]]]
+    crm: ClassVar[Crm]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.opened = ExitStack()
+        self.store_url = self.opened.enter_context(type(self).store_of())
+        self.store = Store.open(self.store_url, application="tests", pause=lambda _: None)
+        self.opened.callback(self.store.close)
+        Sequences.crm = Crm({name: {} for name in SHAPES})
+        self.model = Model(SHAPES)
+        self.progress = {name: Progress() for name in SHAPES}
+        self.taken: set[str] = set()
+        """All that was ever taken in of the streams, by stream and contents."""
+        self.steps = 0
+        self.hidden: set[str] = set()
+        """Records that say they changed before they came to be: the cursor may be past them."""
+
+    def teardown(self) -> None:
+        self.opened.close()
+
+    # --- at the source ----------------------------------------------------------------------
+
+    def random(self, seed: int) -> Random:
+        """Return what tells all of a step; the simplest steps are not all the same one."""
+        self.steps += 1
+        return Random(f"{self.steps} {seed}")
+
+    def change(self, made: Iterable[Made]) -> None:
+        for each in made:
+            key = KEYS[each.stream][each.number]
+            cells = {"kind": "plain", "size": each.size, **self.named(each)}
+            versions = self.crm.streams[each.stream].get(key)
+            match each.what:
+                case "record":
+                    self.crm.put(each.stream, key, self.crm.now(), **cells)
+                case "filtered":
+                    self.crm.put(each.stream, key, self.crm.now(), **{**cells, "kind": "other"})
+                case "broken":
+                    self.crm.put(each.stream, key, self.crm.now(), **{**cells, "size": "many"})
+                case "of the future":
+                    future = self.crm.now().replace(year=2100)
+                    self.crm.put(each.stream, key, future, **cells)
+                case "of the past" if versions is None:
+                    past = self.crm.now().replace(year=2001)
+                    record = self.crm.put(each.stream, key, past, **cells)
+                    self.hidden.add(f"{each.stream} {written(record)}")
+                case "deleted":
+                    self.crm.streams[each.stream].pop(key, None)
+
+    @staticmethod
+    def named(made: Made) -> dict[str, str | None]:
+        """Return the fields that name others, which need not be there."""
+        found = zip(SHAPES[made.stream].lookups, (made.one, made.other), strict=False)
+        return {
+            lookup.field: None if number is None else KEYS[lookup.parent][number]
+            for lookup, number in found
+        }
+
+    # --- runs -------------------------------------------------------------------------------
+
+    @rule(seed=seeds)
+    def change_and_run(self, seed: int) -> None:
+        random = self.random(seed)
+        self.change(changes(random))
+        self.run(order(random))
+
+    @rule(seed=seeds)
+    def change_and_run_twice(self, seed: int) -> None:
+        """Nothing changes the second time, where no two records of a read contradict each other."""
+        random = self.random(seed)
+        self.change(changes(random))
+        tidy = Order(size=random.choice([2, 4]), fresh=True)
+        first, second = self.run(tidy), self.run(tidy)
+        query = "SELECT sum(stubbed), min(deferred) FROM crmmap_batches WHERE run_id = :run"
+        # What settles at a run's end may be the parent of what was rejected before.
+        if self.sql(query, run=first) == [(0, 0)]:
+            query = "SELECT sum(inserted) + sum(updated) FROM crmmap_batches WHERE run_id = :run"
+            assert self.sql(query, run=second) == [(0,)]
+
+    def run(self, order: Order) -> str:
+        self.crm.manner = Manner(order.size, order.disorder)
+        run_id = str(uuid.uuid4())
+        options = Options(
+            run_id=run_id, owner="tests:1", started_at="", streams=order.streams,
+            fresh=order.fresh, limit=order.limit,
+        )  # fmt: skip
+        stop = threading.Event()
+        seen = 0
+
+        def observe(event: Event) -> None:
+            nonlocal seen
+            seen += event.kind == "batch"
+            if seen == order.stop_after:
+                stop.set()
+
+        plan = compiled(self.url, order.batch)
+        first = len(self.crm.reads)
+        with open_reader(plan, stop=stop, clock=lambda: datetime.now(UTC)) as reader:
+            report = run(plan, self.store, reader, options=options, stop=stop, observe=observe)
+        self.follow(report, options, order.batch, self.crm.reads[first:], stopped=stop.is_set())
+        self.compare()
+        return run_id
+
+    # --- what the model makes of it -----------------------------------------------------------
+
+    def follow(
+        self,
+        report: RunReport,
+        options: Options,
+        batch: int,
+        reads: Sequence[Read],
+        *,
+        stopped: bool,
+    ) -> None:
+        """Take the model through what the run has read; compare its counts."""
+        by_stream = {read.stream: read for read in reads}
+        assert len(by_stream) == len(reads), "a stream was read twice in one run"
+        counts: Counter[tuple[str, str]] = Counter()
+        for stream in report.streams:
+            assert stream.status == "done" or stopped, stream.message
+            if not self.sql(
+                "SELECT 1 FROM crmmap_stream_runs WHERE run_id = :run AND stream = :stream",
+                run=options.run_id, stream=stream.stream,
+            ):  # fmt: skip
+                assert stream.stream not in by_stream
+                continue
+            found = self.follow_stream(stream.stream, options, batch, by_stream.get(stream.stream))
+            counts.update({(stream.stream, name): count for name, count in found.items()})
+        if not stopped:
+            chosen = [each.stream for each in report.streams if each.stream in ("firms", "people")]
+            counts.update(self.model.settle(options.run_id, chosen, batch))
+        names = ("fetched", *OUTCOMES, "stubbed")
+        sums = ", ".join(f"sum({name})" for name in names)
+        told = {
+            (stream, name): int(count)
+            for stream, *each in self.sql(
+                f"SELECT stream, {sums} FROM crmmap_batches WHERE run_id = :run GROUP BY stream",
+                run=options.run_id,
+            )
+            for name, count in zip(names, each, strict=True)
+        }
+        assert Counter({k: v for k, v in told.items() if v}) == Counter(
+            {k: v for k, v in counts.items() if v}
+        )
+
+    def follow_stream(
+        self, stream: str, options: Options, batch: int, read: Read | None
+    ) -> Counter[str]:
+        """Take the model through a stream's records, as far as the store says it took them in."""
+        progress = self.progress[stream]
+        began = self.began(options.run_id, stream)
+        if resumed := progress.under_way and not options.fresh and options.limit is None:
+            assert read is None, "a read that was interrupted began anew"
+            number, start = progress.under_way
+            read = self.crm.reads[number]
+        elif read is not None:
+            number, start = self.crm.reads.index(read), 0
+            if stream == "firms":
+                asked = None if options.fresh else progress.cursor
+                assert read.asked == (
+                    asked and asked.replace(microsecond=asked.microsecond // 1000 * 1000)
+                )
+        reading = (progress.reading if resumed else None) or Reading(began)
+        progress.under_way, ended = self.reached(stream)
+        if read is None:  # it was stopped before a page came
+            assert progress.under_way is None
+            assert not ended
+            return Counter()
+        end = min(len(read.records), options.limit or sys.maxsize) if ended else start
+        if progress.under_way is not None:
+            assert progress.under_way[0] == number
+            end = progress.under_way[1]
+        counts: Counter[str] = Counter()
+        for records in read.batches(start, end, batch):
+            counts.update(self.model.load(options.run_id, stream, records))
+            self.taken.update(f"{stream} {written(each)}" for each in records)
+            reading = reading.with_seen(records)
+        if options.limit is None and (ended or end > start):
+            progress.reading = None if ended else reading
+            progress.cursor = reading.reached(progress.cursor) if ended else progress.cursor
+        return counts
+
+    def began(self, run_id: str, stream: str) -> datetime:
+        """Return when a run began a stream, by the database's clock."""
+        query = "SELECT started_at FROM crmmap_stream_runs WHERE run_id = :run AND stream = :stream"
+        ((began,),) = self.sql(query, run=run_id, stream=stream)
+        return self.store.dialect.read_time(began)
+
+    def reached(self, stream: str) -> tuple[tuple[int, int] | None, bool]:
+        """Return the read that is under way and how far it has come, or whether it has ended."""
+        query = "SELECT position, ended FROM crmmap_cursors WHERE stream = :stream"
+        ((position, ended),) = self.sql(query, stream=stream)
+        if position is None:
+            return None, bool(ended)
+        found = re.search(r"\bfrom\W+(\d+):(\d+)\b", position)
+        assert found is not None, position
+        return (int(found[1]), int(found[2])), False
+
+    def compare(self) -> None:
+        for stream, shape in SHAPES.items():
+            names = ", ".join([*shape.fields, RUN_ID])
+            found = {
+                row[0]: self.row(shape, row) for row in self.sql(f"SELECT {names} FROM {stream}")
+            }
+            assert found == self.model.rows(stream), stream
+            kept = ledger.DEFERRED.c
+            waiting = self.sql(
+                sa.select(kept.key, kept.raw, kept.run_id).where(kept.stream == stream)
+            )
+            found_waiting = {(key, written(json.loads(raw))): by for key, raw, by in waiting}
+            assert found_waiting == self.model.waiting[stream], stream
+        rejected = self.sql("SELECT run_id, stream, raw FROM crmmap_rejects")
+        assert self.model.rejected == Counter(
+            f"{by} {stream} {written(json.loads(raw))}" for by, stream, raw in rejected
+        )
+        self.nothing_is_passed()
+
+    def row(self, shape: Shape, row: Sequence[Any]) -> tuple[dict[str, Any], str]:
+        cells = dict(zip(shape.fields, row, strict=False))
+        if cells["changed"] is not None:
+            cells["changed"] = self.store.dialect.read_time(cells["changed"])
+        return cells, row[-1]
+
+    def nothing_is_passed(self) -> None:
+        """The cursor stands before every record that was not taken in."""
+        cursor = self.progress["firms"].cursor
+        for versions in self.crm.streams["firms"].values():
+            if cursor is not None and changed(versions[-1]) < cursor:
+                assert f"firms {written(versions[-1])}" in self.taken | self.hidden
+
+    def sql(self, statement: str | sa.Select[Any], **given: str) -> list[tuple[Any, ...]]:
+        query = sa.text(statement) if isinstance(statement, str) else statement
+        with self.store.engine.begin() as connection:
+            return [tuple(row) for row in connection.execute(query, given)]
+
+
+LONG = int(os.environ.get("CRMMAP_TORTURE_STEPS", "0"))
+"""Of `make torture`: so many steps on each store."""
+STEPS = 40
+
+
+@contextmanager
+def served() -> Iterator[None]:
+    """Let the machine's source answer."""
+    with FaultServer(lambda seen: Sequences.crm(seen)) as server:
+        Sequences.url = server.url
+        yield
+
+
+@pytest.mark.timeout(300 + 10 * LONG)
+@pytest.mark.parametrize("kind", STORES)
+def test_the_store_holds_what_the_model_says(kind: str) -> None:
+    how = settings(
+        max_examples=LONG // STEPS or 3, stateful_step_count=STEPS if LONG else 6, deadline=None,
+        suppress_health_check=list(HealthCheck), print_blob=True,
+    )  # fmt: skip
+    Sequences.store_of = partial(empty_store, kind)
+    with served():
+        run_state_machine_as_test(Sequences, settings=how)
