@@ -18,8 +18,9 @@ from crmmap.kinds.clean import EmptyToNull, NullIf, Replace, Trim
 from crmmap.kinds.pagination import Token
 from crmmap.kinds.types import Decimal, Text
 from crmmap.spec.document import read_document
+from crmmap.spec.duplicates import Latest
 from crmmap.spec.lint_patterns import weight
-from crmmap.spec.model import Latest, Lookup
+from crmmap.spec.model import Lookup
 from crmmap.spec.nodes import Unreadable
 from crmmap.spec.read import read_file, read_mapping
 from crmmap.values import Secret

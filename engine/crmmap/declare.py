@@ -77,9 +77,13 @@ class Rendered:
 
 @dataclass(frozen=True, slots=True)
 class Shorthand:
-    """Of a dataclass: a bare text stands for the object with this attribute."""
+    """Of a dataclass: a bare text stands for the object with this attribute.
+
+    A bare number stands for the object with the attribute `number`, where one is named.
+    """
 
     attribute: str
+    number: str | None = None
 
 
 SettingText = Annotated[str, Rendered()]

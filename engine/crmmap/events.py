@@ -64,7 +64,8 @@ class StreamReport:
     bare parent was put there), `missing`. `retried` counts the rejects that were tried again by
     what became of them: see `crmmap.load.accounts.RETRIED_SCHEMA`. `archived` tells what was kept
     in the archive. `gap` says, of one whose rows vanish once a complete read does not bring them,
-    why its read was not complete. `error` is what stopped the stream.
+    why its read was not complete. `broken` are sentences about what was
+    expected of the stream, and is not so. `error` is what stopped it.
     """
 
     stream: str
@@ -81,6 +82,7 @@ class StreamReport:
     notes: Mapping[str, int] = field(default_factory=dict)
     keys: Mapping[str, int] = field(default_factory=dict)
     retried: Mapping[str, int] = field(default_factory=dict)
+    broken: tuple[str, ...] = ()
     waiting: int = 0
     retries: int = 0
     waited: float = 0.0
@@ -122,15 +124,16 @@ class RunReport:
     def exit_code(self) -> ExitCode:
         """The code for the process: interrupted first, then broken accounting, then the worst.
 
-        That a stream's every record was rejected is no error of the stream, which is
-        done; but whoever started the run must hear of it.
+        That a stream's every record was rejected, or that it is not as expected, is no error of
+        the stream, which is done; but whoever started the run must hear of it.
         """
         if any(stream.status == "interrupted" for stream in self.streams):
             return ExitCode.INTERRUPTED
         if not self.counts.balanced:
             return ExitCode.DATA_POLICY
         codes = [stream.exit_code for stream in self.streams]
-        codes += [ExitCode.DATA_POLICY for stream in self.streams if stream.all_rejected]
+        odd = (stream for stream in self.streams if stream.all_rejected or stream.broken)
+        codes += [ExitCode.DATA_POLICY for _ in odd]
         return gravest(codes)
 
     @property

@@ -525,6 +525,8 @@ class Batch:
     asked: Mapping[str, bool] = field(default_factory=dict)
     older_than: frozenset[str] = frozenset()
     tried: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    whole: bool = False
+    """Whether the read that it is of asks for everything that the stream ever asks for."""
 
     def raw(self, page: int, index: int) -> str:
         """Return a row's whole raw record."""

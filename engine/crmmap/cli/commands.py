@@ -30,7 +30,7 @@ Exit codes:
   0    all well
   1    a stream, the store or the output failed
   2    the command, a setting, a mapping or the store does not fit; nothing of that mapping was read
-  3    data policy broken: a stream's every record was rejected, or the accounting does not balance
+  3    data policy broken: rejects beyond a limit, expectations not met, accounts out of balance
   4    source or store can't be reached, or refuses the credentials
   5    another run of the mapping holds its lock
   6    paused: nothing failed, but the source wants us to come back later; run it again then
@@ -57,6 +57,11 @@ def commands() -> None:
               help="Start over, even if an interrupted run could be resumed.")  # fmt: skip
 @click.option("--limit", type=click.IntRange(min=1), metavar="N",
               help="Read at most N records per stream, from the start.")  # fmt: skip
+@click.option("--max-rejects", metavar="N|P%",
+              help="Stop a stream before it has more rejects: so many, or such a share of its "
+              "records. Wins over the mapping.")  # fmt: skip
+@click.option("--no-expect", is_flag=True,
+              help="Take what comes, whatever the mapping expects of it.")  # fmt: skip
 @store_option
 @click.option("--dry-run", is_flag=True,
               help="Read and judge everything, and write nothing to the store.")  # fmt: skip

@@ -21,6 +21,7 @@ from crmmap.cli.mappings import (
 from crmmap.cli.stores import shown_url
 from crmmap.cli.surroundings import Surroundings
 from crmmap.errors import SettingError
+from crmmap.kinds.limits import RejectLimit
 from crmmap.kinds.source import Http
 from crmmap.plan import Plan, compile_plan, require_something, resolve_settings
 
@@ -39,6 +40,8 @@ class RunOrder:
     sources: tuple[str, ...] = ()
     full: bool = False
     limit: int | None = None
+    max_rejects: str | None = None
+    no_expect: bool = False
     store: str | None = None
     dry_run: bool = False
     mock: bool = False
@@ -72,6 +75,7 @@ def jobs_of(order: RunOrder, surroundings: Surroundings) -> tuple[Job, ...]:
     Raises MappingError, SettingError (with all that is missing) or UsageError.
     """
     _refuse_stray_mock_options(order)
+    reject_limit(order)
     every = read_all(order.mappings)
     given = given_settings(order.settings)
     mappings = [found.mapping for found in every]
@@ -86,6 +90,15 @@ def jobs_of(order: RunOrder, surroundings: Surroundings) -> tuple[Job, ...]:
         if (job.streams or not order.streams) and (job.sources or not order.sources)
     ]
     return tuple(chosen) if order.mock else _compiled(chosen, surroundings)
+
+
+def reject_limit(order: RunOrder) -> RejectLimit | None:
+    """Return the limit that was asked for. Raises UsageError."""
+    try:
+        return None if order.max_rejects is None else RejectLimit.parsed(order.max_rejects)
+    except ValueError as error:
+        message = f"--max-rejects: {error}"
+        raise click.UsageError(message) from None
 
 
 def _job(found: Found, given: dict[str, str], order: RunOrder) -> Job:
@@ -161,6 +174,8 @@ def command_again(job: Job, order: RunOrder) -> str:
     secret = {name for name in job.given if job.found.mapping.settings[name].secret}
     words += [word for name in job.streams for word in ("--stream", name)]
     words += [word for name in job.sources for word in ("--source", name)]
+    words += ["--max-rejects", order.max_rejects] if order.max_rejects else []
+    words += ["--no-expect"] if order.no_expect else []
     words += ["--store", shown_url(order.store)] if order.store else []
     words += ["--mock"] if order.mock else []
     for name in INVENTED:

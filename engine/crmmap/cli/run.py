@@ -6,7 +6,15 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from functools import partial
 
-from crmmap.cli.jobs import NO_FAULTS, Job, RunOrder, command_again, faultable, jobs_of
+from crmmap.cli.jobs import (
+    NO_FAULTS,
+    Job,
+    RunOrder,
+    command_again,
+    faultable,
+    jobs_of,
+    reject_limit,
+)
 from crmmap.cli.once import new_options, run_once
 from crmmap.cli.stores import shown_url, store_url, temporary_store
 from crmmap.cli.surroundings import Surroundings
@@ -66,4 +74,5 @@ def _mocked(job: Job, order: RunOrder) -> AbstractContextManager[Plan]:
 def _options(job: Job, order: RunOrder) -> Options:
     return replace(
         new_options(), streams=job.streams, fresh=order.full, limit=order.limit,
+        max_rejects=reject_limit(order), expecting=not order.no_expect,
     )  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import polars as pl
@@ -36,12 +36,26 @@ class Read:
 
     `name` is its own. `began` is when it began, by the database's clock; `gap` says in words
     why it can't have met all records that the source has. While there is none, a row of the
-    table that it did not meet is gone from the source once it has ended.
+    table that it did not meet is gone from the source once it has ended. `fetched`, `rejected` and
+    `rows` (those written, as they were, or waiting) are counted since it began; `last` is what the
+    last read of everything fetched, None where nothing is known of one.
     """
 
     name: str
     began: datetime
     gap: str = ""
+    fetched: int = 0
+    rejected: int = 0
+    rows: int = 0
+    last: int | None = None
+
+    def with_counts(self, counts: Counts) -> Read:
+        """Return the read with what a batch of it came to."""
+        rows = counts.inserted + counts.updated + counts.unchanged + counts.deferred
+        return replace(
+            self, fetched=self.fetched + counts.fetched, rejected=self.rejected + counts.rejected,
+            rows=self.rows + rows,
+        )  # fmt: skip
 
 
 UNKNOWN = Read(name="", began=EPOCH, gap="nothing is known of how it began")
@@ -124,6 +138,8 @@ class Tally:
     the keys of those that the table holds now, or that wait, are resolved. `versioned` says that
     the order of reading does not tell which of two records with one key is newer. `retried`
     (`RETRIED_SCHEMA`) are the rejects whose records these are, where they were refused before.
+    `broken` are sentences about what was expected of the read, and is not so. `whole` is how many
+    records a read of everything has fetched that ends here, and is as expected.
     """
 
     counts: Counts
@@ -140,6 +156,8 @@ class Tally:
     versioned: bool = False
     retried: pl.DataFrame | None = None
     archived: Archived = Archived()
+    broken: tuple[str, ...] = ()
+    whole: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

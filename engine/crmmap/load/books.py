@@ -190,7 +190,7 @@ def open_stream(
         mapping=mapping, stream=stream, run_id=run_id, batch_seq=0, position=position,
         epoch=1 if found is None else found.epoch + 1, resumed=position is not None,
         cursor=None if found is None else found.cursor, now=session.now.isoformat(), apart=apart,
-        read=Read(name=f"{run_id}/{stream}", began=session.now)
+        read=_begun(session, f"{run_id}/{stream}", found)
         if position is None or found is None else _read(session, found),
         refused=rejects.open_keys(session, mapping, stream),
     )  # fmt: skip
@@ -231,7 +231,7 @@ def _begin_cursor(session: Session, mark: Mark, fingerprint: str) -> None:
         "fingerprint": fingerprint,
         "read_name": mark.read.name,
         "read_began": session.dialect.bind_time(mark.read.began),
-        "read_gap": mark.read.gap,
+        **_written(mark.read),
     }
     key = {"mapping": mark.mapping, "stream": mark.stream}
     if mark.epoch == 1:
@@ -241,12 +241,32 @@ def _begin_cursor(session: Session, mark: Mark, fingerprint: str) -> None:
         session.connection.execute(sa.update(table).filter_by(**key).values(**values))
 
 
+def _begun(session: Session, name: str, found: sa.Row[Any] | None) -> Read:
+    """Return a read that begins now."""
+    last = None if found is None else found.whole_fetched
+    return Read(name=name, began=session.now, last=last)
+
+
 def _read(session: Session, found: sa.Row[Any]) -> Read:
     """Return the read that a stream's position is of."""
     if found.read_name is None:
         return UNKNOWN
     began = session.dialect.read_time(found.read_began)
-    return Read(name=found.read_name, began=began, gap=found.read_gap or "")
+    return Read(
+        name=found.read_name, began=began, gap=found.read_gap or "",
+        fetched=found.read_fetched or 0, rejected=found.read_rejected or 0,
+        rows=found.read_rows or 0, last=found.whole_fetched,
+    )  # fmt: skip
+
+
+def _written(read: Read) -> dict[str, object]:
+    """Return what the ledger keeps of how a read goes."""
+    return {
+        "read_gap": read.gap,
+        "read_fetched": read.fetched,
+        "read_rejected": read.rejected,
+        "read_rows": read.rows,
+    }
 
 
 def _note_stream(session: Session, mark: Mark) -> None:
@@ -299,7 +319,9 @@ def after(mark: Mark, tally: Tally) -> Mark:
     """Return the mark that stands once a batch is committed."""
     position = None if tally.ended else tally.position
     cursor = mark.cursor if tally.cursor is None else tally.cursor
-    read = replace(mark.read, gap=mark.read.gap or tally.gap)
+    read = mark.read
+    if not mark.apart:
+        read = replace(read.with_counts(tally.counts), gap=read.gap or tally.gap)
     return replace(
         mark, batch_seq=mark.batch_seq + 1, position=position, cursor=cursor, read=read,
         refused=rejects.remembered(mark.refused, tally.rejects["key"]),
@@ -318,8 +340,10 @@ def move_cursor(session: Session, mark: Mark, tally: Tally) -> None:
         values |= {
             "position": moved.position,
             "ended": tally.ended,
-            "read_gap": moved.read.gap,
+            **_written(moved.read),
         }
+        if tally.whole is not None:
+            values["whole_fetched"] = tally.whole
     if tally.cursor is not None and not mark.apart:
         values["cursor"] = tally.cursor
     done = session.connection.execute(

@@ -159,6 +159,10 @@ CURSORS = _table(
     _text("read_name", "The read that is under way, or came last, through all interruptions."),
     _moment("read_began", "When it began, by the database's clock (UTC)."),
     _text("read_gap", "Why it can't have met all that the source has; empty: it can."),
+    _place("read_fetched", "Records that it has fetched so far, through all interruptions."),
+    _place("read_rejected", "Those of them that were rejected."),
+    _place("read_rows", "Those of them that are rows, or wait for a parent."),
+    _place("whole_fetched", "What the last read of everything fetched that was as expected."),
 )
 
 REJECTS = _table(

@@ -13,6 +13,7 @@ from crmmap.kinds.types import Text
 from crmmap.load import ledger
 from crmmap.load.accounts import Mark, Written
 from crmmap.load.archive import Piece, keep_pages
+from crmmap.load.measures import count_rows, latest
 from crmmap.load.staging import ROW, matching
 from crmmap.load.statements import Session, insert_statement, write, write_all
 from crmmap.load.storage import to_driver
@@ -71,6 +72,15 @@ class Transaction:
         """
         read = replace(self.mark.read, gap=self.mark.read.gap or gap)
         return finish(self.session, target, replace(self.mark, read=read))
+
+    def count_rows(self, target: Target) -> int:
+        """Return how many rows the table has now, but for deleted ones and former versions."""
+        return count_rows(self.session, target, self.mark.read)
+
+    def age_of_latest(self, target: Target, column: str) -> float | None:
+        """Return how old the latest value of a date or datetime is, in seconds; None of none."""
+        found = latest(self.session, target, self.mark.read, column)
+        return None if found is None else (self.session.now - found).total_seconds()
 
     def stub(self, target: Target, keys: pl.Series) -> int:
         """Insert bare parents, with nothing but a key, where there are none; return how many.

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import polars as pl
 
 from crmmap.kinds.writes import Append, Snapshot, Sweep
 from crmmap.load import OUTCOME, Tally, Transaction, Written
 from crmmap.loop.archive import Archiving, archive
+from crmmap.loop.policy import demand_few_rejects, judged
 from crmmap.loop.tallying import by_page, told, total
 from crmmap.loop.tried import told_of_rejects
 from crmmap.loop.work import waits
@@ -17,18 +19,32 @@ from crmmap.plan import Step
 from crmmap.transform import Resolved, dedupe, met_keys, resolve
 from crmmap.values import AT, INDEX, KEY, PAGE, REJECT_SCHEMA, Batch, cut_raw
 
+NO_REASONS: Mapping[str, int] = MappingProxyType({})
 
-def load(step: Step, batch: Batch, archiving: Archiving, transaction: Transaction) -> Tally:
-    """Write one batch of a read, keep its pages, and with its last one end the read."""
+
+def load(
+    step: Step,
+    batch: Batch,
+    archiving: Archiving,
+    transaction: Transaction,
+    *,
+    reasons: Mapping[str, int] = NO_REASONS,
+) -> Tally:
+    """Write one batch of a read, keep its pages, and with its last one end the read.
+
+    `reasons` counts why records of earlier batches were rejected. Raises PolicyError.
+    """
     resolved = resolve(step, batch, transaction.known)
     tally = _load(step, batch, resolved, transaction)
     if transaction.mark.apart:
         return told_of_rejects(batch, tally) if batch.tried else tally
+    demand_few_rejects(step, transaction.mark.read, tally, reasons)
     tally = replace(tally, archived=archive(archiving, batch, tally, transaction))
     if isinstance(step.target.write, Snapshot | Sweep) and not tally.gap:
         tally = _meet(step, batch, resolved, tally, transaction)
     if not tally.ended:
         return tally
+    tally = judged(step, batch, tally, transaction)
     return replace(tally, counts=tally.counts + transaction.finish(step.target, tally.gap))
 
 

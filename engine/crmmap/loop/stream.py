@@ -20,7 +20,7 @@ from crmmap.kinds.writes import Snapshot, Sweep
 from crmmap.load import OUTCOME, Mark, Tally
 from crmmap.loop.archive import archiving_of
 from crmmap.loop.commit import load
-from crmmap.loop.completeness import gap_of
+from crmmap.loop.completeness import asks_for_all, gap_of
 from crmmap.loop.cursors import Cursors, cursors_of, keeps_cursors, parents_of
 from crmmap.loop.work import Work, by_field, by_rule
 from crmmap.plan import Step, grown, unknown_types
@@ -49,6 +49,7 @@ class Progress:
     keys: Counter[str] = field(default_factory=Counter)
     retried: Counter[str] = field(default_factory=Counter)
     archived: Archived = Archived()
+    broken: tuple[str, ...] = ()
 
     def add(self, mark: Mark, tally: Tally) -> None:
         """Take in a batch that was committed."""
@@ -60,6 +61,7 @@ class Progress:
         self.reasons.update(by_rule(tally.rejects))
         self.notes.update(by_field(tally.notes))
         self.keys.update(tally.keys)
+        self.broken += tally.broken
         if tally.retried is not None:
             self.retried.update(tally.retried[OUTCOME].to_list())
         self.archived += tally.archived
@@ -86,6 +88,7 @@ class Progress:
             retried=dict(self.retried),
             gap=self._gap(),
             archived=self.archived,
+            broken=self.broken,
         )
 
     def _gap(self) -> str:
@@ -166,7 +169,7 @@ async def _outcome(work: Work, progress: Progress) -> StreamReport:
 
 
 async def _load_all(work: Work, progress: Progress) -> None:
-    progress.step = step = await _grown(work, progress.step)
+    progress.step = step = _demanded(work, await _grown(work, progress.step))
     begin = partial(
         work.store.begin_stream,
         mapping=work.plan.mapping,
@@ -181,7 +184,8 @@ async def _load_all(work: Work, progress: Progress) -> None:
     cursors = cursors_of(step, mark, fresh=work.options.fresh)
     if step.pages_of is not None and mark.position is None:
         cursors = replace(cursors, seen=work.reached.get(step.pages_of, {}))
-    gap, archiving = gap_of(work, step, cursors), archiving_of(work, step)
+    gap, whole = gap_of(work, step, cursors), asks_for_all(work, step, cursors, mark)
+    archiving = archiving_of(work, step)
     start = cursors.start(mark, parents_of(work, step, cursors), work.store.distinct)
     if work.options.fresh:
         start = replace(start, state=None)
@@ -193,17 +197,27 @@ async def _load_all(work: Work, progress: Progress) -> None:
         async for batch in batches:
             if not work.options.apart:
                 cursors = cursors.with_seen(step, batch)
-            batch = replace(batch, gap=gap or batch.gap)  # noqa: PLW2901  (as the read has it)
+            batch = replace(batch, gap=gap or batch.gap, whole=whole)  # noqa: PLW2901  (as the read has it)
             _demand_all(progress, batch)
-            write = partial(load, step, _with_cursor(work, step, batch, cursors), archiving)
+            with_cursor = _with_cursor(work, step, batch, cursors)
+            write = partial(load, step, with_cursor, archiving, reasons=progress.reasons)
             mark, tally = await in_thread(work.store.commit, mark, write)
-            del batch, write  # its pages, while the next is waited for
+            del batch, with_cursor, write  # its pages, while the next is waited for
             progress.add(mark, tally)
             if progress.ended and keeps_cursors(step) and work.options.limit is None:
                 work.reached[step.name] = cursors.reached(step)
             work.tell(
                 Event(kind="batch", stream=step.name, counts=progress.counts, pages=progress.pages)
             )
+
+
+def _demanded(work: Work, step: Step) -> Step:
+    """Return the step with what this run demands of its records as a whole."""
+    options = work.options
+    return replace(
+        step, max_rejects=options.max_rejects or step.max_rejects,
+        expectation=step.expectation if options.expecting and options.limit is None else None,
+    )  # fmt: skip
 
 
 def _demand_all(progress: Progress, batch: Batch) -> None:

@@ -14,6 +14,7 @@ import polars as pl
 from crmmap.errors import StoreLocked
 from crmmap.events import Event, Observe, StreamReport
 from crmmap.extract import Reader
+from crmmap.kinds.limits import RejectLimit
 from crmmap.load import Store
 from crmmap.plan import Plan, Step
 
@@ -25,7 +26,8 @@ class Options:
     `streams` are the ones to run (all by default); `fresh` reads from the start
     even where an interrupted run could be resumed; `limit` is the most records
     to read per stream. `kind` is what the ledger calls the run: all but a `run` take records that
-    were kept, and leave the positions and cursors of the streams as they are.
+    were kept, and leave the positions and cursors of the streams as they are. `max_rejects`, unless
+    None, holds instead of what the streams say; without `expecting`, nothing is expected of them.
     """
 
     run_id: str
@@ -34,6 +36,8 @@ class Options:
     streams: tuple[str, ...] = ()
     fresh: bool = False
     limit: int | None = None
+    max_rejects: RejectLimit | None = None
+    expecting: bool = True
     kind: Literal["run", "remap", "retry"] = "run"
 
     @property

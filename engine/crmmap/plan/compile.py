@@ -15,7 +15,9 @@ from sqlalchemy.exc import ArgumentError
 from crmmap.kinds.checks import Check, rule_name
 from crmmap.kinds.clean import NullIf
 from crmmap.kinds.database import Sql
+from crmmap.kinds.durations import seconds
 from crmmap.kinds.incremental import Cursorless, FileIdentity
+from crmmap.kinds.limits import share_of
 from crmmap.kinds.source import Http, Source
 from crmmap.kinds.times import ZERO
 from crmmap.kinds.types import Date, Datetime, Type
@@ -37,6 +39,7 @@ from crmmap.plan.rendering import Settings, render_declared, render_text, shown
 from crmmap.plan.steps import (
     Changing,
     Enriching,
+    Expectation,
     FieldPlan,
     Filter,
     Finding,
@@ -52,6 +55,8 @@ from crmmap.select.jmespath import (
     compile_expression,
 )
 from crmmap.spec.deletions import fillers
+from crmmap.spec.expectations import Expect
+from crmmap.spec.freshness import dated_by
 from crmmap.spec.languages import Language, by_columns, format_of, language_of
 from crmmap.spec.model import Defaults, Enrich, Field, Stream
 from crmmap.spec.model import Mapping as MappingSpec
@@ -183,6 +188,8 @@ def _step(whole: _Whole, name: str, parents: tuple[str, ...]) -> Step:
         pages_of=stream.pages_of,
         pagination=None if columns else stream.pagination,
         max_pages=stream.max_pages,
+        max_rejects=stream.max_rejects or mapping.defaults.max_rejects,
+        expectation=_expectation(stream),
         responses=stream.responses,
         selected=selected,
         selection=selection_of(stream, expressions),
@@ -207,6 +214,19 @@ def _step(whole: _Whole, name: str, parents: tuple[str, ...]) -> Step:
         finding=_finding(whole, name, stream),
         enriching=tuple(_enriching(each, spec) for each, spec in stream.enrich.items()),
         keeps=stream.archive or mapping.archive.keep,
+    )
+
+
+def _expectation(stream: Stream) -> Expectation | None:
+    expect = stream.expect
+    if expect == Expect():
+        return None
+    fresh = expect.freshness
+    return Expectation(
+        min_rows=expect.min_rows,
+        max_drop=None if expect.max_drop is None else share_of(expect.max_drop),
+        freshness=None if fresh is None else seconds(fresh.within),
+        dated="" if fresh is None else dated_by(stream) or "",
     )
 
 

@@ -9,6 +9,7 @@ from hashlib import scrypt, sha256
 from typing import Any
 
 from crmmap.plan.rendering import Settings, shown
+from crmmap.spec.expectations import Expect
 from crmmap.spec.model import Mapping as MappingSpec
 from crmmap.spec.model import Setting, Stream
 from crmmap.values import Secret
@@ -26,9 +27,11 @@ def fingerprint(
 
     `account` is what `account_of` says of the settings.
     """
-    source, known = mapping.source_of(stream), replace(stream, was=(), archive=None)
-    values = _values(mapping, settings)
-    return _digest(mapping, (source, known, mapping.defaults, values, account, asked), length=32)
+    source, values = mapping.source_of(stream), _values(mapping, settings)
+    # What is demanded of the records changes none of them.
+    known = replace(stream, was=(), archive=None, max_rejects=None, expect=Expect())
+    defaults = replace(mapping.defaults, max_rejects=None)
+    return _digest(mapping, (source, known, defaults, values, account, asked), length=32)
 
 
 def cursor_digest(mapping: MappingSpec, settings: Settings, stream: Stream) -> str:

@@ -11,6 +11,7 @@ import polars as pl
 from crmmap.kinds.database import Query
 from crmmap.kinds.formats import Format
 from crmmap.kinds.incremental import Incremental
+from crmmap.kinds.limits import RejectLimit
 from crmmap.kinds.paging import Pagination
 from crmmap.kinds.responses import ResponseRule
 from crmmap.kinds.shaping import Shape
@@ -19,8 +20,8 @@ from crmmap.kinds.types import Type
 from crmmap.kinds.writes import NEXT, Deletes, Replace, Snapshot, Upsert, Write
 from crmmap.select.jmespath import Jmespath
 from crmmap.select.xpath import RecordPath
+from crmmap.spec.duplicates import DUPLICATES
 from crmmap.spec.model import (
-    DUPLICATES,
     Archive,
     Enrich,
     FieldsFrom,
@@ -285,6 +286,19 @@ class Enriching:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Expectation:
+    """What a read must bring: see `Expect`. `max_drop` is a share, from 0 to 1.
+
+    `freshness` is the greatest age, in seconds, of the latest value of the column `dated`.
+    """
+
+    min_rows: int | None = None
+    max_drop: float | None = None
+    freshness: float | None = None
+    dated: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """One stream, compiled. `parents` are the streams that must have ended before it starts."""
 
@@ -316,6 +330,8 @@ class Step:
     """The stream whose answers this one reads too."""
     pagination: Pagination | None = None
     max_pages: int = 100_000
+    max_rejects: RejectLimit | None = None
+    expectation: Expectation | None = None
     absent: str = ""
     """Why the stream is not read at all; empty where it is."""
     responses: tuple[ResponseRule, ...] = ()

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from crmmap.kinds.types import Type
 from crmmap.plan.steps import Column, ForeignKey, Target
 from crmmap.spec.deletions import deletes_of
-from crmmap.spec.model import Latest, Stream
+from crmmap.spec.duplicates import Latest
 from crmmap.spec.model import Mapping as MappingSpec
+from crmmap.spec.model import Stream
 
 
 def target_of(mapping: MappingSpec, name: str, types: Mapping[str, Mapping[str, Type]]) -> Target:

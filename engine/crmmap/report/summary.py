@@ -102,6 +102,7 @@ def _section(report: RunReport, again: str) -> Iterator[Part]:
     yield from _deletions(report)
     yield from _troubles(report)
     yield from _all_rejected(report)
+    yield from _unexpected(report)
     yield from _skips(report)
     yield from _unread(report)
     yield from _retries(report)
@@ -210,6 +211,21 @@ def _all_rejected(report: RunReport) -> Iterator[Part]:
             "The reasons below say what the mapping asks of them"
         )
         yield Line(text, "bad")
+
+
+def _unexpected(report: RunReport) -> Iterator[Part]:
+    """Yield what was expected of streams, and is not so."""
+    broken = [each for each in report.streams if each.broken]
+    if broken:
+        yield Line()
+    for stream in broken:
+        yield from (Line(f"{stream.stream} is not as expected: {each}", "bad")
+                    for each in stream.broken)  # fmt: skip
+    if broken:
+        yield Line(
+            "  What was read is loaded, and nothing was deleted by it. If it is right so, "
+            "--no-expect takes it as it comes", "quiet",
+        )  # fmt: skip
 
 
 def _skips(report: RunReport) -> Iterator[Part]:

@@ -137,7 +137,9 @@ class _Builder:
                 make = self.make
                 return {key: make(shape.value, it, (*path, key)) for key, it in value.items()}
             case ObjectShape(), str() if shape.shorthand:
-                return self._short(shape, value, path)
+                return self._short(shape, shape.shorthand, value, path)
+            case ObjectShape(), int() | float() if shape.number:
+                return self._short(shape, shape.number, value, path)
             case ObjectShape(), dict():
                 return self._object(shape.made, value, path)
             case KindShape(), str() | dict():
@@ -193,8 +195,8 @@ class _Builder:
             return attribute.default if made is None else made
         return self.stand_in(attribute.shape, place) if attribute.required else attribute.default
 
-    def _short(self, shape: ObjectShape, value: str, path: Path) -> object:
-        name = next(each.word for each in attributes(shape.made) if each.name == shape.shorthand)
+    def _short(self, shape: ObjectShape, short: str, value: object, path: Path) -> object:
+        name = next(each.word for each in attributes(shape.made) if each.name == short)
         return self._object(shape.made, {name: value}, path)
 
     def _list(self, shape: ListShape, value: object, path: Path) -> tuple[object, ...]:

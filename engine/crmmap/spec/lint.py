@@ -20,6 +20,7 @@ from crmmap.spec import (
     lint_dedupe,
     lint_deletes,
     lint_enrich,
+    lint_expectations,
     lint_found,
     lint_lines,
     lint_lookups,
@@ -33,16 +34,17 @@ from crmmap.spec import (
     lint_writes,
 )
 from crmmap.spec.build import Built
+from crmmap.spec.duplicates import Latest
 from crmmap.spec.faults import Fault, guess, miscounted, quoted, shown, silenced
 from crmmap.spec.languages import format_of
-from crmmap.spec.model import Latest, Stream
 from crmmap.spec.model import Mapping as MappingSpec
+from crmmap.spec.model import Stream
 from crmmap.values import Path
 
 OF_FILES = (
     "table", "fields", "source", "was", "instead_of", "when", "file", "format", "records", "shape",
     "incremental", "where", "deleted", "dedupe", "comment",
-    "query", "responses", "enrich", "fields_from", "pages_of",
+    "max_rejects", "expect", "query", "responses", "enrich", "fields_from", "pages_of",
 )  # fmt: skip
 """What a stream of files may say; of those in the last line, their own checks speak."""
 
@@ -73,6 +75,7 @@ def lint(built: Built, spoilt: Collection[Path]) -> list[Fault]:
         lint_texts.faults(mapping, built.uses),
         lint_auth.faults(mapping),
         lint_deletes.faults(mapping),
+        lint_expectations.faults(mapping),
     )
     return [
         fault for fault in faults if not silenced(fault, spoilt) and not miscounted(fault, spoilt)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from crmmap.kinds.types import Json
+from crmmap.spec.duplicates import DUPLICATES, Latest
 from crmmap.spec.faults import Fault, guess, quoted, shown
-from crmmap.spec.model import DUPLICATES, Latest, Lookup, Mapping, Stream
+from crmmap.spec.model import Lookup, Mapping, Stream
 from crmmap.values import Path
 
 LONGEST_NAME = 63

@@ -8,9 +8,10 @@ from crmmap.kinds.incremental import Cursorless
 from crmmap.kinds.types import Datetime
 from crmmap.kinds.writes import KEEPING, NEXT, WRITES, Append, History, Replace, Upsert
 from crmmap.spec.deletions import is_deleted_from
+from crmmap.spec.duplicates import Dedupe, Latest
 from crmmap.spec.faults import Fault
 from crmmap.spec.lint_dedupe import beside, name_beside
-from crmmap.spec.model import Dedupe, Latest, Lookup, Mapping, Stream
+from crmmap.spec.model import Lookup, Mapping, Stream
 from crmmap.values import Path
 
 WORDS = {made: word for word, made in WRITES.items()}

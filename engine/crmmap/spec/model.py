@@ -16,6 +16,7 @@ from crmmap.kinds.clean import CLEAN, Clean, EmptyToNull, Trim
 from crmmap.kinds.database import Query
 from crmmap.kinds.formats import FORMATS, Format
 from crmmap.kinds.incremental import INCREMENTAL, Incremental
+from crmmap.kinds.limits import RejectLimit
 from crmmap.kinds.pagination import PAGINATION, Single
 from crmmap.kinds.paging import Pagination
 from crmmap.kinds.responses import ResponseRule
@@ -24,6 +25,8 @@ from crmmap.kinds.shaping import WITHIN, Shape
 from crmmap.kinds.source import SOURCES, Source
 from crmmap.kinds.types import TYPES, Text, Type
 from crmmap.kinds.writes import WRITES, Deletes, Upsert, Write
+from crmmap.spec.duplicates import Dedupe
+from crmmap.spec.expectations import Expect
 from crmmap.spec.partitions import NAME, ForEach, Name
 from crmmap.template import Template
 from crmmap.values import Expression, Path
@@ -214,53 +217,6 @@ class Field:
     lookup: Annotated[Lookup | None, Shorthand("stream"), "The field is a foreign key."] = None
     tags: Annotated[tuple[str, ...], "Words for readers and policies, such as `pii`."] = ()
     comment: Annotated[str, "What the column means."] = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Latest:
-    """Of several records that are the same, keep the one with the greatest value of a field."""
-
-    latest: Annotated[str, "The field that tells versions apart; null is the oldest."]
-
-
-DUPLICATES = "__duplicates"
-"""Ends the name of the table that holds the records that lost."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dedupe:
-    """Which of several records that are the same is kept; the others count as duplicates.
-
-    Records are the same where they agree in the table's key, or in all fields of another rule of
-    `by`; a rule with an empty field finds nothing. It does not matter whether they come in one
-    page, in one run, or one of them is in the table already.
-
-    `last`: the one read last. It needs the key alone: another rule would let rows change places in
-    every run.
-
-    `first`: the one read first. What is in the table stays as it is: nothing is ever updated.
-
-    `{latest: FIELD}`: the one with the greatest value of the field, whatever the order of
-    reading; an older version never overwrites a newer one. Of equal values within a run, a digest
-    of the records decides. With other rules than the key, a record is a duplicate where any
-    record that is the same by a rule is later, be that one kept or not. Those that lose are kept
-    in a table beside, called like the table with `__duplicates`: a row comes back from there
-    once the record that it lost against has changed and is no longer the same. A record that
-    takes the place of a row with another key counts as updated.
-    """
-
-    by: Annotated[
-        tuple[Annotated[tuple[Name, ...], OneOrMany(), Limits(min_items=1)], ...], OneOrMany(),
-        "Rules, each a field or a list of fields: `[[id], [email, phone]]`. The table's key is "
-        "always one, also where it is not named.",
-    ] = ()  # fmt: skip
-    keep: Annotated[Literal["first", "last"] | Latest, "`first`, `last`, or `{latest: FIELD}`."] = (
-        "last"
-    )
-
-    def beside(self, key: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
-        """Return the rules that find more than the table's key does."""
-        return tuple(dict.fromkeys(rule for rule in self.by if not set(key) <= set(rule)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -488,6 +444,12 @@ class Stream:
         "deleted: `{archived: {one_of: [true]}}`. It needs no more than the key: what it has no "
         "value for stays as it is stored, even where one is required.",
     ] = field(default_factory=dict)
+    max_rejects: Annotated[
+        RejectLimit | None, Shorthand("share", number="count"),
+        "Records that may be rejected before the stream stops: `100`, or `5%`. As in `defaults` by "
+        "default.",
+    ] = None  # fmt: skip
+    expect: Annotated[Expect, "What a read must bring."] = Expect()
     dedupe: Annotated[Dedupe, "Which of several records that are the same is kept."] = Dedupe()
     archive: Annotated[
         Keep | None, "Which of its pages are kept as they were read, if not as the mapping says."
@@ -519,6 +481,11 @@ class Defaults:
     ] = (Trim(), EmptyToNull())
     on_error: Annotated[OnError, "What happens to a value that can't be stored."] = "reject"
     lookup: Annotated[Lookups, "How foreign keys are looked up."] = Lookups()
+    max_rejects: Annotated[
+        RejectLimit | None, Shorthand("share", number="count"),
+        "Records of a stream that may be rejected before it stops: `100`, or `5%`; any number "
+        "without it.",
+    ] = None  # fmt: skip
 
 
 Keep = Literal["none", "rejects", "all"]

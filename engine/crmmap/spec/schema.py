@@ -129,8 +129,11 @@ class _Printer:
         reference = self._reference(shape.made.__name__, lambda: self.object_schema(shape.made))
         if shape.shorthand is None:
             return reference
-        short = next(each for each in attributes(shape.made) if each.name == shape.shorthand)
-        return _text_or(self.schema(short.shape), reference)
+        own = {each.name: self.schema(each.shape) for each in attributes(shape.made)}
+        whole = _text_or(own[shape.shorthand], reference)
+        if shape.number is None:
+            return whole
+        return {"if": {"type": "number"}, "then": own[shape.number], "else": whole}
 
     def _kind(self, shape: KindShape) -> Schema:
         choices = []

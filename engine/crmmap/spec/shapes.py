@@ -81,10 +81,14 @@ class MapShape:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectShape:
-    """A declared dataclass; with `shorthand`, a bare text stands for that attribute alone."""
+    """A declared dataclass; with `shorthand`, a bare text stands for that attribute alone.
+
+    So does a bare number for the attribute `number`.
+    """
 
     made: type
     shorthand: str | None = None
+    number: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,7 +208,9 @@ def _simple(hint: object, markers: tuple[object, ...]) -> Shape:  # noqa: PLR091
         return ChoiceShape(values=tuple(each.value for each in hint), member=hint)
     if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         short = next((each for each in markers if isinstance(each, Shorthand)), None)
-        return ObjectShape(made=hint, shorthand=short.attribute if short else None)
+        if short is None:
+            return ObjectShape(made=hint)
+        return ObjectShape(made=hint, shorthand=short.attribute, number=short.number)
     message = f"an annotation that can't be declared: {hint}"
     raise TypeError(message)
 

@@ -16,6 +16,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 from referencing import Registry
 
+from crmmap.kinds.limits import PERCENT
 from crmmap.spec.faults import WORD, Fault, guess, quoted
 from crmmap.spec.partitions import NAME
 from crmmap.spec.schema import mapping_schema
@@ -24,6 +25,7 @@ from crmmap.values import Path
 PATTERNS = {
     NAME: "must be a name: a letter or '_', then letters, digits or '_', 63 at most",
     "^.$": "must be one character",
+    PERCENT: "is no share. Write a number and a percent sign: 5%, 0.5%",
 }
 
 KINDS = {
