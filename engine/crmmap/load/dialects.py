@@ -146,6 +146,16 @@ class Dialect(Protocol):
         """
         ...
 
+    def insert(
+        self,
+        connection: Connection,
+        statement: str,
+        columns: Sequence[Typed],
+        rows: pl.DataFrame,
+    ) -> int:
+        """Run an INSERT for each row of a frame; return how many rows were written."""
+        ...
+
     def temporary(self, name: str, query: str) -> Sequence[str]:
         """Return the statements that make a temporary table like a query's result.
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from io import BytesIO
 from typing import Any
+
+import polars as pl
+import polars.selectors as cs
 
 STATEMENT = 1_000_000
 """Bytes of a statement of several rows; every server's max_allowed_packet is more than that."""
@@ -20,6 +24,14 @@ CHANGED = " ON DUPLICATE KEY UPDATE "
 INSERT = re.compile(r"(.* VALUES )(\(%s(?:, %s)*\))( ON DUPLICATE KEY UPDATE .*)?", re.DOTALL)
 """As `insert_statement` writes it; in names each % is doubled, so that none looks like a mark."""
 
+CELLS = "crmmap_cells"
+"""The execution option that holds the frame whose rows an INSERT is run for."""
+ROWS = 500
+"""Most rows of a statement: more of them are no faster."""
+BETWEEN = "),("
+MOMENT = "%Y-%m-%d %H:%M:%S%.6f"
+CLOCK = "%H:%M:%S%.6f"
+
 DUPLICATES = re.compile(rb"Duplicates: (\d+)")
 
 
@@ -34,47 +46,108 @@ def write_many(
     found = INSERT.fullmatch(statement)
     if found is None:
         return None
-    start, marks, end = found[1] % (), found[2], (found[3] or "") % ()
-    longest = context.root_connection.info[PACKET] - len(start.encode()) - len(end.encode()) - 64
+    marks = found[2]
+    return _write(cursor, context, found, lambda longest: _texts(cursor, marks, rows, longest))
+
+
+def write_one(cursor: Any, statement: str, row: tuple[Any, ...], context: Any) -> bool | None:
+    """Run an INSERT for the one row that it was given; leave other statements to the driver."""
+    cells: pl.DataFrame | None = context.execution_options.get(CELLS)
+    if cells is None:
+        return write_many(cursor, statement, [row], context)
+    found = INSERT.fullmatch(statement)
+    assert found is not None  # noqa: S101  (nothing else is given cells)
+    return _write(cursor, context, found, lambda longest: _parts(cells, longest))
+
+
+Chunk = tuple[bytes, bytes, int]
+"""Rows as they stand after VALUES, the first of them alone, and how many they are."""
+
+
+def _write(
+    cursor: Any, context: Any, found: re.Match[str], chunks: Callable[[int], Iterator[Chunk]]
+) -> bool:
+    start, end = (found[1] % ()).encode(), ((found[3] or "") % ()).encode()
+    longest = context.root_connection.info[PACKET] - len(start) - len(end) - 64
     written = 0
-    for values in _chunks(cursor, marks, rows, longest):
-        written += _write(cursor, start, values, end)
+    for values, first, count in chunks(longest):
+        written += _execute(cursor, b"%b%b" % (start, values), first, count, end)
     # Where SQLAlchemy's own way leaves it for MySQL.
     context._rowcount = cursor.rowcount = written
     return True
 
 
-def write_one(cursor: Any, statement: str, row: tuple[Any, ...], context: Any) -> bool | None:
-    """Run an INSERT for the one row that it was given; leave other statements to the driver."""
-    return write_many(cursor, statement, [row], context)
+def _execute(cursor: Any, insert: bytes, first: bytes, count: int, end: bytes) -> int:
+    if not end.startswith(LEFT_ALONE.encode()):
+        cursor.execute(b"%b%b" % (insert, end))
+        return count
+    # The server tells duplicates of two rows or more only: so the first goes twice, as one more.
+    cursor.execute(b"%b,%b%b" % (insert, first, end))
+    told = DUPLICATES.search(cursor._result.message or b"")
+    return count + 1 - int(told[1]) if told else 0
 
 
-def _chunks(
+# --- rows as the driver has them ----------------------------------------------------------------
+
+
+def _texts(
     cursor: Any, marks: str, rows: Sequence[tuple[Any, ...]], longest: int
-) -> Iterator[list[bytes]]:
+) -> Iterator[Chunk]:
     """Write rows as SQL, so many at a time as one statement may have."""
     chunk: list[bytes] = []
     length = 0
     for row in rows:
         text = cursor.mogrify(marks, row).encode()
         if len(text) > longest:
-            from pymysql.err import DataError
-
-            raise DataError(TOO_LONG, "the row is longer than max_allowed_packet")
+            raise _too_long()
         if chunk and length + len(text) > STATEMENT:
-            yield chunk
+            yield b",".join(chunk), chunk[0], len(chunk)
             chunk, length = [], 0
         chunk.append(text)
         length += len(text) + 1
-    yield chunk
+    yield b",".join(chunk), chunk[0], len(chunk)
 
 
-def _write(cursor: Any, start: str, values: list[bytes], end: str) -> int:
-    if not end.startswith(LEFT_ALONE):
-        cursor.execute(b"%b%b%b" % (start.encode(), b",".join(values), end.encode()))
-        return len(values)
-    # The server tells duplicates of two rows or more only: so the first goes twice, as one more.
-    again = [*values, values[0]]
-    cursor.execute(b"%b%b%b" % (start.encode(), b",".join(again), end.encode()))
-    told = DUPLICATES.search(cursor._result.message or b"")
-    return len(again) - int(told[1]) if told else 0
+def _too_long() -> Exception:
+    from pymysql.err import DataError
+
+    error: Exception = DataError(TOO_LONG, "the row is longer than max_allowed_packet")
+    return error
+
+
+# --- rows as a frame has them -------------------------------------------------------------------
+
+
+def _parts(cells: pl.DataFrame, longest: int) -> Iterator[Chunk]:
+    """Write a frame's rows as SQL: a CSV file whose quotes, nulls and ends of lines are SQL's.
+
+    Quotes are doubled, as in CSV. A backslash means something to MySQL only, and numbers that
+    are approximate are read exactly from texts only.
+    """
+    texts = cells.with_columns(cs.float().cast(pl.String)).with_columns(
+        cs.string().str.replace_all("\\", "\\\\", literal=True)
+    )
+    for part in texts.iter_slices(ROWS):
+        yield from _fitting(part, longest)
+
+
+def _fitting(part: pl.DataFrame, longest: int) -> Iterator[Chunk]:
+    text = _sql(part)
+    if len(text) <= (STATEMENT if len(part) > 1 else longest):
+        yield text, _sql(part[:1]), len(part)
+    elif len(part) == 1:
+        raise _too_long()
+    else:
+        middle = len(part) // 2
+        for half in (part[:middle], part[middle:]):
+            yield from _fitting(half, longest)
+
+
+def _sql(part: pl.DataFrame) -> bytes:
+    text = BytesIO(b"(")
+    text.seek(1)
+    part.write_csv(
+        text, include_header=False, quote_char="'", quote_style="non_numeric", null_value="NULL",
+        line_terminator=BETWEEN, datetime_format=MOMENT, time_format=CLOCK,
+    )  # fmt: skip
+    return text.getvalue()[: 1 - len(BETWEEN)]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import polars as pl
 from sqlalchemy import Column, Engine, Table, create_engine, event
 from sqlalchemy.dialects.mysql.pymysql import dialect as pymysql_dialect
 from sqlalchemy.engine import URL, Connection, Inspector
@@ -20,9 +21,11 @@ from sqlalchemy.types import TypeEngine
 
 from crmmap.errors import StoreError, StoreUnfit, StoreUnreachable
 from crmmap.load.dialects import Copy, Fault, Refusal, spelled_by
-from crmmap.load.multirow import CHANGED, LEFT_ALONE, TOO_LONG, write_many, write_one
+from crmmap.load.multirow import CELLS, CHANGED, LEFT_ALONE, TOO_LONG, write_many, write_one
 from crmmap.load.mysql_session import FOLDS, connection_of, hold, let_go, set_up
+from crmmap.load.storage import to_driver
 from crmmap.mysql_codes import LOST, UNREACHABLE, error_code
+from crmmap.plan import Column as Typed
 
 ANOTHER_ROW = 1242
 """What our own guard makes of a row that meets another by a unique index beside the key."""
@@ -165,6 +168,12 @@ class MySql:
     ) -> str:
         changes = ", ".join(f"{table}.{name} = {value}" for name, value in given.items())
         return f"UPDATE {table} JOIN {other} ON {same} SET {changes} WHERE {where}"  # noqa: S608  (names are quoted, and no values)
+
+    def insert(
+        self, connection: Connection, statement: str, columns: Sequence[Typed], rows: pl.DataFrame
+    ) -> int:
+        cells = rows.select(to_driver(columns, connection.dialect))
+        return connection.exec_driver_sql(statement, execution_options={CELLS: cells}).rowcount
 
     def temporary(self, name: str, query: str) -> Sequence[str]:
         # A rollback does not drop it, and the connection may live on.

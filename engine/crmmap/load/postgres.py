@@ -29,6 +29,7 @@ from crmmap.load.dialects import (
     standard_on_conflict,
     standard_update_from,
 )
+from crmmap.load.storage import insert_each
 from crmmap.plan import Column as Typed
 
 SETTINGS = {
@@ -155,6 +156,11 @@ class Postgres:
         self, table: str, other: str, same: str, given: Mapping[str, str], where: str
     ) -> str:
         return standard_update_from(table, other, same, given, where)
+
+    def insert(
+        self, connection: Connection, statement: str, columns: Sequence[Typed], rows: pl.DataFrame
+    ) -> int:
+        return insert_each(connection, statement, columns, rows)
 
     def temporary(self, name: str, query: str) -> Sequence[str]:
         return (f"CREATE TEMPORARY TABLE {name} ON COMMIT DROP AS {query}",)

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 from sqlalchemy import Column, Engine, Table, create_engine, event
 from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
 from sqlalchemy.engine import URL, Connection, Inspector
@@ -28,6 +29,8 @@ from crmmap.load.dialects import (
     standard_on_conflict,
     standard_update_from,
 )
+from crmmap.load.storage import insert_each
+from crmmap.plan import Column as Typed
 
 OLDEST = (3, 37)
 """The first SQLite with STRICT tables; without them a column keeps anything."""
@@ -109,6 +112,11 @@ class Sqlite:
         self, table: str, other: str, same: str, given: Mapping[str, str], where: str
     ) -> str:
         return standard_update_from(table, other, same, given, where)
+
+    def insert(
+        self, connection: Connection, statement: str, columns: Sequence[Typed], rows: pl.DataFrame
+    ) -> int:
+        return insert_each(connection, statement, columns, rows)
 
     def temporary(self, name: str, query: str) -> Sequence[str]:
         return (f"CREATE TEMPORARY TABLE {name} AS {query}",)

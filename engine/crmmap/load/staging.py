@@ -14,8 +14,8 @@ import polars as pl
 import sqlalchemy as sa
 
 from crmmap.kinds.types import Integer
-from crmmap.load.statements import Session, insert_statement, write
-from crmmap.load.storage import cells_of, from_driver
+from crmmap.load.statements import Session, insert_statement
+from crmmap.load.storage import from_driver
 from crmmap.plan import Column
 
 ROW = "#row"
@@ -34,13 +34,8 @@ def pour(session: Session, table: str, columns: Sequence[Column], rows: pl.DataF
         return 0
     if session.dialect.copy is not None:
         return session.dialect.copy(session.connection, table, columns, rows)
-    return _insert(
-        session, insert_statement(session, table, columns=_names(columns)), columns, rows
-    )
-
-
-def _insert(session: Session, statement: str, columns: Sequence[Column], rows: pl.DataFrame) -> int:
-    return write(session, statement, cells_of(rows, columns, session.connection.dialect))
+    statement = insert_statement(session, table, columns=_names(columns))
+    return session.dialect.insert(session.connection, statement, columns, rows)
 
 
 @contextmanager
@@ -83,7 +78,7 @@ def merge(
         statement = insert_statement(
             session, table, columns=_names(columns), key=key, changed=changed
         )
-        return _insert(session, statement, columns, rows)
+        return session.dialect.insert(session.connection, statement, columns, rows)
     quote, names = session.quote, ", ".join(_quoted(session, columns))
     conflict = session.dialect.on_conflict([*map(quote, key)], [*map(quote, changed)])
     with staged(session, table, columns, rows) as source:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import polars as pl
+from sqlalchemy.engine import Connection
 from sqlalchemy.engine import Dialect as Compiler
 
 from crmmap.plan import Column
@@ -34,6 +35,14 @@ def cells_of(
     cells = rows.select(to_driver(columns, compiler))
     # Column by column: `DataFrame.rows` takes half as long again.
     return list(zip(*(column.to_list() for column in cells), strict=True))
+
+
+def insert_each(
+    connection: Connection, statement: str, columns: Sequence[Column], rows: pl.DataFrame
+) -> int:
+    """Run a statement for each row of a frame; return how many rows of the table were written."""
+    cells = cells_of(rows, columns, connection.dialect)
+    return connection.exec_driver_sql(statement, cells).rowcount
 
 
 def from_driver(
