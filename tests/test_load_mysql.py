@@ -218,6 +218,20 @@ def test_a_missing_privilege_is_told_before_anything_is_attempted(url: str) -> N
     it.store.close()
 
 
+def test_who_may_make_no_temporary_table_is_told_before_anything_is_attempted(url: str) -> None:
+    it, parsed, user = Loader(url), make_url(url), f"crmmap_{uuid4().hex[:20]}"
+    it.sql(f"CREATE USER {user}@'%' IDENTIFIED BY 'x'")
+    granted = "SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX, REFERENCES"
+    it.sql(f"GRANT {granted} ON {parsed.database}.* TO {user}@'%'")
+    poor = parsed.set(username=user, password="x").render_as_string(hide_password=False)
+    store = Store.open(poor, application="crmmap:test")
+    with pytest.raises(StoreUnfit, match="can't make temporary tables"):
+        store.prepare([PEOPLE])
+    store.close()
+    it.sql(f"DROP USER {user}@'%'")
+    it.store.close()
+
+
 def test_sessions_are_strict_and_in_utc(it: Loader) -> None:
     names = "@@sql_mode, @@time_zone, @@character_set_connection, @@tx_isolation, @@autocommit"
     ((modes, *others),) = it.sql(f"SELECT {names}")

@@ -141,3 +141,11 @@ def test_rows_longer_than_a_statement_are_written(load: Callable[..., Loader]) -
     assert it.upsert(target, rows).counts == Counts(unchanged=4)
     lengths = it.sql("SELECT length(name) FROM people ORDER BY id")
     assert lengths == [(700_000,)] * 4
+
+
+def test_a_text_longer_than_the_column_equals_nothing(load: Callable[..., Loader]) -> None:
+    it = load(PEOPLE)
+    it.upsert(PEOPLE, [("a", "x" * 20, 1)])
+    names = pl.Series(["x" * 21, "x" * 20, "x" * 9000])
+    found = it.work(lambda transaction: transaction.known(PEOPLE, "name", names))
+    assert found.rows() == [("x" * 20, "a")]

@@ -240,7 +240,7 @@ def test_who_may_make_no_temporary_table_is_told_before_anything_is_attempted() 
         own.dispose()
         url = poor.update_query_dict({"options": f"-csearch_path={name}"})
         store = Store.open(url.render_as_string(hide_password=False), application="crmmap:test")
-        with pytest.raises(StoreUnfit, match="TEMPORARY on the database"):
+        with pytest.raises(StoreUnfit, match="can't make temporary tables"):
             store.prepare([PEOPLE])
         store.close()
         connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")

@@ -156,6 +156,13 @@ class Dialect(Protocol):
         """Run an INSERT for each row of a frame; return how many rows were written."""
         ...
 
+    def unbounded(self, text: str) -> str:
+        """Return an expression like a text column (its quoted name), but of any length.
+
+        It compares as the column does: of its collation, and served by its indexes.
+        """
+        ...
+
     def temporary(self, name: str, query: str) -> Sequence[str]:
         """Return the statements that make a temporary table like a query's result.
 

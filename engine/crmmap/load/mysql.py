@@ -175,6 +175,10 @@ class MySql:
         cells = rows.select(to_driver(columns, connection.dialect))
         return connection.exec_driver_sql(statement, execution_options={CELLS: cells}).rowcount
 
+    def unbounded(self, text: str) -> str:
+        # A cast would have the session's collation. This is so long that it must be a LONGTEXT.
+        return f"REPEAT({text}, 16777216)"
+
     def temporary(self, name: str, query: str) -> Sequence[str]:
         # A rollback does not drop it, and the connection may live on.
         return (self.drop_temporary(name), f"CREATE TEMPORARY TABLE {name} AS {query}")

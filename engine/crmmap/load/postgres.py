@@ -162,6 +162,9 @@ class Postgres:
     ) -> int:
         return insert_each(connection, statement, columns, rows)
 
+    def unbounded(self, text: str) -> str:
+        return f"CAST({text} AS TEXT)"
+
     def temporary(self, name: str, query: str) -> Sequence[str]:
         return (f"CREATE TEMPORARY TABLE {name} ON COMMIT DROP AS {query}",)
 

@@ -118,6 +118,9 @@ class Sqlite:
     ) -> int:
         return insert_each(connection, statement, columns, rows)
 
+    def unbounded(self, text: str) -> str:
+        return text
+
     def temporary(self, name: str, query: str) -> Sequence[str]:
         return (f"CREATE TEMPORARY TABLE {name} AS {query}",)
 

@@ -44,12 +44,14 @@ def staged(
 ) -> Iterator[str]:
     """Give the name of a temporary table of the rows' `columns` while the block runs.
 
-    They have the types and collations that they have in `table`, and may all be null. Its
-    first column, `#row`, numbers the rows. A rollback drops it, too.
+    They have the types and collations that they have in `table`, but texts may be of any
+    length, and all may be null: what does not fit is refused where it is written. Its first
+    column, `#row`, numbers the rows. A rollback drops it, too.
     """
     name, quote = session.temporary_name(), session.quote
     number = sa.cast(sa.literal_column("0"), sa.BigInteger()).compile(session.connection)
-    wanted = ", ".join([f"{number} AS {quote(ROW)}", *_quoted(session, columns)])
+    alike = [f"{_alike(session, column)} AS {quote(column.name)}" for column in columns]
+    wanted = ", ".join([f"{number} AS {quote(ROW)}", *alike])
     empty = f"SELECT {wanted} FROM {quote(table)} LIMIT 0"  # noqa: S608  (names are quoted)
     for statement in session.dialect.temporary(session.quote(name), empty):
         session.connection.exec_driver_sql(statement)
@@ -57,6 +59,12 @@ def staged(
     yield name
     drop = session.dialect.drop_temporary(session.quote(name))
     session.connection.exec_driver_sql(drop)
+
+
+def _alike(session: Session, column: Column) -> str:
+    stored = column.type.sql().dialect_impl(session.connection.dialect)
+    name = session.quote(column.name)
+    return session.dialect.unbounded(name) if isinstance(stored, sa.String) else name
 
 
 def merge(

@@ -107,11 +107,23 @@ class Store:
         books.check_version(session)
         found = changes(session.connection, self.dialect, [*ledger.TABLES, *tables])
         self._run(session, found)
-        # Every batch needs a temporary table; who may not make one learns it now.
-        with staged(session, ledger.RUNS.name, [], pl.DataFrame()):
-            pass
+        self._try_staging(session)
         self.made.update(found.made)
         return found.remarks
+
+    def _try_staging(self, session: Session) -> None:
+        """Raise StoreUnfit where no temporary table can be made: every batch needs one."""
+        try:
+            with staged(session, ledger.RUNS.name, [], pl.DataFrame()):
+                pass
+        except DBAPIError as error:
+            if self.dialect.fault(error) is not Fault.FINAL:
+                raise
+            message = (
+                f"{self.name}: the user can't make temporary tables, which every batch needs; "
+                "grant that on the database (PostgreSQL: TEMPORARY, MySQL: CREATE TEMPORARY TABLES)"
+            )
+            raise StoreUnfit(message) from None
 
     def _run(self, session: Session, found: Changes) -> None:
         self._check(found)
