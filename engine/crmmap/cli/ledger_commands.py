@@ -1,4 +1,4 @@
-"""What may be typed of the ledger: `crmmap rejects …`."""
+"""What may be typed of the ledger: `crmmap rejects …` and `crmmap state …`."""
 
 from __future__ import annotations
 
@@ -133,3 +133,110 @@ def retry(surroundings: Surroundings, /, **options: Any) -> ExitCode:
     from crmmap.cli.retry import retry_rejects
 
     return retry_rejects(RejectsOrder(**options), surroundings)
+
+
+# --- state ----------------------------------------------------------------------------------------
+
+some_streams = click.option(
+    "--stream", "-s", "streams", metavar="NAME", multiple=True,
+    help="Only this stream. May be repeated.",
+)  # fmt: skip
+
+
+@click.group()
+def state() -> None:
+    """Look at how far streams have been read, and change it.
+
+    A cursor is where the next run asks for changes; a position, where it goes on with a read
+    that was interrupted. Nothing is changed while a run of the mapping is under way.
+    """
+
+
+@state.command("show", epilog=MAPPING)
+@one_mapping
+@some_streams
+@store_option
+@as_json
+@click.pass_obj
+def show_state(surroundings: Surroundings, /, **options: Any) -> ExitCode:
+    """Show the cursors and positions of MAPPING's streams, when they moved, and by which run."""
+    from crmmap.cli import state as work
+
+    return work.show_state(work.StateOrder(**options), surroundings)
+
+
+@state.command("set", epilog=MAPPING)
+@one_mapping
+@click.argument("value", metavar="CURSOR")
+@some_streams
+@click.option("--partition", metavar="LABEL",
+              help="Of a stream with a cursor for each partition: which.")  # fmt: skip
+@click.option("--dry-run", is_flag=True, help="Only say what would change.")
+@store_option
+@settings_option
+@as_json
+@click.pass_obj
+def set_state(surroundings: Surroundings, /, **options: Any) -> ExitCode:
+    """Have the next run of one stream of MAPPING ask from CURSOR on.
+
+    A time in ISO 8601, a number or an id, as the stream's `incremental` has it. An interrupted
+    read is given up.
+    """
+    from crmmap.cli import state as work
+
+    return work.set_state(work.StateOrder(**options), surroundings)
+
+
+@state.command("reset", epilog=MAPPING)
+@one_mapping
+@some_streams
+@click.option("--all", "everything", is_flag=True, help="Every stream.")
+@click.option("--dry-run", is_flag=True, help="Only say what would change.")
+@store_option
+@as_json
+@click.pass_obj
+def reset_state(surroundings: Surroundings, /, **options: Any) -> ExitCode:
+    """Have the next run read streams of MAPPING from the start. Their rows stay.
+
+    Unlike `run --full`, it reads nothing now.
+    """
+    from crmmap.cli import state as work
+
+    return work.reset_state(work.StateOrder(**options), surroundings)
+
+
+@state.command("export", epilog=MAPPING)
+@one_mapping
+@some_streams
+@click.option("--output", "-o", "file", metavar="FILE", default="-",
+              help="Where to write it.  [default: standard output]")  # fmt: skip
+@store_option
+@click.pass_obj
+def export_state(surroundings: Surroundings, /, **options: Any) -> ExitCode:
+    """Write the cursors and positions of MAPPING's streams as JSON, for `import`.
+
+    Records that wait and rejects are not part of it.
+    """
+    from crmmap.cli import state as work
+
+    return work.export_state(work.StateOrder(**options), surroundings)
+
+
+@state.command("import", epilog=MAPPING)
+@one_mapping
+@click.argument("file", metavar="FILE")
+@some_streams
+@click.option("--dry-run", is_flag=True, help="Only say what would change.")
+@store_option
+@settings_option
+@as_json
+@click.pass_obj
+def import_state(surroundings: Surroundings, /, **options: Any) -> ExitCode:
+    """Take over what `export` wrote into FILE (- for standard input).
+
+    Refused where it is of another mapping, or a cursor was kept for another request or other
+    settings. A position is taken only if the stream is the same.
+    """
+    from crmmap.cli import state as work
+
+    return work.import_state(work.StateOrder(**options), surroundings)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
@@ -14,6 +15,8 @@ from crmmap.errors import StoreLocked, StoreUnfit
 from crmmap.load import ledger, rejects
 from crmmap.load.accounts import UNKNOWN, Mark, Read, Tally
 from crmmap.load.statements import Session, insert_statement
+
+Result = TypeVar("Result")
 
 LEASE = timedelta(seconds=60)
 """How long a lock lasts without being renewed, by the database's clock."""
@@ -89,6 +92,19 @@ def _zombie(process: str) -> bool:
     except OSError:  # no such file system here, or the process has gone in the meantime
         return False
     return status.rpartition(")")[2].split()[:1] in (["Z"], ["X"])
+
+
+def alone(
+    session: Session, action: Callable[[Session], Result], *, mapping: str, owner: str
+) -> Result:
+    """Do `action` under the mapping's lock. Raises StoreLocked where a live run holds it."""
+    take_lock(session, mapping=mapping, run_id=owner, owner=owner)
+    done = action(session)
+    table = ledger.LOCKS
+    session.connection.execute(
+        sa.update(table).where(table.c.mapping == mapping).values(run_id=None)
+    )
+    return done
 
 
 def renew_lock(session: Session, run_id: str) -> None:
@@ -340,6 +356,8 @@ def move_cursor(session: Session, mark: Mark, tally: Tally) -> None:
         values |= {
             "position": moved.position,
             "ended": tally.ended,
+            "moved_at": session.moment,
+            "moved_by": mark.run_id,
             **_written(moved.read),
         }
         if tally.whole is not None:

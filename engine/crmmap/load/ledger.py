@@ -162,6 +162,10 @@ CURSORS = _table(
     _place("read_fetched", "Records that it has fetched so far, through all interruptions."),
     _place("read_rejected", "Those of them that were rejected."),
     _place("read_rows", "Those of them that are rows, or wait for a parent."),
+    _moment(
+        "moved_at", "When cursor or position were last changed, by the database's clock (UTC)."
+    ),
+    _text("moved_by", "The run that changed them, or the process as host:pid."),
     _place("whole_fetched", "What the last read of everything fetched that was as expected."),
 )
 

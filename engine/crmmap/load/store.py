@@ -324,6 +324,18 @@ class Store:
         """
         return self._transact(action)
 
+    def alone(self, action: Callable[[Session], Result], *, mapping: str, owner: str) -> Result:
+        """Do what people ask of the ledger while nobody runs the mapping; see `ask`.
+
+        `owner` is `host:pid`. Raises StoreLocked, naming the holder, where a run is under way.
+        """
+
+        def locked(session: Session) -> Result:
+            self.dialect.serialize(session.connection)
+            return books.alone(session, action, mapping=mapping, owner=owner)
+
+        return self._transact(locked, early=True)
+
     def knows_ledger(self) -> bool:
         """Say whether a run has ever made its tables here."""
         return self._transact(
