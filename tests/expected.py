@@ -49,7 +49,7 @@ class Kept:
 
 @dataclass
 class Model:
-    """Tables by stream and key; what waits, in order of arrival, with the run that held it back."""
+    """Tables by stream and key; what waits, by key and raw record, with the run that read it."""
 
     shapes: Mapping[str, Shape]
     tables: dict[str, dict[str, Kept]] = field(default_factory=dict)
@@ -63,6 +63,14 @@ class Model:
 
     def load(self, run: str, stream: str, records: Sequence[Record]) -> Counter[str]:
         """Take in a batch and return where its records went."""
+        counts, whole, chosen, waits = self._take(run, stream, records)
+        self._hold(run, stream, whole, chosen, waits, counts)
+        return counts
+
+    def _take(
+        self, run: str, stream: str, records: Sequence[Record]
+    ) -> tuple[Counter[str], list[Record], Mapping[str, Record], list[Record]]:
+        """Write what has parents; return also the sound records, those chosen, those that wait."""
         shape, counts = self.shapes[stream], Counter(fetched=len(records))
         whole: list[Record] = []
         for record in records:
@@ -83,11 +91,7 @@ class Model:
         counts["duplicate"] += len(rows) - len(chosen)
         for record in chosen.values():
             counts[self._write(run, stream, record)] += 1
-        if not shape.version:
-            waits = self._supersede(run, stream, whole, chosen, waits, counts)
-        for record in waits:
-            self._hold(run, stream, record, counts)
-        return counts
+        return counts, whole, chosen, waits
 
     def settle(self, run: str, streams: Sequence[str], batch: int) -> Counter[tuple[str, str]]:
         """Try what waits until nothing more comes of it; return counts by stream and outcome."""
@@ -114,12 +118,14 @@ class Model:
 
     def _retry(self, run: str, stream: str, keys: Sequence[str]) -> Counter[str]:
         waiting = self.waiting[stream]
-        chosen = [pair for pair in waiting if pair[0] in keys]
-        for pair in chosen:
-            del waiting[pair]
-        counts = self.load(run, stream, [json.loads(raw) for _, raw in chosen])
+        tried = [pair for pair in waiting if pair[0] in keys]
+        counts, _, _, waits = self._take(run, stream, [json.loads(raw) for _, raw in tried])
+        still = {(each["id"], written(each)) for each in waits}
+        for pair in tried:
+            if pair not in still:
+                del waiting[pair]
         counts["fetched"] = 0
-        counts["deferred"] -= len(chosen)
+        counts["deferred"] = len(still) - len(tried)
         return counts
 
     def _reject(self, run: str, stream: str, record: Record, counts: Counter[str]) -> None:
@@ -173,25 +179,41 @@ class Model:
         table[record["id"]] = Kept(cells, run)
         return "inserted" if old is None else "updated"
 
-    def _supersede(
-        self, run: str, stream: str, read: Sequence[Record], chosen: Mapping[str, Record],
+    def _hold(
+        self, run: str, stream: str, whole: Sequence[Record], chosen: Mapping[str, Record],
         waits: Sequence[Record], counts: Counter[str],
-    ) -> list[Record]:  # fmt: skip
-        """Let go what waited before a later record of its key was written; return what waits."""
-        for pair in [each for each in self.waiting[stream] if each[0] in chosen]:
-            if self.waiting[stream].pop(pair) == run:
+    ) -> None:  # fmt: skip
+        """Keep what waits, but for what a newer version outdoes; so is what waited before."""
+        version, waiting = self.shapes[stream].version, self.waiting[stream]
+        stored = [(-1, json.loads(raw), by) for (_, raw), by in waiting.items()]
+        fresh = [(at, row, run) for at, row in enumerate(whole) if row in waits]
+        loaded = [(at, row, run) for at, row in enumerate(whole) if row is chosen.get(row["id"])]
+
+        def outdone(one: tuple[int, Record, str]) -> bool:
+            return any(
+                _outdoes(other, one, version=version) for other in (*stored, *fresh, *loaded)
+            )
+
+        for one in [each for each in stored if outdone(each)]:
+            if waiting.pop((one[1]["id"], written(one[1]))) == run:
                 counts["deferred"] -= 1
                 counts["duplicate"] += 1
-        last = {row["id"]: at for at, row in enumerate(read) if row is chosen.get(row["id"])}
-        left = [row for at, row in enumerate(read) if row in waits and at > last.get(row["id"], -1)]
-        counts["duplicate"] += len(waits) - len(left)
-        return left
+        for one in fresh:
+            counts["duplicate" if outdone(one) else "deferred"] += 1
+        for one in fresh:
+            if not outdone(one):
+                waiting[one[1]["id"], written(one[1])] = run
 
-    def _hold(self, run: str, stream: str, record: Record, counts: Counter[str]) -> None:
-        pair = (record["id"], written(record))
-        repeated = self.waiting[stream].pop(pair, None) == run
-        self.waiting[stream][pair] = run
-        counts["duplicate" if repeated else "deferred"] += 1
+
+def _outdoes(
+    other: tuple[int, Record, str], one: tuple[int, Record, str], *, version: bool
+) -> bool:
+    (at, row, run), (place, waits, by) = other, one
+    if row["id"] != waits["id"]:
+        return False
+    if version and row["changed"] != waits["changed"]:
+        return bool(row["changed"] > waits["changed"])
+    return at > place and (not version or run != by or row == waits)
 
 
 def _typed(name: str, cell: Any) -> Any:

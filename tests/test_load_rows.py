@@ -201,18 +201,6 @@ def test_a_stub_is_counted_once_and_later_updated(load: Callable[..., Loader]) -
     assert it.upsert(PEOPLE, [("a", None, None)]).counts.duplicate == 1
 
 
-def test_records_wait_until_they_are_settled(load: Callable[..., Loader]) -> None:
-    it = load(PEOPLE)
-    waiting = pl.DataFrame({"key": ["b", "a"], "field": ["f", "f"], "raw": ['"\\u0000"', "{}"]})
-    for records, again in ((waiting, [False, False]), (waiting[:1], [True])):
-        held = it.work(lambda transaction, records=records: transaction.defer("s", records))
-        assert held.to_list() == again
-    assert it.store.deferred("m", "s").equals(waiting.sort("key"))
-    assert it.store.deferred("m", "other").is_empty()
-    assert it.work(lambda transaction: transaction.settle("s", pl.Series(["a", "zz"]))) == 1
-    assert it.store.deferred("m", "s")["key"].to_list() == ["b"]
-
-
 def test_a_row_that_another_program_inserts_meanwhile_is_updated(
     load: Callable[..., Loader],
 ) -> None:

@@ -305,6 +305,8 @@ class Sequences(RuleBasedStateMachine):
         counts: Counter[tuple[str, str]] = Counter()
         for stream in report.streams:
             assert stream.status == "done" or stopped, stream.message
+            if options.streams and stream.stream not in options.streams:
+                continue  # only what waited was tried
             if not self.sql(
                 "SELECT 1 FROM crmmap_stream_runs WHERE run_id = :run AND stream = :stream",
                 run=options.run_id, stream=stream.stream,
@@ -314,8 +316,7 @@ class Sequences(RuleBasedStateMachine):
             found = self.follow_stream(stream.stream, options, batch, by_stream.get(stream.stream))
             counts.update({(stream.stream, name): count for name, count in found.items()})
         if not stopped:
-            chosen = [each.stream for each in report.streams if each.stream in ("firms", "people")]
-            counts.update(self.model.settle(options.run_id, chosen, batch))
+            counts.update(self.model.settle(options.run_id, ("firms", "people"), batch))
         names = ("fetched", *OUTCOMES, "stubbed")
         sums = ", ".join(f"sum({name})" for name in names)
         told = {

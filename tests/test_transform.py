@@ -160,8 +160,8 @@ def test_a_lookup_stores_the_parents_key(missing: str) -> None:
     rows, rejected, waiting = expected[missing]
     assert stored == rows
     assert resolved.rejects["key"].to_list() == rejected
-    assert resolved.waiting["key"].to_list() == waiting
-    assert all(json.loads(raw)["parent"] in "cd" for raw in resolved.waiting["raw"])
+    assert resolved.waiting["#key"].to_list() == waiting
+    assert all(json.loads(raw)["parent"] in "cd" for raw in resolved.waiting["#raw"])
 
 
 def fragile(texts: pl.Series) -> pl.Series:

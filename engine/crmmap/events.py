@@ -53,19 +53,34 @@ NO_TROUBLES = Troubles()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Waits:
+    """How many records of a stream wait for the parent that a field names, and since when.
+
+    `since` is in ISO 8601; `parent` is the stream that is looked up, empty where the mapping no
+    longer looks one up by this field.
+    """
+
+    field: str
+    parent: str
+    count: int
+    since: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StreamReport:
     """How one stream went.
 
     `reasons` counts refusals by `field: rule`; `notes` counts emptied cells the
     same way; `exit_code` is that of the error, if one stopped it. `resumed` says
     that reading went on where an interrupted run had stopped. `waiting` is how many
-    records wait in the store for a parent. `retries`, `waited` (seconds), `skips` and `unread` are
-    as in `Troubles`. `keys` counts foreign keys by what became of them: `resolved`, `stubbed` (a
-    bare parent was put there), `missing`. `retried` counts the rejects that were tried again by
-    what became of them: see `crmmap.load.accounts.RETRIED_SCHEMA`. `archived` tells what was kept
-    in the archive. `gap` says, of one whose rows vanish once a complete read does not bring them,
-    why its read was not complete. `broken` are sentences about what was
-    expected of the stream, and is not so. `error` is what stopped it.
+    records wait in the store for a parent, and `waits` says for which. `retries`, `waited`
+    (seconds), `skips` and `unread` are as in `Troubles`. `keys` counts foreign keys by field, and
+    by what became of them: `resolved`, `stubbed` (a bare parent was put there), `missing`; of the
+    resolved ones, those are `ambiguous` that named several parents. `retried` counts the rejects
+    that were tried again by what became of them: see `crmmap.load.accounts.RETRIED_SCHEMA`.
+    `archived` tells what was kept in the archive. `gap` says, of one whose rows vanish once a
+    complete read does not bring them, why its read was not complete. `broken` are sentences about
+    what was expected of the stream, and is not so. `error` is what stopped it.
     """
 
     stream: str
@@ -80,10 +95,11 @@ class StreamReport:
     exit_code: ExitCode = ExitCode.OK
     reasons: Mapping[str, int] = field(default_factory=dict)
     notes: Mapping[str, int] = field(default_factory=dict)
-    keys: Mapping[str, int] = field(default_factory=dict)
+    keys: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     retried: Mapping[str, int] = field(default_factory=dict)
     broken: tuple[str, ...] = ()
     waiting: int = 0
+    waits: tuple[Waits, ...] = ()
     retries: int = 0
     waited: float = 0.0
     skips: Mapping[str, int] = field(default_factory=dict)

@@ -349,6 +349,8 @@ INDEX = "#index"
 KEY = "#key"
 DELETED = "#deleted"
 """Says of a record whether it is of a deleted row: only of a stream that can tell."""
+FIELD = "#field"
+RAW = "#raw"
 
 
 def fault_column(name: str) -> str:

@@ -132,8 +132,8 @@ class Tally:
     `rejects` and `notes` have the schemas of `crmmap.values`. `pages` is how
     many pages the batch was made from. `ended` says that the stream is read
     to its end: it must be true in the last batch and in any after it.
-    `cursor`, unless None, replaces the stream's cursor. `keys` counts foreign keys by what
-    became of them: `resolved`, `stubbed`, `missing`. `gap` is what the batch adds to the read's
+    `cursor`, unless None, replaces the stream's cursor. `keys` counts foreign keys by field, and
+    by what became of them: see `StreamReport`. `gap` is what the batch adds to the read's
     (see `Read`). `taken` (`TAKEN_SCHEMA`) are the records that were not refused: open rejects with
     the keys of those that the table holds now, or that wait, are resolved. `versioned` says that
     the order of reading does not tell which of two records with one key is newer. `retried`
@@ -150,7 +150,7 @@ class Tally:
     position: str | None = None
     ended: bool = False
     cursor: str | None = None
-    keys: Mapping[str, int] = field(default_factory=dict)
+    keys: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     gap: str = ""
     taken: pl.DataFrame = field(default_factory=_none_taken)
     versioned: bool = False

@@ -98,7 +98,8 @@ def _written(
         savepoint = session.connection.begin_nested() if closing else None
         refused = _write(opened, kept, write)
         again = {row for row, _, _ in closing} - refused.keys() - lost.keys()
-        late = _write(rows, [row for row in kept if row in again], write)
+        there = rows.with_columns(pl.lit("updated").alias(OUTCOME))
+        late = _write(there, [row for row in kept if row in again], write)
         if savepoint is not None:
             savepoint.rollback() if late else savepoint.commit()
         if not late:

@@ -241,12 +241,12 @@ DEFERRED = _table(
     _text("mapping", key=True),
     _text("stream", key=True),
     _text("key", "The record's key as text.", key=True),
-    _text("digest", "SHA-256 of `raw`: versions of one record wait side by side.", key=True),
+    _text("digest", "SHA-256 of `raw`: equal versions of one record wait side by side.", key=True),
     _text("field", "The field whose parent is missing."),
     _text("raw", "The record as the source sent it, as ASCII JSON."),
-    _text("run_id", "The run that last held it back."),
-    _moment("since", "When that was, by the database's clock (UTC)."),
-    _place("place", "Its place among those held back in the same moment."),
+    _text("run_id", "The run that read it."),
+    _moment("since", "Since when a record of its key waits, by the database's clock (UTC)."),
+    _text("version", "Its value of the field that tells versions apart, if there is one."),
 )
 
 TABLES = tuple(METADATA.sorted_tables)

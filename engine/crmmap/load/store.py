@@ -19,15 +19,16 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from crmmap.errors import PolicyError, StoreError, StoreUnfit, StoreUnreachable
 from crmmap.failpoint import fail_at
-from crmmap.load import archive, books, ledger, rejects
+from crmmap.load import archive, books, deferred, ledger, rejects
 from crmmap.load.accounts import Mark, Tally
 from crmmap.load.balance import write_accounts
+from crmmap.load.deferred import Waiting
 from crmmap.load.dialects import Dialect, Fault, dialect_for
 from crmmap.load.parents import distinct_values, rows_after
 from crmmap.load.staging import staged
 from crmmap.load.statements import Session
 from crmmap.load.tables import Changes, changes
-from crmmap.load.transaction import Transaction, known_parents, waiting
+from crmmap.load.transaction import Transaction, known_parents
 from crmmap.load.writing import tables_of
 from crmmap.plan import Target
 
@@ -235,9 +236,21 @@ class Store:
         """Drop a mapping's archived pages older than so many days; return how many."""
         return self._transact(partial(archive.expire, mapping=mapping, days=days))
 
-    def deferred(self, mapping: str, stream: str) -> pl.DataFrame:
-        """Return a stream's waiting records in order of arrival: `key`, `field` and `raw`."""
-        return self._transact(lambda session: waiting(session, mapping, stream))
+    def deferred(
+        self, *, mapping: str, stream: str, after: tuple[str, str] | None, count: int
+    ) -> pl.DataFrame:
+        """Return records of a stream that wait for a parent, in the order of their places.
+
+        At most `count`, those after the place `after`: `key`, `digest` (which are the place),
+        `field`, `raw` and `since`.
+        """
+        return self._transact(
+            partial(deferred.after, mapping=mapping, stream=stream, place=after, count=count)
+        )
+
+    def waiting(self, mapping: str) -> list[Waiting]:
+        """Return what of a mapping waits: by stream, and by the field whose parent is missing."""
+        return self._transact(partial(deferred.summary, mapping=mapping))
 
     def parents(
         self,

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from hashlib import sha256
+from datetime import datetime
 from types import MappingProxyType
 
 import polars as pl
 
-from crmmap.kinds.types import Text
-from crmmap.load import ledger
+from crmmap.load import deferred
 from crmmap.load.accounts import Mark, Written
 from crmmap.load.archive import Piece, keep_pages
+from crmmap.load.deferred import Arrivals, Held
 from crmmap.load.measures import count_rows, latest
 from crmmap.load.staging import ROW, matching
-from crmmap.load.statements import Session, insert_statement, write, write_all
+from crmmap.load.statements import Session, insert_statement, write
 from crmmap.load.storage import to_driver
 from crmmap.load.tables import RUN_ID, SYNCED_AT, holding, timed
 from crmmap.load.vanishing import note_met
 from crmmap.load.writing import finish, write_rows
-from crmmap.plan import Column, Target
+from crmmap.plan import Target
 from crmmap.values import Archived, Counts
 
 NOTHING_ASKED: Mapping[str, bool] = MappingProxyType({})
@@ -32,6 +32,11 @@ class Transaction:
 
     session: Session
     mark: Mark
+
+    @property
+    def now(self) -> datetime:
+        """When the transaction began, by the database's clock."""
+        return self.session.now
 
     def known(self, target: Target, by: str, values: pl.Series) -> pl.DataFrame:
         """Return `by` and the key of the target's rows whose `by` is among `values`.
@@ -97,57 +102,24 @@ class Transaction:
         cells = bare.select(to_driver([key], compiler)).rows()
         return write(self.session, statement, [(*row, *audit) for row in cells])
 
-    def defer(self, stream: str, waiting: pl.DataFrame) -> pl.Series:
-        """Keep records that wait for a parent; say of each whether this run kept it before.
+    def hold(self, arrivals: Arrivals) -> Held:
+        """Keep those of a batch's records that are to wait, and let go what they or its rows outdo.
 
-        `waiting` has the text columns `key`, `field` and `raw`. Different
-        versions of one record wait side by side, in the order of their arrival.
+        What waits is never older than what of its key the batch brings.
         """
-        owner = (self.mark.mapping, stream)
-        among = ("mapping", "stream", "key", "digest")
-        digests = [sha256(raw.encode()).hexdigest() for raw in waiting["raw"]]
-        ids = [(*owner, *each) for each in zip(waiting["key"], digests, strict=True)]
-        rows: dict[tuple[str, ...], tuple[str, str]] = {}
-        for each, row in zip(ids, waiting.select("field", "raw").iter_rows(), strict=True):
-            rows.pop(each, None)  # one that comes again takes its last place
-            rows[each] = row
-        asked = pl.DataFrame([*rows], schema=dict.fromkeys(among, pl.String), orient="row")
-        there = matching(
-            self.session, ledger.DEFERRED.name, rows=asked,
-            on=[Column(name=name, type=Text()) for name in among],
-            wanted=[Column(name="run_id", type=Text())],
-        )  # fmt: skip
-        columns = (*among, "field", "raw", "run_id", "since", "place")
-        statement = insert_statement(
-            self.session, ledger.DEFERRED.name, columns=columns, key=among, changed=columns[4:]
-        )
-        audit = (self.mark.run_id, self.session.moment)
-        cells = [(*key, *row, *audit, place) for place, (key, row) in enumerate(rows.items())]
-        write_all(self.session, statement, cells)
-        own = there.filter(pl.col("run_id") == self.mark.run_id)
-        ours = {*asked[own[ROW]].rows()}
-        first = {each: place for place, each in reversed([*enumerate(ids)])}
-        again = [each in ours or first[each] < place for place, each in enumerate(ids)]
-        return pl.Series("again", again, dtype=pl.Boolean)
+        return deferred.hold(self.session, self.mark, arrivals)
+
+    def settle(self, places: pl.DataFrame) -> None:
+        """Let the records at these places (`key`, `digest`) no longer wait."""
+        deferred.settle(self.session, self.mark, places)
+
+    def wait_on(self, places: pl.DataFrame) -> None:
+        """Note the field (`#field`) whose parent the records at these places wait for now."""
+        deferred.wait_on(self.session, self.mark, places)
 
     def archive(self, pieces: Sequence[Piece], most: int) -> Archived:
         """Keep pages in the archive, of which the mapping may have `most` bytes."""
         return keep_pages(self.session, self.mark, pieces, most)
-
-    def settle(self, stream: str, keys: pl.Series) -> int:
-        """Let records with these keys no longer wait; return how many of them this run kept."""
-        table = self.session.quote(ledger.DEFERRED.name)
-        mark = self.session.dialect.placeholder
-        statement = (
-            f"DELETE FROM {table} WHERE mapping = {mark} AND stream = {mark} "  # noqa: S608  (the names are ours, values are parameters)
-            f"AND {self.session.quote('key')} = {mark}"
-        )
-        owner = (self.mark.mapping, stream)
-        asked = keys.drop_nulls().unique(maintain_order=True)
-        ours = [(*owner, key, self.mark.run_id) for key in asked]
-        settled = write(self.session, f"{statement} AND run_id = {mark}", ours)
-        write(self.session, statement, [(*owner, key) for key in asked])
-        return settled
 
 
 def known_parents(session: Session, target: Target, by: str, values: pl.Series) -> pl.DataFrame:
@@ -162,18 +134,3 @@ def known_parents(session: Session, target: Target, by: str, values: pl.Series) 
         rows=asked.with_columns(pl.lit(value).alias(name) for name, value in only.items()),
     )  # fmt: skip
     return found.drop(ROW)
-
-
-def waiting(session: Session, mapping: str, stream: str) -> pl.DataFrame:
-    """Return a stream's waiting records in order of arrival: `key`, `field` and `raw`."""
-    table = ledger.DEFERRED.c
-    query = (
-        ledger.DEFERRED.select()
-        .with_only_columns(table.key, table.field, table.raw)
-        .where(table.mapping == mapping, table.stream == stream)
-        .order_by(table.since, table.place, table.key)
-    )
-    rows = [tuple(row) for row in session.connection.execute(query)]
-    return pl.DataFrame(
-        rows, schema={"key": pl.String, "field": pl.String, "raw": pl.String}, orient="row"
-    )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -134,5 +135,17 @@ def _report(work: Work, streams: tuple[StreamReport, ...], seconds: float) -> Ru
         started_at=work.options.started_at,
         seconds=seconds,
         streams=streams,
-        remarks=tuple(work.remarks),
+        remarks=(*work.remarks, *_ambiguous(work, streams)),
     )
+
+
+def _ambiguous(work: Work, streams: Sequence[StreamReport]) -> Iterator[str]:
+    """Yield the foreign keys that named several parents."""
+    for report in streams:
+        for lookup in work.plan.step(report.stream).lookups:
+            if count := report.keys.get(lookup.field, {}).get("ambiguous"):
+                yield (
+                    f"{report.stream}.{lookup.field}: {count:,} found several rows of "
+                    f"{lookup.stream}, where {lookup.by} is not unique; the one with the least key "
+                    "was taken"
+                )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -22,7 +22,7 @@ from crmmap.loop.archive import archiving_of
 from crmmap.loop.commit import load
 from crmmap.loop.completeness import asks_for_all, gap_of
 from crmmap.loop.cursors import Cursors, cursors_of, keeps_cursors, parents_of
-from crmmap.loop.work import Work, by_field, by_rule
+from crmmap.loop.work import Work, by_field, by_rule, with_keys
 from crmmap.plan import Step, grown, unknown_types
 from crmmap.transform import apply
 from crmmap.values import NOTHING, Archived, Batch, Counts, Page, Start
@@ -46,7 +46,7 @@ class Progress:
     resumed: bool = False
     reasons: Counter[str] = field(default_factory=Counter)
     notes: Counter[str] = field(default_factory=Counter)
-    keys: Counter[str] = field(default_factory=Counter)
+    keys: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     retried: Counter[str] = field(default_factory=Counter)
     archived: Archived = Archived()
     broken: tuple[str, ...] = ()
@@ -60,7 +60,7 @@ class Progress:
         self.ended = tally.ended
         self.reasons.update(by_rule(tally.rejects))
         self.notes.update(by_field(tally.notes))
-        self.keys.update(tally.keys)
+        self.keys = with_keys(self.keys, tally.keys)
         self.broken += tally.broken
         if tally.retried is not None:
             self.retried.update(tally.retried[OUTCOME].to_list())
@@ -84,7 +84,7 @@ class Progress:
             error=error,
             reasons=dict(self.reasons),
             notes=dict(self.notes),
-            keys=dict(self.keys),
+            keys=self.keys,
             retried=dict(self.retried),
             gap=self._gap(),
             archived=self.archived,
@@ -181,6 +181,7 @@ async def _load_all(work: Work, progress: Progress) -> None:
         apart=work.options.apart,
     )
     progress.mark = mark = await in_thread(begin)
+    work.begun.add(step.name)
     cursors = cursors_of(step, mark, fresh=work.options.fresh)
     if step.pages_of is not None and mark.position is None:
         cursors = replace(cursors, seen=work.reached.get(step.pages_of, {}))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -61,6 +62,8 @@ class Work:
     """Steps whose fields the source lists, compiled anew with those that it listed."""
     reached: dict[str, Mapping[str, str]] = field(default_factory=dict)
     """The cursors of streams that have ended in this run, by partition."""
+    begun: set[str] = field(default_factory=set)
+    """The streams that the ledger has begun for this run."""
     remarks: list[str] = field(default_factory=list)
     lost: StoreLocked | None = None
     """Why the run no longer holds its lock, if it has lost it."""
@@ -82,9 +85,13 @@ class Work:
             self.observe = lambda _: None
 
 
-def waits(step: Step) -> bool:
-    """Say whether rows of the step may wait for a parent."""
-    return any(lookup.missing == "wait" for lookup in step.lookups)
+Keys = Mapping[str, Mapping[str, int]]
+
+
+def with_keys(some: Keys, more: Keys) -> Keys:
+    """Add up what became of foreign keys, by field; see `StreamReport`."""
+    fields = dict.fromkeys((*some, *more))
+    return {each: Counter(some.get(each, {})) + Counter(more.get(each, {})) for each in fields}
 
 
 def by_rule(rejects: pl.DataFrame) -> Iterator[str]:

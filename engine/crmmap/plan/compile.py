@@ -21,7 +21,7 @@ from crmmap.kinds.limits import share_of
 from crmmap.kinds.source import Http, Source
 from crmmap.kinds.times import ZERO
 from crmmap.kinds.types import Date, Datetime, Type
-from crmmap.kinds.writes import Delete
+from crmmap.kinds.writes import Sweep
 from crmmap.plan.absences import absences
 from crmmap.plan.choices import settled
 from crmmap.plan.digests import account_of, cursor_digest, fingerprint
@@ -174,9 +174,9 @@ def _step(whole: _Whole, name: str, parents: tuple[str, ...]) -> Step:
             mapping, whole.settings, stream, account=whole.account, asked=selected
         ),
         source=source,
-        deletes_from=tuple(fillers(mapping.streams, stream.table.name))
-        if isinstance(stream.table.write, Delete)
-        else (),
+        filling=(name,)
+        if isinstance(stream.table.write, Sweep)
+        else tuple(fillers(mapping.streams, stream.table.name)),
         was=stream.was,
         source_name=source_name,
         absent=whole.absent.get(name) or missing_values(stream, whole.settings),
@@ -298,6 +298,7 @@ def _lookups(stream: Stream, targets: Mapping[str, Target]) -> tuple[LookupPlan,
             by=each.lookup.by or targets[each.lookup.stream].key[0],
             missing=each.lookup.missing or "null",
             required=each.required or field in stream.table.key,
+            wait_for=None if each.lookup.wait_for is None else seconds(each.lookup.wait_for),
         )
         for field, each in stream.fields.items()
         if each.lookup is not None

@@ -161,6 +161,8 @@ class LookupPlan:
     by: str
     missing: Missing
     required: bool
+    wait_for: float | None = None
+    """Seconds after which a record waits no longer, and is rejected; None: it waits until then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -315,8 +317,8 @@ class Step:
     fingerprint: str
     source: Source
     source_name: str
-    deletes_from: tuple[str, ...] = ()
-    """The streams whose rows its records delete, if it has none of its own."""
+    filling: tuple[str, ...] = ()
+    """The streams that fill the table whose rows its records write, or delete."""
     was: tuple[str, ...] = ()
     """Names that the stream had before, under which the ledger may know it still."""
     request: RequestSpec | None = None

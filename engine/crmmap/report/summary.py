@@ -304,19 +304,28 @@ def _reasons(report: RunReport) -> Iterator[Part]:
         yield from _top(report, {each.stream: each.notes for each in report.streams})
         yield from _where(report, "crmmap_notes")
     yield from _keys(report)
+    yield from _waiting(report)
+
+
+def _waiting(report: RunReport) -> Iterator[Part]:
     for stream in report.streams:
         if stream.waiting:
             wait = plural(stream.waiting, "record")
             where = "would wait" if report.dry_run else "wait in crmmap_deferred"
-            text = f"{wait} of {stream.stream} {where} until a parent arrives."
-            yield Line(text, "warning")
+            text = f"{wait} of {stream.stream} {where} until a parent arrives"
+            yield Line(f"{text}{':' if stream.waits else '.'}", "warning")
+        for each in stream.waits:
+            parent = f" ({each.parent})" if each.parent else ""
+            since = "" if report.dry_run else f", since {each.since[:16].replace('T', ' ')} UTC"
+            yield Line(f"  {number(each.count)} × {each.field}{parent}{since}")
 
 
 def _keys(report: RunReport) -> Iterator[Part]:
     """Yield what became of the foreign keys, if there are any."""
     keys = Counter[str]()
     for stream in report.streams:
-        keys.update(stream.keys)
+        for counts in stream.keys.values():
+            keys.update(counts)
     if not keys.total():
         return
     yield Line()

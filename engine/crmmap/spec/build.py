@@ -95,10 +95,11 @@ def _looked_up(field: model.Field, usual: model.Lookups) -> model.Field:
     constraint = field.lookup.constraint
     if constraint is None and usual.constraint:
         constraint = True
-    return replace(
-        field,
-        lookup=replace(field.lookup, missing=missing, none=none, constraint=constraint),
+    wait_for = field.lookup.wait_for or (usual.wait_for if missing == "wait" else None)
+    lookup = replace(
+        field.lookup, missing=missing, none=none, wait_for=wait_for, constraint=constraint
     )
+    return replace(field, lookup=lookup)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

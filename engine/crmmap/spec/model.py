@@ -14,6 +14,7 @@ from crmmap.declare import Json, Kind, Limits, OneOrMany, SettingText, Shorthand
 from crmmap.kinds.checks import CHECKS, Check
 from crmmap.kinds.clean import CLEAN, Clean, EmptyToNull, Trim
 from crmmap.kinds.database import Query
+from crmmap.kinds.durations import DURATION
 from crmmap.kinds.formats import FORMATS, Format
 from crmmap.kinds.incremental import INCREMENTAL, Incremental
 from crmmap.kinds.limits import RejectLimit
@@ -149,6 +150,12 @@ class Lookup:
         "that has only its key, filled in when it arrives; `wait`: hold the row back and try "
         "again at the end of the run, and of later runs. As in `defaults` by default.",
     ] = None
+    wait_for: Annotated[
+        str | None,
+        "With `wait`: a record for which no parent has come for so long is rejected. As in "
+        "`defaults` by default.",
+        Limits(pattern=DURATION),
+    ] = None
     none: Annotated[
         tuple[str, ...] | None, OneOrMany(),
         "Texts that mean that there is no parent, like 0. As in `defaults` by default.",
@@ -165,6 +172,12 @@ class Lookups:
     """What holds for every lookup that says nothing else."""
 
     missing: Annotated[Missing, "What happens where no parent is found."] = "null"
+    wait_for: Annotated[
+        str | None,
+        "With `wait`: a record for which no parent has come for so long is rejected: `30d`. "
+        "Without it, records wait until one comes.",
+        Limits(pattern=DURATION),
+    ] = None
     none: Annotated[
         tuple[str, ...], OneOrMany(), "Texts that mean that there is no parent, like 0 and -1."
     ] = ()  # fmt: skip

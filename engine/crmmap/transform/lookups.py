@@ -4,29 +4,33 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import polars as pl
 
 from crmmap.plan import LookupPlan, Step, Target
-from crmmap.values import AT, DELETED, INDEX, KEY, PAGE, REJECT_SCHEMA, Batch, Reason, cut_raw
+from crmmap.values import (
+    AT,
+    DELETED,
+    FIELD,
+    INDEX,
+    KEY,
+    PAGE,
+    RAW,
+    REJECT_SCHEMA,
+    Batch,
+    Reason,
+    cut_raw,
+)
 
 Known = Callable[[Target, str, pl.Series], pl.DataFrame]
 """`known(parent, by, values)` gives the parent's rows whose `by` is among `values`: two columns,
 `by` and the parent's key (one column where they are the same)."""
 
-WAITING_SCHEMA: dict[str, pl.DataType] = {
-    "page": pl.UInt32(),
-    "index": pl.UInt32(),
-    "key": pl.String(),
-    "field": pl.String(),
-    "raw": pl.String(),
-}
-"""`Resolved.waiting`, in the order of reading: `field` is the one whose parent is missing."""
-
 BY = "#by"
 PARENT = "#parent"
+SEVERAL = "#several"
 LOST = "#lost"
 
 
@@ -34,16 +38,18 @@ LOST = "#lost"
 class Resolved:
     """A batch's rows after their lookups, and what the lookups made of the others.
 
-    `waiting` (`WAITING_SCHEMA`) are records that wait for a parent; `stubs` are parents to
-    insert bare before the rows. `keys` counts the foreign keys that were looked up, by what
-    became of them: `resolved`, `stubbed`, `missing`.
+    `waiting` has `#key`, `#page`, `#index`, `#at`, the version column, if there is one, and the
+    texts `#field` (whose parent is missing) and `#raw`, in the order of reading; `stubs` are
+    parents to insert bare before the rows. `keys` counts foreign keys by field, and by what became
+    of them: `resolved`, `stubbed`, `missing`; of the resolved ones, those are `ambiguous` that
+    named several parents.
     """
 
     rows: pl.DataFrame
     rejects: pl.DataFrame
     waiting: pl.DataFrame
     stubs: tuple[tuple[Target, pl.Series], ...]
-    keys: Counter[str]
+    keys: Mapping[str, Counter[str]]
 
 
 def resolve(step: Step, batch: Batch, known: Known) -> Resolved:
@@ -65,9 +71,9 @@ def resolve(step: Step, batch: Batch, known: Known) -> Resolved:
     return Resolved(
         rows=pl.concat([live.rows, gone.rows]).sort(PAGE, INDEX),
         rejects=pl.concat([live.rejects, gone.rejects]),
-        waiting=pl.concat([live.waiting, gone.waiting]),
+        waiting=pl.concat([live.waiting, gone.waiting]).sort(PAGE, INDEX),
         stubs=(*live.stubs, *gone.stubs),
-        keys=live.keys + gone.keys,
+        keys={field: live.keys[field] + gone.keys[field] for field in live.keys},
     )
 
 
@@ -86,22 +92,32 @@ def _resolved(step: Step, batch: Batch, known: Known) -> Resolved:
             if lookup.missing in ("reject", "wait") or (lookup.required and not _stubbed(lookup)):
                 marked = _marked(rows, lookup, _found(step, lookup, stored, rows))
                 lost.append((lookup, marked.filter(LOST)))
-                rows = marked.filter(~pl.col(LOST)).drop(PARENT, LOST)
+                rows = marked.filter(~pl.col(LOST)).drop(PARENT, SEVERAL, LOST)
         if len(rows) == before:
             break
     stubs: list[tuple[Target, pl.Series]] = []
-    keys = Counter(missing=sum(len(frame) for _, frame in lost))
+    keys = {lookup.field: Counter[str]() for lookup in step.lookups}
+    for lookup, frame in lost:
+        keys[lookup.field]["missing"] += len(frame) if lookup.missing != "wait" else 0
     final = {lookup.field: _found(step, lookup, stored, rows) for lookup in step.lookups}
     for lookup in step.lookups:
         marked = _marked(rows, lookup, final[lookup.field])
         without = int(marked[LOST].sum())
-        keys["resolved"] += len(marked) - marked[lookup.field].null_count() - without
-        keys["stubbed" if _stubbed(lookup) else "missing"] += without
+        counts = keys[lookup.field]
+        counts["resolved"] += len(marked) - marked[lookup.field].null_count() - without
+        counts["stubbed" if _stubbed(lookup) else "missing"] += without
+        counts["ambiguous"] += int(marked[SEVERAL].sum() or 0)
         if _stubbed(lookup):
             stubs.append((lookup.parent, marked.filter(LOST)[lookup.field].unique()))
         rows = _replaced(marked, lookup)
     named = tuple(each for each in stubs if len(each[1]))
-    return replace(_sorted_out(rows, lost, batch), stubs=named, keys=keys)
+    return Resolved(
+        rows=rows,
+        rejects=_rejected(lost, batch),
+        waiting=_waiting(step, lost, batch),
+        stubs=named,
+        keys=keys,
+    )
 
 
 def _stubbed(lookup: LookupPlan) -> bool:
@@ -131,7 +147,8 @@ def _found(
     found = stored[lookup.field]
     if lookup.parent.table == step.target.table:
         found = pl.concat([found, _pairs(rows, lookup)])
-    return found.sort(BY, PARENT).unique(BY, keep="first", maintain_order=True)
+    several = (pl.col(PARENT).n_unique() > 1).alias(SEVERAL)
+    return found.group_by(BY).agg(pl.col(PARENT).min(), several)
 
 
 def _marked(rows: pl.DataFrame, lookup: LookupPlan, found: pl.DataFrame) -> pl.DataFrame:
@@ -144,33 +161,31 @@ def _marked(rows: pl.DataFrame, lookup: LookupPlan, found: pl.DataFrame) -> pl.D
 def _replaced(marked: pl.DataFrame, lookup: LookupPlan) -> pl.DataFrame:
     """Put the parent's key in the place of the value; a stub's key is the value itself."""
     key = pl.col(lookup.field) if _stubbed(lookup) else pl.col(PARENT)
-    return marked.with_columns(key.alias(lookup.field)).drop(PARENT, LOST)
+    return marked.with_columns(key.alias(lookup.field)).drop(PARENT, SEVERAL, LOST)
 
 
-def _sorted_out(
-    rows: pl.DataFrame,
-    lost: list[tuple[LookupPlan, pl.DataFrame]],
-    batch: Batch,
-) -> Resolved:
+def _rejected(lost: Sequence[tuple[LookupPlan, pl.DataFrame]], batch: Batch) -> pl.DataFrame:
     rejects = [
         (row[PAGE], row[AT], row[KEY], _reasons(lookup), cut_raw(batch.raw(row[PAGE], row[INDEX])))
         for lookup, frame in lost
         if lookup.missing != "wait"
         for row in frame.iter_rows(named=True)
     ]
-    waiting = [
-        (row[PAGE], row[INDEX], row[KEY], lookup.field, batch.raw(row[PAGE], row[INDEX]))
-        for lookup, frame in lost
-        if lookup.missing == "wait"
-        for row in frame.iter_rows(named=True)
-    ]
-    return Resolved(
-        rows=rows,
-        rejects=pl.DataFrame(rejects, schema=REJECT_SCHEMA, orient="row"),
-        waiting=pl.DataFrame(waiting, schema=WAITING_SCHEMA, orient="row").sort("page", "index"),
-        stubs=(),
-        keys=Counter(),
-    )
+    return pl.DataFrame(rejects, schema=REJECT_SCHEMA, orient="row")
+
+
+def _waiting(
+    step: Step, lost: Sequence[tuple[LookupPlan, pl.DataFrame]], batch: Batch
+) -> pl.DataFrame:
+    names = [KEY, PAGE, INDEX, AT, *([step.target.version] if step.target.version else [])]
+    texts = [pl.lit(None, dtype=pl.String).alias(name) for name in (FIELD, RAW)]
+    frames = [batch.rows.clear().select(names).with_columns(texts)]
+    for lookup, frame in lost:
+        if lookup.missing == "wait":
+            raws = [batch.raw(*place) for place in frame.select(PAGE, INDEX).iter_rows()]
+            field, raw = pl.lit(lookup.field).alias(FIELD), pl.Series(RAW, raws, dtype=pl.String)
+            frames.append(frame.select(names).with_columns(field, raw))
+    return pl.concat(frames).sort(PAGE, INDEX)
 
 
 def _reasons(lookup: LookupPlan) -> str:
