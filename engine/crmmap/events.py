@@ -9,6 +9,7 @@ from typing import Literal
 from crmmap.errors import ExitCode, gravest
 from crmmap.values import NOTHING, Archived, Counts
 
+RunKind = Literal["run", "remap", "retry"]
 StreamStatus = Literal["done", "failed", "skipped", "paused", "interrupted"]
 
 
@@ -119,7 +120,8 @@ class RunReport:
     """How a run went. `store` names the database without credentials.
 
     `remarks` are sentences about what the run did beside its streams: the columns
-    that it added to tables that were there before.
+    that it added to tables that were there before. `kind` is what it was: all but a `run` loaded
+    records that were kept, and asked no source.
     """
 
     run_id: str
@@ -131,6 +133,7 @@ class RunReport:
     streams: tuple[StreamReport, ...]
     dry_run: bool = False
     remarks: tuple[str, ...] = ()
+    kind: RunKind = "run"
 
     @property
     def counts(self) -> Counts:

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 import crmmap
-from crmmap.cli.ledger_commands import rejects, state
+from crmmap.cli.ledger_commands import rejects, remap, state
 from crmmap.cli.options import (
     MAPPING,
     as_json,
@@ -203,3 +203,4 @@ def schema(surroundings: Surroundings) -> ExitCode:
 
 commands.add_command(rejects)
 commands.add_command(state)
+commands.add_command(remap)

@@ -1,4 +1,4 @@
-"""What may be typed of the ledger: `crmmap rejects …` and `crmmap state …`."""
+"""What may be typed of the ledger: `crmmap rejects …`, `crmmap state …` and `crmmap remap`."""
 
 from __future__ import annotations
 
@@ -240,3 +240,33 @@ def import_state(surroundings: Surroundings, /, **options: Any) -> ExitCode:
     from crmmap.cli import state as work
 
     return work.import_state(work.StateOrder(**options), surroundings)
+
+
+# --- the archive --------------------------------------------------------------------------------
+
+
+@click.command(epilog=MAPPING)
+@several_mappings
+@click.option("--since", metavar="TIME|RUN",
+              help="Only what was read since: by runs that began then (2024-01-31, or "
+              "2024-01-31T08:00:00Z), or by this run and later ones.  [default: all]")  # fmt: skip
+@click.option("--stream", "-s", "streams", metavar="NAME", multiple=True,
+              help="Only this stream. May be repeated.")  # fmt: skip
+@store_option
+@click.option("--dry-run", is_flag=True,
+              help="Only say what would become of the records; write nothing.")  # fmt: skip
+@settings_option
+@as_json
+@click.option("--quiet", "-q", is_flag=True, help="No progress on standard error.")
+@click.pass_obj
+def remap(surroundings: Surroundings, /, **options: Any) -> ExitCode:
+    """Make each MAPPING's tables again from the archive, through the mapping as it is now.
+
+    The pages that runs kept (`archive`) are loaded as they were read, in their order: new
+    fields are filled, other rules judge. The source is not asked, and where its reading goes on
+    stays as it is. No newer row is written over, and rows that the archive has not stay; the
+    summary says what it lacks.
+    """
+    from crmmap.cli.remap import RemapOrder, remap_mappings
+
+    return remap_mappings(RemapOrder(**options), surroundings)

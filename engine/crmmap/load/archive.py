@@ -16,6 +16,8 @@ from crmmap.values import Archived
 TABLE = ledger.ARCHIVE
 PAGE_KEY = ("run_id", "stream", "batch_seq", "page")
 CODEC = "gzip"
+NO_PAGE = 0
+"""The number of the page under which the fields are kept that the source listed in a run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +46,7 @@ def keep_pages(session: Session, mark: Mark, pieces: Sequence[Piece], most: int)
     ]  # fmt: skip
     write_all(session, insert_statement(session, TABLE.name, columns=columns), rows)
     return Archived(
-        pages=len({each.page for each in pieces}),
+        pages=len({each.page for each in pieces} - {NO_PAGE}),
         bytes=sum(len(each.body) for each in pieces),
         dropped=_bound(session, mark.mapping, most),
     )
@@ -52,14 +54,14 @@ def keep_pages(session: Session, mark: Mark, pieces: Sequence[Piece], most: int)
 
 def _bound(session: Session, mapping: str, most: int) -> int:
     """Drop a mapping's oldest pages until it has `most` bytes; return how many pages."""
-    mine = TABLE.c.mapping == mapping
-    total = session.connection.execute(sa.select(sa.func.sum(TABLE.c.bytes)).where(mine)).scalar()
+    mine = (TABLE.c.mapping == mapping, TABLE.c.page != NO_PAGE)
+    total = session.connection.execute(sa.select(sa.func.sum(TABLE.c.bytes)).where(*mine)).scalar()
     over = int(total or 0) - most
     if over <= 0:
         return 0
     oldest = (
         sa.select(*(TABLE.c[name] for name in (*PAGE_KEY, "bytes")))
-        .where(mine)
+        .where(*mine)
         .order_by(TABLE.c.created_at, *(TABLE.c[name] for name in PAGE_KEY))
     )
     return _drop(session, _first(map(tuple, session.connection.execute(oldest)), over))

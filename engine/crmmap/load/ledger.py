@@ -218,7 +218,7 @@ ARCHIVE = _table(
     _text("run_id", "The run that read the page.", key=True),
     _text("stream", key=True),
     _whole("batch_seq", "The batch that it was loaded with.", key=True),
-    _whole("page", "Counts from 1 within the stream's read.", key=True),
+    _whole("page", "Counts from 1 within the stream's read; 0: fields that it listed.", key=True),
     _whole("piece", "A long page is kept in several pieces, counted from 1.", key=True),
     _text("mapping", needed=True),
     _text("part", "The partition that it is of, for a stream that keeps a cursor for each."),
@@ -232,7 +232,7 @@ ARCHIVE = _table(
         comment="A line for each record: {at, record}; {at, refused, reasons} for one that could "
         "not be read; {at, withheld} for one that may not be kept.",
     ),
-    sa.Index("ix_crmmap_archive_age", "mapping", "created_at", "bytes"),
+    sa.Index("ix_crmmap_archive_age", "mapping", "created_at", "page", "bytes"),
 )  # fmt: skip
 
 DEFERRED = _table(

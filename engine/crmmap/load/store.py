@@ -20,7 +20,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from crmmap.errors import PolicyError, StoreError, StoreUnfit, StoreUnreachable
 from crmmap.failpoint import fail_at
 from crmmap.load import archive, books, deferred, ledger, rejects
-from crmmap.load.accounts import Mark, Tally
+from crmmap.load.accounts import OUTCOME, Mark, Tally
 from crmmap.load.balance import write_accounts
 from crmmap.load.deferred import Waiting
 from crmmap.load.dialects import Dialect, Fault, dialect_for
@@ -29,6 +29,7 @@ from crmmap.load.staging import staged
 from crmmap.load.statements import Session
 from crmmap.load.tables import Changes, changes
 from crmmap.load.transaction import Transaction, known_parents
+from crmmap.load.upsert import judged, stored_rows
 from crmmap.load.writing import tables_of
 from crmmap.plan import Target
 
@@ -273,6 +274,23 @@ class Store:
     def known(self, target: Target, by: str, values: pl.Series) -> pl.DataFrame:
         """Return what a batch would find in the target's table: see `Transaction.known`."""
         return self._transact(lambda session: known_parents(session, target, by, values))
+
+    def foresee(
+        self, target: Target, rows: pl.DataFrame, *, older_than: frozenset[str]
+    ) -> pl.DataFrame:
+        """Return rows, as `Transaction.write` takes them, with what writing them would come to."""
+        if rows.is_empty():
+            return rows.with_columns(pl.lit("").alias(OUTCOME))
+        mark = Mark(
+            mapping="", stream="", run_id="", epoch=0, batch_seq=0, position=None, resumed=False,
+            older_than=older_than,
+        )  # fmt: skip
+
+        def compare(session: Session) -> pl.DataFrame:
+            stored = stored_rows(session, target, among=target.key, rows=rows)
+            return judged(target, rows, stored, mark)
+
+        return self._transact(compare)
 
     def distinct(self, target: Target, column: str, count: int) -> list[str]:
         """Return the values of a table's column, each once, as texts in their order.

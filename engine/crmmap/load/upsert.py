@@ -141,6 +141,10 @@ def _outcome(target: Target, mark: Mark) -> pl.Expr:
         outcome = outcome.when(second).then(pl.lit("duplicate"))
     if target.version is not None:
         loses = is_older(target.version) | _loses_a_tie(target.version, own)
+        if mark.older_than:  # what is gone since does not come back by the version that it had
+            tie = pl.col(target.version).eq_missing(pl.col(STORED_VERSION))
+            later = pl.col(STORED_RUN).is_in(list(mark.older_than))
+            loses |= tie & later & pl.col(GONE) & ~pl.col(DELETED)
         outcome = outcome.when(loses).then(pl.lit("duplicate"))
     elif mark.older_than:
         # A bare parent, which has no digest, is newer than nothing.

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from crmmap.load import Piece, Tally, Transaction
-from crmmap.loop.packing import Clean, pack
+from crmmap.load.archive import NO_PAGE
+from crmmap.loop.packing import Clean, pack, pack_fields
 from crmmap.loop.work import Work
-from crmmap.plan import Step
+from crmmap.plan import FoundField, Step
 from crmmap.redact import Redactor
 from crmmap.spec.model import Keep
 from crmmap.values import Archived, Batch
@@ -18,11 +19,15 @@ MEGABYTE = 1_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Archiving:
-    """How a stream's pages are kept: which of them, how many bytes at most, without secrets."""
+    """How a stream's pages are kept: which of them, how many bytes at most, without secrets.
+
+    `found` are the fields that the source listed for it in this run.
+    """
 
     keep: Keep
     most: int
     clean: Clean
+    found: tuple[FoundField, ...] = ()
 
 
 def archiving_of(work: Work, step: Step) -> Archiving:
@@ -35,6 +40,7 @@ def archiving_of(work: Work, step: Step) -> Archiving:
     return Archiving(
         keep="none" if work.options.apart else step.keeps,
         most=work.plan.archive.megabytes * MEGABYTE, clean=clean,
+        found=work.found.get(step.name, ()),
     )  # fmt: skip
 
 
@@ -42,7 +48,13 @@ def archive(how: Archiving, batch: Batch, tally: Tally, transaction: Transaction
     """Keep those of the batch's pages that are to be kept."""
     if how.keep == "none":
         return Archived()
-    return transaction.archive([*_pieces(how, batch, tally)], how.most)
+    first = transaction.mark.batch_seq == 0
+    listed = [_listed(how.found)] if how.found and first else []
+    return transaction.archive([*listed, *_pieces(how, batch, tally)], how.most)
+
+
+def _listed(found: tuple[FoundField, ...]) -> Piece:
+    return Piece(page=NO_PAGE, piece=1, part="", why="fields", records=0, body=pack_fields(found))
 
 
 def _pieces(how: Archiving, batch: Batch, tally: Tally) -> Iterator[Piece]:

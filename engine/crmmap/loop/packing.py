@@ -12,6 +12,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from crmmap.plan import FoundField
 from crmmap.values import Page, Reason, Refusal
 
 PIECE = 4_000_000
@@ -76,6 +77,18 @@ def _refused(each: Refusal, clean: Clean) -> str:
     raw = clean(each.raw[:PIECE])
     reasons = [reason.as_json() for reason in each.reasons]
     return json.dumps({"at": each.at, "refused": raw, "reasons": reasons}) + "\n"
+
+
+def pack_fields(found: Sequence[FoundField]) -> bytes:
+    """Return the fields that a source listed, a line for each."""
+    lines = (json.dumps({"name": each.name, "type": each.type}) + "\n" for each in found)
+    return _compressed([*lines])
+
+
+def unpack_fields(body: bytes) -> tuple[FoundField, ...]:
+    """Return the fields that were packed."""
+    lines = gzip.decompress(body).decode().splitlines()
+    return tuple(FoundField(**json.loads(line)) for line in lines)
 
 
 def unpack(body: bytes) -> Unpacked:

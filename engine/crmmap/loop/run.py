@@ -136,6 +136,7 @@ def _report(work: Work, streams: tuple[StreamReport, ...], seconds: float) -> Ru
         seconds=seconds,
         streams=streams,
         remarks=(*work.remarks, *_ambiguous(work, streams)),
+        kind=work.options.kind,
     )
 
 

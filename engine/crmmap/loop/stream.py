@@ -239,7 +239,7 @@ async def _grown(work: Work, step: Step) -> Step:
         step = replace(step, selected=shared.selected)
     if step.finding is None:
         return step
-    found = await in_thread(work.reader.fields, step)
+    found = work.found[step.name] = await in_thread(work.reader.fields, step)
     step = work.grown[step.name] = await in_thread(grown, step, found)
     added = await in_thread(work.store.prepare, [step.target])
     # A table that this run has made itself got them with its first columns, to all but us.

@@ -8,16 +8,15 @@ import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
 import polars as pl
 
 from crmmap.errors import StoreLocked
-from crmmap.events import Event, Observe, StreamReport
+from crmmap.events import Event, Observe, RunKind, StreamReport
 from crmmap.extract import Reader
 from crmmap.kinds.limits import RejectLimit
 from crmmap.load import Store
-from crmmap.plan import Plan, Step
+from crmmap.plan import FoundField, Plan, Step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +38,7 @@ class Options:
     limit: int | None = None
     max_rejects: RejectLimit | None = None
     expecting: bool = True
-    kind: Literal["run", "remap", "retry"] = "run"
+    kind: RunKind = "run"
 
     @property
     def apart(self) -> bool:
@@ -60,6 +59,8 @@ class Work:
     reports: dict[str, asyncio.Future[StreamReport]] = field(default_factory=dict)
     grown: dict[str, Step] = field(default_factory=dict)
     """Steps whose fields the source lists, compiled anew with those that it listed."""
+    found: dict[str, tuple[FoundField, ...]] = field(default_factory=dict)
+    """What the source listed for those."""
     reached: dict[str, Mapping[str, str]] = field(default_factory=dict)
     """The cursors of streams that have ended in this run, by partition."""
     begun: set[str] = field(default_factory=set)

@@ -88,10 +88,12 @@ def summary(outcomes: Sequence[Outcome], again: Mapping[str, str]) -> Iterator[P
 def _section(report: RunReport, again: str) -> Iterator[Part]:
     yield _headline(report)
     if report.dry_run:
-        yield Line(
-            "dry run: nothing was written to the store; the counts are as into an empty one.",
-            "warning",
+        counted = (
+            "the counts are as into an empty one"
+            if report.kind == "run"
+            else "a record that was kept several times is counted each time"
         )
+        yield Line(f"dry run: nothing was written to the store; {counted}.", "warning")
     yield from (Line(remark, "warning") for remark in report.remarks)
     if not report.streams:  # there was nothing to do
         return

@@ -1,0 +1,211 @@
+"""`crmmap remap`: tables made again from the archive, through another mapping, asking no source."""
+# ruff: noqa: F811  (fixtures come by import, and are named again as parameters)
+
+from __future__ import annotations
+
+import threading
+import uuid
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from commands import PEOPLE, crmmap
+from crmmap.errors import Interrupted
+from crmmap.events import RunReport
+from crmmap.load import Store
+from crmmap.loop import Options
+from crmmap.loop.packing import pack_fields, unpack_fields
+from crmmap.loop.remap import Archive, foresee, remap
+from crmmap.plan import FoundField, Plan
+from crmmap.values import Secret
+from invented import sqlite, table
+from stores import store_url  # noqa: F401  (a fixture)
+from test_loop import Sources, load_from, plan, rows, stream
+from test_loop import load as run_from
+
+
+def all_kept(*streams: str, batch: int = 100) -> Plan:
+    made = plan("".join(streams), batch=batch)
+    return replace(made, steps=tuple(replace(step, keeps="all") for step in made.steps))
+
+
+def again(
+    the_plan: Plan, url: str, since: datetime | None = None, dry_run: bool = False, *streams: str
+) -> RunReport:
+    options = Options(run_id=str(uuid.uuid4()), owner="tests:1", started_at="")
+    with closing(Store.open(url, application="tests")) as store:
+        archive = Archive(plan=the_plan, store=store, since=since, streams=streams)
+        if dry_run:
+            return foresee(archive, Sources({}), options=options)
+        return remap(archive, Sources({}), options=options, stop=threading.Event())
+
+
+CURSORS = ("stream", "position", "ended", "fingerprint", "read_name")
+
+
+def test_a_new_field_is_filled_from_what_was_kept(store_url: str) -> None:
+    first, second = all_kept(stream("notes")), all_kept(stream("notes", "size: size"))
+    run_from(first, store_url, notes=[{"id": "1", "size": "s"}, {"id": "2"}, {"id": "3"}])
+    run_from(first, store_url, notes=[{"id": "1", "size": "m"}, {"id": "4", "size": "l"}])
+    before = rows(store_url, "crmmap_cursors", *CURSORS)
+    report = again(second, store_url)
+    assert (report.kind, report.exit_code) == ("remap", 0)
+    assert rows(store_url, "notes", "id", "size") == [
+        ("1", "m"), ("2", None), ("3", None), ("4", "l"),
+    ]  # fmt: skip
+    assert report.counts.fetched == 5
+    assert report.remarks == ("added the column size to the existing table 'notes'",)
+    assert rows(store_url, "crmmap_cursors", *CURSORS) == before
+    # A second time, nothing is left to do; and the next run finds nothing of it to be new.
+    assert again(second, store_url).counts.updated in (0, 2)
+    kept = [{"id": "1", "size": "m"}, {"id": "2"}, {"id": "3"}, {"id": "4", "size": "l"}]
+    assert run_from(second, store_url, notes=kept).counts.unchanged == 4
+
+
+def test_what_was_read_later_and_not_kept_stays(store_url: str) -> None:
+    kept = all_kept(stream("notes", "text: text"))
+    unkept = replace(kept, steps=tuple(replace(step, keeps="none") for step in kept.steps))
+    run_from(kept, store_url, notes=[{"id": "1", "text": "old"}, {"id": "2", "text": "two"}])
+    run_from(unkept, store_url, notes=[{"id": "1", "text": "new"}])
+    report = again(all_kept(stream("notes", 'text: "join(`\\"-\\"`, [text, text])"')), store_url)
+    assert rows(store_url, "notes", "id", "text") == [("1", "new"), ("2", "two-two")]
+    assert (report.counts.updated, report.counts.duplicate) == (1, 1)
+    (remark,) = report.remarks
+    assert "notes: the archive has 1 of 2 pages (2 of 3 records) that were read" in remark
+
+
+def test_records_that_were_rejected_pass_by_another_mapping(store_url: str) -> None:
+    strict, lax = (
+        plan(stream("notes", f"n: {{from: n, type: {kind}}}"), batch=100)
+        for kind in ("integer", "text")
+    )
+    run_from(strict, store_url, notes=[{"id": "1"}, {"id": "2"}, {"id": "3", "n": "x"}])
+    assert rows(store_url, "notes", "id") == [("1",), ("2",)]
+    (step,) = lax.steps
+    lax = replace(lax, steps=(replace(step, target=replace(step.target, table="others")),))
+    report = again(lax, store_url)
+    assert rows(store_url, "others", "id", "n") == [("3", "x")]
+    assert "1 of 2 pages (1 of 3 records)" in report.remarks[0]
+    assert rows(store_url, "crmmap_rejects", "outcome") == [("loaded",)]
+
+
+def test_only_what_was_read_since_is_loaded(store_url: str) -> None:
+    first, second = all_kept(stream("notes")), all_kept(stream("notes", "size: size"))
+    run_from(first, store_url, notes=[{"id": "1", "size": "s"}])
+    run_from(first, store_url, notes=[{"id": "2", "size": "m"}])
+    _, (moment, _) = rows(store_url, "crmmap_runs", "started_at", "run_id")
+    since = moment if isinstance(moment, datetime) else datetime.fromisoformat(str(moment))
+    since = since.replace(tzinfo=UTC) if since.tzinfo is None else since
+    assert again(second, store_url, since + timedelta(days=1)).streams[0].status == "skipped"
+    assert again(second, store_url, since).counts.fetched == 1
+    assert rows(store_url, "notes", "id", "size") == [("1", None), ("2", "m")]
+
+
+def test_parents_come_first_and_lookups_are_done_again(tmp_path: Path) -> None:
+    url = sqlite(tmp_path)
+    lookup = "owner: {from: owner, lookup: {stream: owners, by: name, missing: reject}}"
+    before = all_kept(stream("owners"), stream("notes"))
+    after = all_kept(stream("owners", "name: name"), stream("notes", lookup))
+    run_from(before, url, owners=[{"id": "o", "name": "Ann"}], notes=[{"id": "1", "owner": "Ann"}])
+    again(after, url)
+    assert rows(url, "notes", "id", "owner") == [("1", "o")]
+    assert [each.stream for each in again(after, url, None, False, "notes").streams] == ["notes"]
+
+
+@pytest.mark.parametrize("version", ["", "    dedupe: {keep: {latest: at}}\n"])
+def test_what_has_vanished_does_not_come_back(store_url: str, version: str) -> None:
+    extra = f"{version}    table: {{name: notes, key: id, write: snapshot}}\n"
+    text = stream("notes", "at: at", "size: size", extra=extra).replace(
+        "    table: {name: notes, key: id}\n", ""
+    )
+    the_plan = all_kept(text)
+    run_from(the_plan, store_url, notes=[{"id": "1", "at": "1"}, {"id": "2", "at": "1"}])
+    run_from(the_plan, store_url, notes=[{"id": "2", "at": "1"}])
+    gone = rows(store_url, "notes", "id", "_crmmap_deleted_at IS NULL")
+    assert [bool(each[1]) for each in gone] == [False, True]
+    report = again(all_kept(text.replace("size: size", "size: at")), store_url)
+    assert rows(store_url, "notes", "id", "_crmmap_deleted_at IS NULL") == gone
+    assert report.counts.deleted == 0
+
+
+@pytest.mark.parametrize("write", ["append", "history", "replace"])
+def test_what_cant_be_made_again_is_skipped(tmp_path: Path, write: str) -> None:
+    url = sqlite(tmp_path)
+    text = stream("notes").replace("key: id}", f"key: id, write: {write}}}")
+    run_from(all_kept(text), url, notes=[{"id": "1"}])
+    before = table(url, "notes", order="1")
+    report = again(all_kept(text), url)
+    assert [each.status for each in report.streams] == ["skipped"]
+    assert report.streams[0].message
+    assert table(url, "notes", order="1") == before
+
+
+def test_an_interrupted_read_is_gone_on_with_afterwards(tmp_path: Path) -> None:
+    url, the_plan = sqlite(tmp_path), all_kept(stream("notes"), batch=2)
+    broken: Any = {"notes": [{"id": "1"}, {"id": "2"}, {"id": "3"}, Interrupted("stop")]}
+    load_from(the_plan, url, Sources(broken))
+    assert again(the_plan, url).exit_code == 0
+    report = run_from(the_plan, url, notes=[{"id": str(n)} for n in range(1, 6)])
+    assert report.streams[0].resumed or report.counts.fetched == 3
+    assert len(rows(url, "notes", "id")) == 5
+
+
+def test_a_rehearsal_counts_and_writes_nothing(store_url: str) -> None:
+    first, second = all_kept(stream("notes")), all_kept(stream("notes", "size: size"))
+    run_from(first, store_url, notes=[{"id": "1", "size": "s"}, {"id": "2"}, {"id": None}])
+    tables = ("crmmap_runs", "crmmap_batches", "crmmap_rejects", "crmmap_cursors", "notes")
+    before = [table(store_url, name, order="1") for name in tables]
+    report = again(second, store_url, None, True)
+    assert (report.dry_run, report.counts.updated, report.counts.rejected) == (True, 2, 1)
+    assert report.counts.balanced
+    assert [table(store_url, name, order="1") for name in tables] == before
+
+
+def test_records_that_were_withheld_are_told(tmp_path: Path) -> None:
+    url, the_plan = (
+        sqlite(tmp_path),
+        replace(all_kept(stream("notes")), secrets=(Secret("hidden!"),)),
+    )
+    run_from(the_plan, url, notes=[{"id": "1", "echo": "hidden!"}, {"id": "2"}])
+    report = again(the_plan, url)
+    assert report.counts.fetched == 1
+    assert "1 records are not in the archive: secret, or too long" in report.remarks
+
+
+def test_listed_fields_come_back() -> None:
+    found = (FoundField(name="a b", type="enumeration"), FoundField(name="ü", type=""))
+    assert unpack_fields(pack_fields(found)) == found
+
+
+# --- as people run it ----------------------------------------------------------------------------
+
+
+def test_remap_is_a_command(tmp_path: Path) -> None:
+    mapping, store = tmp_path / "people.yaml", f"sqlite:///{tmp_path / 'p.db'}"
+    mapping.write_text(PEOPLE.replace("source: {", "archive: all\nsource: {", 1))
+    (tmp_path / "people.csv").write_text('id,email,age,city\n1,a@b.cd,3,"x\ny"\n2,b@c.de,,\n3,no\n')
+    given = ("--set", f"people={tmp_path / 'people.csv'}", "--store", store, "--quiet", "--json")
+    ran = crmmap(tmp_path, "run", str(mapping), *given)
+    assert ran.code == 0, ran.err
+    assert ran.json["streams"][0]["archived"]["pages"] == 1
+    mapping.write_text(mapping.read_text().replace("      age:", "      city: city\n      age:"))
+    (tmp_path / "people.csv").unlink()
+    common = ("remap", str(mapping), "--store", store, "--quiet", "--json")
+    foreseen = crmmap(tmp_path, *common, "--dry-run").json
+    assert (foreseen["dry_run"], foreseen["counts"]["updated"]) == (True, 2)
+    done = crmmap(tmp_path, *common, "--since", ran.json["run_id"])
+    assert done.code == 0, done.err
+    report = done.json
+    assert (report["kind"], report["counts"]["updated"]) == ("remap", 2)
+    assert report["counts"]["rejected"] == ran.json["counts"]["rejected"] == 1
+    assert rows(store, "people", "id", "city") == [("1", "x\ny"), ("2", None)]
+    wrong = crmmap(tmp_path, *common, "--since", "yesterday")
+    assert wrong.code == 2
+    assert "--since" in wrong.err
+    assert "Traceback" not in wrong.err
+    nowhere = crmmap(tmp_path, "remap", str(mapping), "--store", f"sqlite:///{tmp_path / 'no.db'}")
+    assert nowhere.code == 2
