@@ -93,7 +93,7 @@ RECORDS = some.lists(
         lambda versions: [(*each, at) for each, at in zip(made, versions, strict=True)]
     )
 )
-quickly = settings(max_examples=15, deadline=None)
+quickly = settings(max_examples=8, deadline=None)
 
 
 def split(records: list[Record], size: int) -> list[list[Record]]:

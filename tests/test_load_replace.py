@@ -78,7 +78,7 @@ def test_the_table_is_always_what_the_last_complete_read_brought(
 ) -> None:
     it = load(TARGET)
 
-    @settings(max_examples=15, deadline=None)
+    @settings(max_examples=8, deadline=None)
     @given(reads=READS)
     def check(reads: list[tuple[list[list[Row]], str, bool]]) -> None:
         it.next_run(os.urandom(8).hex())

@@ -21,7 +21,7 @@ from crmmap.values import Counts
 from stores import PEOPLE, Loader, columns, load, store_url  # noqa: F401  (fixtures)
 
 Row = tuple[Any, ...]
-quickly = settings(max_examples=15, deadline=None)
+quickly = settings(max_examples=8, deadline=None)
 
 # --- append -------------------------------------------------------------------------------------
 

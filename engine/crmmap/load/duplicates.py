@@ -100,7 +100,7 @@ class Contest:
         before = own.join(news, on=key, how="semi")
         world = self._world(news, [news, before])
         told = self._outcomes(told, world)
-        self._leave(world)
+        left = self._leave(world)
         lost = self._write_beside(told.filter(~pl.col(WINS)), mark)
         won = written(self.session, self.target, told, mark)
         refused = pl.concat([lost, won.refused])
@@ -110,9 +110,14 @@ class Contest:
         if len(refused):  # what they would have changed stays as it was
             touched = news.join(refused, on=PLACE, how="semi")
             again = self._world(news.clear(), [touched, before])
-            self._leave(again)
-            self._return(again)
+            gone, back = self._leave(again), self._return(again)
+            left = pl.concat([left.join(back, on=key, how="anti"), gone])
             well = self._moved_again(well, again)
+        # One that is as it was, and whose place another of the batch takes, is a duplicate, too.
+        gone = left.with_columns(pl.lit("duplicate").alias("#taken"))
+        well = well.join(gone, on=key, how="left", maintain_order="left")
+        outcome = pl.when(pl.col(OUTCOME) == "unchanged").then(pl.coalesce("#taken", OUTCOME))
+        well = well.with_columns(outcome.otherwise(OUTCOME).alias(OUTCOME))
         return Written(outcomes=well.select(*PLACE, OUTCOME), refused=refused)
 
     def _stored(self, among: Sequence[str], rows: pl.DataFrame) -> pl.DataFrame:
@@ -189,15 +194,17 @@ class Contest:
         new = pl.when(pl.col(WINS).is_not_null()).then(pl.coalesce(fate, OUTCOME))
         return told.with_columns(new.otherwise(OUTCOME).alias(OUTCOME))
 
-    def _leave(self, world: pl.DataFrame) -> None:
-        """Put beside the table what loses now."""
+    def _leave(self, world: pl.DataFrame) -> pl.DataFrame:
+        """Put beside the table what loses now, and return its keys."""
         leaving = world.filter(pl.col(IN_TABLE) & ~pl.col(WINS) & ~pl.col(NEW))
         self._move(self.target, self.losing, leaving)
+        return leaving.select(self.target.key)
 
-    def _return(self, world: pl.DataFrame) -> None:
-        """Put into the table what loses no more."""
+    def _return(self, world: pl.DataFrame) -> pl.DataFrame:
+        """Put into the table what loses no more, and return its keys."""
         coming = world.filter(~pl.col(IN_TABLE) & pl.col(WINS) & pl.col(NEAR) & ~pl.col(NEW))
         self._move(self.losing, self.target, coming)
+        return coming.select(self.target.key)
 
     def _write_beside(self, rows: pl.DataFrame, mark: Mark) -> pl.DataFrame:
         """Write rows that lose, and take out of the table what it has of them.

@@ -189,8 +189,9 @@ class History:
     def _insert(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Write versions, with their times, and return those that the database refuses."""
         insert = partial(
-            write_by_key, self.session, self.target, run_id=self.mark.run_id, beside=TIMES
-        )
+            write_by_key, self.session, self.target, run_id=self.mark.run_id, beside=TIMES,
+            new=pl.col(OUTCOME) == "inserted",
+        )  # fmt: skip
         return refused_rows(rows, parents_first(self.session, self.target, rows, insert))
 
     def _set(self, rows: pl.DataFrame) -> None:

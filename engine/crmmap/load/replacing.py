@@ -9,7 +9,8 @@ from dataclasses import replace
 import polars as pl
 
 from crmmap.load.accounts import OUTCOME, Mark, Written
-from crmmap.load.statements import Session
+from crmmap.load.statements import Session, delete_in
+from crmmap.load.storage import to_driver
 from crmmap.load.tables import ROW_HASH, RUN_ID, SYNCED_AT
 from crmmap.load.upsert import STORED_RUN, check_keys, judged, stored_rows, upsert, written
 from crmmap.plan import Target
@@ -28,10 +29,13 @@ def gather(session: Session, target: Target, rows: pl.DataFrame, mark: Mark) -> 
     if mark.apart:
         return upsert(session, target, rows, mark)
     check_keys(target, rows)
-    read = replace(mark, run_id=mark.read.name)
-    stored = stored_rows(session, _next(target), among=target.key, rows=rows)
-    stored = stored.filter(pl.col(STORED_RUN) == mark.read.name)
-    done = written(session, _next(target), judged(_next(target), rows, stored, read), read)
+    gathered, read = _next(target), replace(mark, run_id=mark.read.name)
+    stored = stored_rows(session, gathered, among=target.key, rows=rows)
+    ours = pl.col(STORED_RUN) == read.run_id
+    key = [target.column(name) for name in target.key]
+    earlier = stored.filter(~ours).select(to_driver(key, session.connection.dialect)).rows()
+    delete_in(session, gathered.table, among=target.key, rows=earlier)
+    done = written(session, gathered, judged(gathered, rows, stored.filter(ours), read), read)
     outcomes = done.outcomes.with_columns(pl.col(OUTCOME).replace(GATHERED))
     return replace(done, outcomes=outcomes)
 
