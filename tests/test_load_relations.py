@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from crmmap.errors import StoreUnfit
 from crmmap.kinds.types import Integer, Text
+from crmmap.kinds.writes import Delete
 from crmmap.plan import ForeignKey, Target
 from crmmap.values import Counts
 from stores import Loader, columns, load, store_url
@@ -160,3 +161,14 @@ def test_circles_come_in_any_order_on_every_store(load: Callable[..., Loader]) -
     assert it.upsert(PEOPLE, rows).counts == Counts(inserted=count)
     assert it.sql("SELECT id, boss, office, n FROM people ORDER BY n") == rows
     assert it.upsert(PEOPLE, rows).counts == Counts(duplicate=count)
+
+
+def test_a_row_that_others_refer_to_is_not_removed(load: Callable[..., Loader]) -> None:
+    it = load(OFFICES, PEOPLE)
+    it.upsert(OFFICES, [("o",), ("p",)])
+    it.upsert(PEOPLE, [("a", None, "o", 1)])
+    removed = it.upsert(replace(OFFICES, write=Delete()), [("o",), ("p",)])
+    assert (removed.deleted, len(removed.refused)) == (1, 1)
+    (reason,) = json.loads(removed.refused["reasons"][0])
+    assert (reason["rule"], "refer to this one" in reason["message"]) == ("store.foreign_key", True)
+    assert it.sql("SELECT id FROM offices") == [("o",)]

@@ -50,7 +50,7 @@ class Refusal:
 REFUSALS = {
     "not_null": "the store's column takes no null",
     "unique": "the store holds another row with the same unique value",
-    "foreign_key": "the store holds no row that this one refers to",
+    "foreign_key": "the store holds no row that this one refers to, or rows that refer to this one",
     "check": "a check constraint of the store refuses the row",
     "exclusion": "an exclusion constraint of the store refuses the row",
     "length": "the value is too long for the store's column",
@@ -63,6 +63,10 @@ REFUSALS = {
 }
 
 
+REFERRED_TO = (
+    "rows that are to be removed are referred to by a foreign key. Have them marked as deleted "
+    "instead (`table: {deletes: soft}`), or drop the foreign key"
+)
 WRITTEN = (
     "It is written sqlite:///FILE, postgresql://USER:PASSWORD@HOST:PORT/DATABASE or "
     "mysql://USER:PASSWORD@HOST:PORT/DATABASE (mariadb:// is the same); characters such as @ / : "

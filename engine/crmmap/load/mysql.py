@@ -20,7 +20,7 @@ from sqlalchemy.schema import CreateColumn
 from sqlalchemy.types import TypeEngine
 
 from crmmap.errors import StoreError, StoreUnfit, StoreUnreachable
-from crmmap.load.dialects import Copy, Fault, Refusal, spelled_by
+from crmmap.load.dialects import REFERRED_TO, Copy, Fault, Refusal, spelled_by
 from crmmap.load.multirow import CELLS, CHANGED, LEFT_ALONE, TOO_LONG, write_many, write_one
 from crmmap.load.mysql_session import FOLDS, connection_of, hold, let_go, set_up
 from crmmap.load.storage import to_driver
@@ -91,6 +91,7 @@ UNFIT = {
     3750: "the server demands a primary key of every table (sql_require_primary_key)",
 }
 EXPLAINED = {
+    **dict.fromkeys((1217, 1451), REFERRED_TO),
     **UNREACHABLE,
     **LOST,
     **AGAIN,

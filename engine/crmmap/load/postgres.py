@@ -20,6 +20,7 @@ from sqlalchemy.types import TypeEngine
 
 from crmmap.errors import StoreError, StoreUnfit, StoreUnreachable
 from crmmap.load.dialects import (
+    REFERRED_TO,
     WRITTEN,
     Copy,
     Fault,
@@ -69,6 +70,7 @@ PART = 1000
 MOMENT = "%Y-%m-%d %H:%M:%S%.6f+00"
 
 EXPLAINED = {
+    "23503": REFERRED_TO,
     "40": "transactions of others kept getting in the way; run again",
     "55P03": "a row or table was locked by others for too long; run again",
     "57014": "a statement took longer than its timeout",

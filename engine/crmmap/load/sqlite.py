@@ -21,6 +21,7 @@ from sqlalchemy.types import TypeEngine
 
 from crmmap.errors import StoreError, StoreUnfit, StoreUnreachable
 from crmmap.load.dialects import (
+    REFERRED_TO,
     Copy,
     Fault,
     Refusal,
@@ -56,6 +57,7 @@ KINDS = {
     "SQLITE_TOOBIG": "length",
 }
 EXPLAINED = {
+    "SQLITE_CONSTRAINT_FOREIGNKEY": REFERRED_TO,
     "SQLITE_BUSY": "another process has been writing to the file for too long; let it finish, "
     "or end it, and run again",
     "SQLITE_FULL": "the disk is full; make room and run again: what was committed stays",

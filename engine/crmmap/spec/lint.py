@@ -17,6 +17,7 @@ from crmmap.kinds.writes import Deleting
 from crmmap.spec import (
     lint_auth,
     lint_columns,
+    lint_constraints,
     lint_dedupe,
     lint_deletes,
     lint_enrich,
@@ -61,6 +62,7 @@ def lint(built: Built, spoilt: Collection[Path]) -> list[Fault]:
         _tables(mapping),
         *(_stream(mapping, name, stream) for name, stream in mapping.streams.items()),
         lint_lookups.faults(mapping.streams, spoilt),
+        lint_constraints.faults(mapping),
         lint_partitions.faults(mapping),
         lint_responses.faults(mapping),
         lint_lines.faults(mapping),

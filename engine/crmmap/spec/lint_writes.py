@@ -111,9 +111,6 @@ def _lookups(mapping: Mapping, stream: Stream, path: Path) -> Iterator[Fault]:
         if each.lookup.missing == "stub":
             message = f"{several}, and a stub is none. Allowed here: null, reject, wait"
             yield Fault(path=(*place, "missing"), rule="lookup.versions", message=message)
-        if each.lookup.constraint:
-            message = f"{several}: no key that a constraint could refer to"
-            yield Fault(path=(*place, "constraint"), rule="lookup.versions", message=message)
 
 
 def _of_replaced(lookup: Lookup, path: Path) -> Iterator[Fault]:
@@ -121,6 +118,3 @@ def _of_replaced(lookup: Lookup, path: Path) -> Iterator[Fault]:
     if lookup.missing == "stub":
         message = f"{goes}: and so does every stub. Allowed here: null, reject, wait"
         yield Fault(path=(*path, "missing"), rule="lookup.replaced", message=message)
-    if lookup.constraint:
-        message = f"{goes}: a constraint would forbid it"
-        yield Fault(path=(*path, "constraint"), rule="lookup.replaced", message=message)
