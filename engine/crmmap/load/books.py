@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -206,7 +207,7 @@ def open_stream(
         mapping=mapping, stream=stream, run_id=run_id, batch_seq=0, position=position,
         epoch=1 if found is None else found.epoch + 1, resumed=position is not None,
         cursor=None if found is None else found.cursor, now=session.now.isoformat(), apart=apart,
-        read=_begun(session, f"{run_id}/{stream}", found)
+        read=_begun(session, _read_name(run_id, stream), found)
         if position is None or found is None else _read(session, found),
         refused=rejects.open_keys(session, mapping, stream),
     )  # fmt: skip
@@ -261,6 +262,11 @@ def _begun(session: Session, name: str, found: sa.Row[Any] | None) -> Read:
     """Return a read that begins now."""
     last = None if found is None else found.whole_fetched
     return Read(name=name, began=session.now, last=last)
+
+
+def _read_name(run_id: str, stream: str) -> str:
+    """Return a short name that no other read has, whatever a stream is called later."""
+    return sha256(f"{run_id}/{stream}".encode()).hexdigest()[:32]
 
 
 def _read(session: Session, found: sa.Row[Any]) -> Read:

@@ -67,7 +67,7 @@ def note_met(
         for table in tables:
             _forget_abandoned(session, table.name)
     columns = [Column(name=READ, type=Text()), *map(target.column, target.key)]
-    met = keys.select(pl.lit(mark.read.name).alias(READ), *target.key)
+    met = keys.unique().select(pl.lit(mark.read.name).alias(READ), *target.key)
     merge(session, tables[0].name, columns, met, key=[READ, *target.key])
     if target.per is not None:
         _note_asked(session, target, mark.read, asked)

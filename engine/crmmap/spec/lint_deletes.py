@@ -21,6 +21,7 @@ FILLING = ("deleted", "fields_from", "instead_of")
 def faults(mapping: MappingSpec) -> Iterator[Fault]:
     """Yield the faults of how streams delete rows."""
     yield from _disagreements(mapping)
+    yield from _held(mapping)
     for name, stream in mapping.streams.items():
         path: Path = ("streams", name)
         if isinstance(stream.table.write, Deleting):
@@ -52,6 +53,26 @@ def _disagreements(mapping: MappingSpec) -> Iterator[Fault]:
             message = f"is `{first}` in the stream '{other}', which has the same table"
             path: Path = ("streams", name, "table", "deletes")
             yield Fault(path=path, rule="write.deletes", message=message)
+
+
+def _held(mapping: MappingSpec) -> Iterator[Fault]:
+    """Yield where rows would be removed that the database holds, for others refer to them."""
+    holders: dict[str, tuple[str, str]] = {}
+    for name, stream in mapping.streams.items():
+        for field, each in stream.fields.items():
+            parent = mapping.streams.get(each.lookup.stream) if each.lookup is not None else None
+            if each.lookup is not None and each.lookup.constraint and parent is not None:
+                holders.setdefault(parent.table.name, (name, field))
+    for name, stream in mapping.streams.items():
+        table = stream.table.name
+        if stream.table.deletes == "hard" and table in holders:
+            holder, field = holders[table]
+            message = (
+                f"removes rows that '{holder}' refers to by a constraint, in its field '{field}': "
+                "the database holds them. Mark them (`soft`), or take the constraint away"
+            )
+            path: Path = ("streams", name, "table", "deletes")
+            yield Fault(path=path, rule="write.constraint", message=message)
 
 
 def _deleting(mapping: MappingSpec, stream: Stream, path: Path) -> Iterator[Fault]:

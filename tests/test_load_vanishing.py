@@ -1,0 +1,136 @@
+"""What a read has met, through kills and beside others who write: only what is gone is deleted."""
+# ruff: noqa: F811  (fixtures come by import, and are named again as parameters)
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from crmmap.kinds.writes import Snapshot, Upsert
+from crmmap.load import Tally, Transaction
+from stores import PEOPLE, Loader, frame, load, store_url  # noqa: F401  (fixtures)
+
+HERE = Path(__file__).parent
+MIRROR = replace(PEOPLE, write=Snapshot(), deletes="soft")
+BATCHES = 3
+LIVE = "SELECT id FROM people WHERE _crmmap_deleted_at IS NULL ORDER BY id"
+
+
+def read_batch(
+    it: Loader, names: Sequence[str], *, position: str | None = None, gap: str = ""
+) -> int:
+    """Load a batch of a read, the last one without a position; return how many were deleted."""
+    rows = frame(MIRROR, [(name, "n", 1) for name in names])
+
+    def work(transaction: Transaction) -> Tally:
+        written = transaction.write(MIRROR, rows)
+        transaction.meet(MIRROR, rows.select("id"))
+        counts = replace(written.counts, fetched=len(rows))
+        if position is None:
+            counts += transaction.finish(MIRROR, gap)
+        return Tally(counts=counts, position=position, ended=position is None, gap=gap)
+
+    it.mark, tally = it.store.commit(it.mark, work)
+    return tally.counts.deleted
+
+
+def feed(url: str, run_id: str) -> None:
+    """Read all batches, from where an earlier run left off."""
+    it = Loader(url, MIRROR, run_id=run_id)
+    for number in range(int(it.mark.position or 0), BATCHES):
+        last = number == BATCHES - 1
+        read_batch(
+            it, [f"{number}{end}" for end in "ab"], position=None if last else str(number + 1)
+        )
+    it.store.end_run(run_id, status="done")
+    it.store.close()
+
+
+PLACES = [
+    "load.after_rows:2",
+    "load.before_commit:2",
+    "load.after_commit:2",
+    "load.before_commit:3",
+]
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_read_that_is_killed_deletes_just_what_it_would_have(
+    load: Callable[..., Loader], store_url: str, place: str
+) -> None:
+    it = load(MIRROR)
+    read_batch(it, ["0a", "1b", "2a", "old", "older"])
+    it.store.end_run(it.run_id, status="done")
+    paths = [str(HERE), str(HERE.parent / "engine")]
+    script = f"import sys; sys.path[:0] = {paths}; from {__name__} import feed; feed(*sys.argv[1:])"
+    child = subprocess.run(
+        [sys.executable, "-c", script, store_url, "killed"],
+        env={**os.environ, "CRMMAP_FAILPOINT": place},
+        check=False,
+    )
+    assert child.returncode == -signal.SIGKILL
+    assert len(it.sql(LIVE)) >= 5
+    feed(store_url, "next")
+    assert it.sql(LIVE) == [(f"{number}{end}",) for number in range(BATCHES) for end in "ab"]
+    assert it.sql("SELECT sum(deleted) FROM crmmap_batches") == [(2,)]
+    assert it.sql("SELECT count(*) FROM crmmap_seen_people") == [(0,)]
+
+
+def test_a_row_that_was_written_since_the_read_began_stays(load: Callable[..., Loader]) -> None:
+    it = load(MIRROR)
+    read_batch(it, ["a", "b", "c"])
+    it.next_run("run2")
+    read_batch(it, ["a"], position="1")
+    # Meanwhile, another stream or a webhook brings what the pages did not have yet.
+    other = it.stream(stream="other")
+    rows = frame(PEOPLE, [("b", "changed", 2), ("new", "n", 1)])
+    beside = replace(MIRROR, write=Upsert())
+    it.store.commit(other, lambda each: Tally(
+        counts=replace(each.write(beside, rows).counts, fetched=2), ended=True,
+    ))  # fmt: skip
+    assert read_batch(it, []) == 1
+    assert it.sql(LIVE) == [("a",), ("b",), ("new",)]
+
+
+def test_a_gap_of_an_earlier_batch_is_remembered(load: Callable[..., Loader]) -> None:
+    it = load(MIRROR)
+    read_batch(it, ["a", "b"])
+    it.next_run("run2")
+    read_batch(it, ["a"], position="1", gap="something was skipped")
+    it.next_run("run3")
+    assert it.mark.resumed
+    assert read_batch(it, []) == 0
+    assert it.mark.read.gap == "something was skipped"
+
+
+def test_what_an_abandoned_read_has_met_counts_for_no_other(load: Callable[..., Loader]) -> None:
+    it = load(MIRROR)
+    read_batch(it, ["a", "b"])
+    it.next_run("run2")
+    read_batch(it, ["a", "b"], position="1")
+    it.store.end_run("run2", status="interrupted")
+    it.begin("run3")
+    it.mark = it.stream(fresh=True)
+    assert read_batch(it, ["a"], position="1") == 0
+    assert it.sql("SELECT id FROM crmmap_seen_people") == [("a",)]
+    assert read_batch(it, []) == 1
+    assert it.sql(LIVE) == [("a",)]
+
+
+def test_a_renamed_stream_goes_on_with_its_read(load: Callable[..., Loader]) -> None:
+    it = load(MIRROR)
+    read_batch(it, ["a", "b", "c"])
+    it.next_run("run2")
+    read_batch(it, ["a"], position="1")
+    it.next_run("run3")
+    it.mark = it.stream(stream="renamed", was=("s",))
+    assert it.mark.resumed
+    assert read_batch(it, ["b"]) == 1
+    assert it.sql(LIVE) == [("a",), ("b",)]
