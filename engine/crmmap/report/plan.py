@@ -22,6 +22,7 @@ from crmmap.kinds.responses import ResponseRule
 from crmmap.kinds.shapes import SHAPES
 from crmmap.kinds.source import SOURCES, Files, Http, Source
 from crmmap.kinds.types import TYPES
+from crmmap.kinds.writes import WRITES
 from crmmap.plan import Enriching, FieldPlan, LookupPlan, Plan, Step
 from crmmap.report.parts import Grid, Heading, Line, Part
 from crmmap.report.wording import listed, number, plural
@@ -97,6 +98,9 @@ def _stream(plan: Plan, step: Step) -> Document:
         "latest": step.target.version,
         "first": step.target.first,
         "same_by": [list(rule) for rule in step.target.same_by],
+        "write": _described(step.target.write, WRITES),
+        "deletes": step.target.deletes,
+        "deleted": {each.field: [rule.name for rule in each.rules] for each in step.tombstones},
         "batch": step.batch,
         "enrich": {each.name: _enriching(plan, step, each) for each in step.enriching},
         "fields_from": _finding(plan, step),
@@ -306,6 +310,7 @@ def _stream_parts(place: int, stream: Document) -> Iterator[Part]:
     yield from (Line(f"   {line}") for line in _reading_lines(stream))
     yield from _answers(stream)
     yield Line(f"   key       {', '.join(stream['key'])}{_keeping(stream)}")
+    yield from (Line(f"   {line}") for line in _writing_lines(stream))
     yield Line(f"   batch     about {number(stream['batch'])} rows to a transaction")
     for name, each in stream["enrich"].items():
         yield Line(f"   adds      {_asking_again(name, each)}")
@@ -316,6 +321,18 @@ def _stream_parts(place: int, stream: Document) -> Iterator[Part]:
         yield Line(f"   only      records that pass {listed(conditions)}")
     yield Line()
     yield _fields_grid(stream["fields"])
+
+
+def _writing_lines(stream: Document) -> Iterator[str]:
+    """Yield how rows are written, where that is not usual, and what becomes of deleted ones."""
+    if stream["write"] != "upsert":
+        yield f"write     {stream['write']}"
+    if stream["deleted"]:
+        conditions = (f"{field} ({', '.join(rules)})" for field, rules in stream["deleted"].items())
+        yield f"deleted   is the row of a record that passes {listed(conditions)}"
+    if stream["deletes"] is not None:
+        marked = "stay, and are marked in _crmmap_deleted_at"
+        yield f"deletes   rows {marked if stream['deletes'] == 'soft' else 'are removed'}"
 
 
 def _reading_lines(stream: Document) -> Iterator[str]:
