@@ -158,7 +158,7 @@ LATITUDE = {"fields.latitude.check": {"min": 90, "max": -90}}
     ("right", "stream", "fault", "said"),
     [
         # a key that is not unique across pages
-        (HUBSPOT, "archived", FLAG, "fewer values"),
+        (HUBSPOT, "contact_history", FLAG, "fewer values"),
         (ARRIVY, "tasks", {"table.key": "unscheduled"}, "fewer values"),
         (HUBSPOT, "deals", {"table.key": "deal_name"}, "is refused"),
         # a lower-casing that makes keys collide

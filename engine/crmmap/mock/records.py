@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
+from crmmap.kinds.writes import Delete
 from crmmap.mock.chance import below, draw, indexes
 from crmmap.mock.columns import Column
 from crmmap.mock.pools import Hints
@@ -62,13 +63,21 @@ class Stream:
         ]
 
     @property
+    def _first(self) -> int:
+        """The index of the first record: what was deleted lies beyond the rows that there are.
+
+        So a smaller world, pretended later, has records deleted that a larger one had.
+        """
+        return self.world.records if isinstance(self.step.target.write, Delete) else 0
+
+    @property
     def headers(self) -> list[str]:
         """Of a file: the headers of its columns."""
         return [str(column.place[0]) for column in self.columns]
 
     def cells(self, start: int, stop: int) -> tuple[list[pl.Series], pl.Series]:
         """Return a Series of texts per column, and one that is null where a record is whole."""
-        frame = indexes(start, stop)
+        frame = indexes(start + self._first, stop + self._first)
         if self.world.dirty:
             frame = frame.with_columns(**self._broken())
         else:

@@ -16,17 +16,29 @@ def parents_of(streams: Mapping[str, Stream]) -> Parents:
     """Return the streams that must end before each one starts, in the order to run them in.
 
     A stream whose rows can wait for a parent's, or make stubs of them, runs after it too, unless
-    that would close a circle: then they do. Lint has refused other circles.
+    that would close a circle: then they do. So does one that is read for rows, after those that
+    delete some. Lint has refused other circles.
     """
     place = {name: index for index, name in enumerate(streams)}
     hard = {name: _looked_up(streams, name, waiting=False) for name in streams}
     parents = {name: list(found) for name, found in hard.items()}
     for name in streams:
-        for soft in _looked_up(streams, name, waiting=True):
+        for soft in (*_looked_up(streams, name, waiting=True), *_deleting(streams, name)):
             if soft not in parents[name] and not _reaches(parents, soft, name):
                 parents[name].append(soft)
     ordered = {name: sorted(found, key=place.__getitem__) for name, found in parents.items()}
     return {name: tuple(ordered[name]) for name in TopologicalSorter(ordered).static_order()}
+
+
+def _deleting(streams: Mapping[str, Stream], name: str) -> list[str]:
+    """Return the streams that delete rows for which a stream is to be read: they come first."""
+    each = streams[name].for_each
+    tables = {streams[parent].table.name for parent in (() if each is None else each.streams)}
+    return [
+        other
+        for other, stream in streams.items()
+        if isinstance(stream.table.write, Deleting) and stream.table.name in tables
+    ]
 
 
 def _looked_up(streams: Mapping[str, Stream], name: str, *, waiting: bool) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from crmmap.events import RunReport, StreamReport
+from crmmap.kinds.writes import Deleting
 from crmmap.plan import Plan, Step
 from crmmap.plan.content import HASH, content_hashes
 from crmmap.prove.cells import check_records
@@ -71,9 +72,14 @@ def _family(plan: Plan, name: str) -> Iterator[str]:
         each = pending.pop()
         if each not in found:
             found[each] = None
-            # One that is not read at all, because another stands for it, is not waited for.
-            pending += [one for one in plan.step(each).parents if not plan.step(one).absent]
+            # One that is not read at all, because another stands for it, is not waited for; and one
+            # that deletes parents makes none: invented, it would delete what is sent anew each run.
+            pending += [one for one in plan.step(each).parents if _sends_rows(plan.step(one))]
     yield from (step.name for step in plan.steps if step.name in found)
+
+
+def _sends_rows(step: Step) -> bool:
+    return not step.absent and not isinstance(step.target.write, Deleting)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

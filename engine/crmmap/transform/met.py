@@ -9,7 +9,7 @@ import polars as pl
 from crmmap.plan import Step
 from crmmap.transform.batch import NAMELESS
 from crmmap.transform.lookups import Resolved
-from crmmap.values import Batch
+from crmmap.values import KEY, Batch
 
 
 def met_keys(step: Step, batch: Batch, resolved: Resolved) -> tuple[pl.DataFrame, str]:
@@ -19,7 +19,7 @@ def met_keys(step: Step, batch: Batch, resolved: Resolved) -> tuple[pl.DataFrame
     is looked up, names no row.
     """
     names = list(step.target.key)
-    texts = pl.concat([batch.rejects["key"], resolved.rejects["key"], resolved.waiting["key"]])
+    texts = pl.concat([batch.rejects["key"], resolved.rejects["key"], resolved.waiting[KEY]])
     texts = texts.drop_nulls()  # of others, the batch says so itself
     keys = resolved.rows.select(names)
     if texts.is_empty():
