@@ -36,12 +36,14 @@ def batch(
     taken: Sequence[str] = (),
     *,
     versioned: bool = False,
+    keeping: bool = False,
     taken_from: int = 1000,
+    page: int | None = 1,
     reasons: Sequence[tuple[str | None, str]] = REASONS[:1],
 ) -> None:
     """Commit a batch with these refused records (key, raw) at places 0, 1, …, and these loaded."""
     told = json.dumps([{"field": name, "rule": rule, "message": "m"} for name, rule in reasons])
-    rejects = [(1, at, key, told, raw) for at, (key, raw) in enumerate(refused)]
+    rejects = [(page, at, key, told, raw) for at, (key, raw) in enumerate(refused)]
     loaded = [(1, at, key, "inserted") for at, key in enumerate(taken, taken_from)]
     tally = Tally(
         counts=Counts(
@@ -50,6 +52,7 @@ def batch(
         rejects=pl.DataFrame(rejects, schema=REJECT_SCHEMA, orient="row"),
         taken=pl.DataFrame(loaded, schema=TAKEN_SCHEMA, orient="row"),
         versioned=versioned,
+        keeping=keeping,
     )
     it.mark, _ = it.store.commit(it.mark, lambda _: tally)
 
@@ -121,6 +124,25 @@ def test_where_versions_decide_the_order_within_a_run_resolves_nothing(load: Loa
     it.next_run("run2")
     batch(it, taken=["a"], versioned=True)
     assert states(it) == [("a", "loaded"), ("a", "loaded")]
+
+
+def test_where_each_version_is_kept_a_reject_is_of_one_of_them(load: Load) -> None:
+    it = load()
+    batch(it, [("a", "1"), ("a", "2")], ["a"], keeping=True)
+    it.next_run("run2")
+    batch(it, [("a", "2")], ["a"], keeping=True)
+
+    assert states(it) == [("a", None), ("a", "superseded"), ("a", None)]
+
+
+def test_a_record_that_had_waited_supersedes_no_reject_of_a_newer_one(load: Load) -> None:
+    it = load()
+    batch(it, [("a", "newer")])
+    batch(it, [("a", "older"), ("b", "older")], page=None)
+
+    assert sorted(states(it), key=str) == [("a", "superseded"), ("a", None), ("b", None)]
+    found = it.store.ask(lambda on: list(find_rejects(on, Which(mappings=["m"]), raw=True)))
+    assert sorted(str(each.raw) for each in found) == ["newer", "older"]
 
 
 def test_more_open_rejects_than_are_kept_in_mind_are_resolved_all_the_same(load: Load) -> None:

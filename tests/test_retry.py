@@ -144,6 +144,22 @@ def test_where_versions_decide_an_older_record_is_superseded(store_url: str) -> 
     assert sql(store_url, "SELECT id, name FROM people ORDER BY id") == [("c", "after"), ("d", "n")]
 
 
+@pytest.mark.parametrize("kind", ["append", "history"])
+def test_a_version_that_was_refused_joins_the_others(store_url: str, kind: str) -> None:
+    latest = "    dedupe: {keep: {latest: at}}\n" if kind == "history" else ""
+    fields = ("at: {from: at, type: datetime, required: true}", "age: {from: age, type: integer%s}")
+    text = stream("people", *fields, extra=latest).replace("key: id}", f"key: id, write: {kind}}}")
+    strict, lenient = (text % each for each in ("", ", clean: [{null_if: [old]}]"))
+    old, new = {"age": "old", "at": "2024-01-01"}, {"age": "7", "at": "2024-01-02"}
+    run_from(plan(strict), store_url, people=[{"id": "a", **old}])
+    run_from(plan(strict), store_url, people=[{"id": "a", **new}])
+    assert rejects(store_url) == [("a", None)]
+
+    assert tried_again(plan(lenient), store_url).streams[0].retried == {"loaded": 1}
+    found = sql(store_url, "SELECT age FROM people ORDER BY age")
+    assert sorted(found, key=str) == [(7,), (None,)]
+
+
 def test_a_child_passes_with_the_parent_that_is_tried_before_it(store_url: str) -> None:
     child = stream("children", "up: {from: up, lookup: {stream: people, missing: reject}}")
     records = {**PLAIN, "children": [{"id": "k", "up": "b"}, {"id": "l", "up": "none"}]}

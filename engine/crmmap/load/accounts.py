@@ -136,7 +136,8 @@ class Tally:
     by what became of them: see `StreamReport`. `gap` is what the batch adds to the read's
     (see `Read`). `taken` (`TAKEN_SCHEMA`) are the records that were not refused: open rejects with
     the keys of those that the table holds now, or that wait, are resolved. `versioned` says that
-    the order of reading does not tell which of two records with one key is newer. `retried`
+    the order of reading does not tell which of two records with one key is newer; `keeping`, that
+    the table keeps every version of a record: a reject is then of one of them. `retried`
     (`RETRIED_SCHEMA`) are the rejects whose records these are, where they were refused before.
     `broken` are sentences about what was expected of the read, and is not so. `whole` is how many
     records a read of everything has fetched that ends here, and is as expected.
@@ -154,6 +155,7 @@ class Tally:
     gap: str = ""
     taken: pl.DataFrame = field(default_factory=_none_taken)
     versioned: bool = False
+    keeping: bool = False
     retried: pl.DataFrame | None = None
     archived: Archived = Archived()
     broken: tuple[str, ...] = ()

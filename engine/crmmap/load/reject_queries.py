@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Literal
 
 import sqlalchemy as sa
@@ -83,16 +84,18 @@ def find_rejects(
     )
     with session.connection.execute(query) as rows:
         for row in rows:
-            found = _reject(session, row)
-            if which.meets(found.reasons):
-                yield found
+            if which.meets(_reasons(row.reasons)):
+                yield _reject(session, row, raw=raw)
 
 
 def count_rejects(session: Session, which: Which) -> int:
     """Return how many rejects are meant."""
+    met = _conditions(session, which)
     if which.fields or which.rules:
-        return sum(1 for _ in find_rejects(session, which))
-    query = sa.select(sa.func.count()).select_from(TABLE).where(*_conditions(session, which))
+        told = sa.select(TABLE.c.reasons).where(*met).execution_options(yield_per=FETCHED)
+        with session.connection.execute(told) as texts:
+            return sum(which.meets(_reasons(text)) for text in texts.scalars())
+    query = sa.select(sa.func.count()).select_from(TABLE).where(*met)
     return int(session.connection.execute(query).scalar_one())
 
 
@@ -113,16 +116,22 @@ def _conditions(session: Session, which: Which) -> list[sa.ColumnElement[bool]]:
     return found
 
 
-def _reject(session: Session, row: sa.Row[Any]) -> Reject:
+@lru_cache(maxsize=1000)
+def _reasons(text: str) -> tuple[Reason, ...]:
+    """Return reasons as they were written: of many rejects, most have the same."""
+    return tuple(Reason(**each) for each in json.loads(text))
+
+
+def _reject(session: Session, row: sa.Row[Any], *, raw: bool) -> Reject:
     read = session.dialect.read_time
     return Reject(
         id=row.id or "",  # of one that an older crmmap wrote
         mapping=row.mapping, stream=row.stream, run_id=row.run_id, batch_seq=row.batch_seq,
         page=row.page, at=row.at, key=row.key,
-        reasons=tuple(Reason(**each) for each in json.loads(row.reasons)),
+        reasons=_reasons(row.reasons),
         created_at=read(row.created_at), outcome=row.outcome,
         resolved_at=None if row.resolved_at is None else read(row.resolved_at),
-        resolved_by=row.resolved_by, retried_by=row.retried_by, raw=getattr(row, "raw", None),
+        resolved_by=row.resolved_by, retried_by=row.retried_by, raw=row.raw if raw else None,
     )  # fmt: skip
 
 

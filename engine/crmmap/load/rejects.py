@@ -2,8 +2,9 @@
 
 A record that is refused again, in this run or a later one, leaves its newer reject open and the
 older one resolved as `superseded`; one that is loaded resolves it as `loaded`. Records are told
-apart by their keys, those without by their raw text. Where versions are told by a field, the
-order of reading within a run says nothing: then only rejects of earlier runs are resolved.
+apart by their keys, those without by their raw text, and so are all where the table keeps every
+version of a record. Where versions are told by a field, the order of reading within a run says
+nothing: then only rejects of earlier runs are resolved.
 """
 
 from __future__ import annotations
@@ -64,10 +65,12 @@ def keep(session: Session, mark: Mark, tally: Tally) -> None:
         _settle(session, mark, tally.retried)
         tally = replace(tally, rejects=tally.rejects.clear(), taken=tally.taken.clear())
     fresh = _identified(mark, tally)
-    _resolve_earlier(session, mark, tally, fresh)
+    outdone = pl.col("subject").is_in(_outdone(session, mark, fresh))
+    _resolve_earlier(session, mark, tally, fresh.filter(~outdone))
+    outcome = pl.when(outdone).then(pl.lit("superseded")).otherwise(_outcomes(tally, fresh))
     resolved = [
-        (outcome, session.moment, mark.run_id) if outcome else (None, None, None)
-        for outcome in _outcomes(tally, fresh)
+        (each, session.moment, mark.run_id) if each else (None, None, None)
+        for each in fresh.select(outcome.alias(OUTCOME)).to_series()
     ]
     _write_frame(session, TABLE, mark, fresh, resolved)
     _write_frame(session, ledger.NOTES, mark, tally.notes, [()] * len(tally.notes))
@@ -78,17 +81,33 @@ def _identified(mark: Mark, tally: Tally) -> pl.DataFrame:
     batch = f"{mark.run_id}\0{mark.stream}\0{mark.batch_seq + 1}"
     ids = [sha256(f"{batch}\0{n}".encode()).hexdigest()[:16] for n in range(len(tally.rejects))]
     pairs = tally.rejects.select("key", "raw").iter_rows()
-    subjects = [subject_of(key, raw) for key, raw in pairs]
+    subjects = [subject_of(None if tally.keeping else key, raw) for key, raw in pairs]
     return tally.rejects.with_columns(
         pl.Series("id", ids, dtype=pl.String), pl.Series("subject", subjects, dtype=pl.String)
     )
+
+
+def _outdone(session: Session, mark: Mark, fresh: pl.DataFrame) -> list[str]:
+    """Return the subjects of records that had waited, and were refused anew in the meantime.
+
+    They are of no page; the reject that is open is of the newer record.
+    """
+    asked = fresh.filter(pl.col("page").is_null())["subject"].to_list()
+    found: list[str] = []
+    for chosen in chunks(asked):
+        query = sa.select(TABLE.c.subject).where(
+            TABLE.c.mapping == mark.mapping, TABLE.c.stream == mark.stream, OPEN,
+            TABLE.c.subject.in_(chosen),
+        )  # fmt: skip
+        found += session.connection.execute(query).scalars()
+    return found
 
 
 def _resolve_earlier(session: Session, mark: Mark, tally: Tally, fresh: pl.DataFrame) -> None:
     """Resolve the rejects of earlier batches whose records are loaded, or refused again."""
     own = not tally.versioned
     _resolve(session, mark, _subjects(mark, _loaded(tally)), "loaded", own=own)
-    waiting = tally.taken.filter(pl.col(OUTCOME) == "deferred")
+    waiting = _taken(tally).filter(pl.col(OUTCOME) == "deferred")
     newer = {*_subjects(mark, waiting), *fresh["subject"]}
     _resolve(session, mark, sorted(newer), "superseded", own=own)
 
@@ -102,7 +121,12 @@ def _subjects(mark: Mark, taken: pl.DataFrame) -> list[str]:
 
 
 def _loaded(tally: Tally) -> pl.DataFrame:
-    return tally.taken.filter(pl.col(OUTCOME).is_in(HELD))
+    return _taken(tally).filter(pl.col(OUTCOME).is_in(HELD))
+
+
+def _taken(tally: Tally) -> pl.DataFrame:
+    """Return the records that resolve rejects with their keys."""
+    return tally.taken.clear() if tally.keeping else tally.taken
 
 
 def _resolve(

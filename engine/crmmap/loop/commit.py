@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 import polars as pl
 
-from crmmap.kinds.writes import Snapshot, Sweep
+from crmmap.kinds.writes import Append, History, Snapshot, Sweep
 from crmmap.load import OUTCOME, Arrivals, Tally, Transaction, Written
 from crmmap.loop.archive import Archiving, archive
 from crmmap.loop.policy import demand_few_rejects, judged
@@ -95,6 +95,7 @@ def write_rows(step: Step, batch: Batch, resolved: Resolved, transaction: Transa
         gap=batch.gap,
         taken=_taken(resolved, rows, written),
         versioned=step.target.version is not None,
+        keeping=_keeps_versions(step),
     )
     outcomes = (
         written.outcomes.select(pl.col(PAGE).alias("page"), OUTCOME),
@@ -135,6 +136,12 @@ def _taken(resolved: Resolved, rows: pl.DataFrame, written: Written) -> pl.DataF
     waiting = resolved.waiting.select(pl.col(KEY).alias("key"), pl.lit("deferred").alias(OUTCOME))
     beaten = lost.select(*place, pl.lit("superseded").alias(OUTCOME))
     return pl.concat([taken, beaten, waiting], how="diagonal")
+
+
+def _keeps_versions(step: Step) -> bool:
+    """Say whether a version of a record can be written whatever came after it."""
+    dated = isinstance(step.target.write, History) and step.target.version is not None
+    return dated or isinstance(step.target.write, Append)
 
 
 def _dropped(rows: pl.DataFrame, kept: pl.DataFrame) -> pl.Series:

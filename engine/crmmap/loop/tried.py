@@ -42,7 +42,9 @@ def _retried(batch: Batch, tally: Tally) -> pl.DataFrame:
 def _outcome(batch: Batch, tally: Tally) -> pl.Expr:
     """Return what a reject's record came to, by the name of its count.
 
-    Without versions, a row is left alone only where one of the runs that read later wrote it.
+    Where neither versions nor contents tell rows apart, one is left alone only where one of the
+    runs that read later wrote it.
     """
-    later = "newer" if batch.older_than and not tally.versioned else "superseded"
+    by_runs = bool(batch.older_than) and not (tally.versioned or tally.keeping)
+    later = "newer" if by_runs else "superseded"
     return pl.col(OUTCOME).replace({**ENDS, "duplicate": later})
