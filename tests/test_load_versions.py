@@ -16,9 +16,10 @@ from hypothesis import strategies as some
 
 from crmmap.kinds.types import Datetime, Text
 from crmmap.kinds.writes import Append, History
+from crmmap.load import Tally, Transaction
 from crmmap.plan import Target
-from crmmap.values import Counts
-from stores import PEOPLE, Loader, columns, load, store_url  # noqa: F401  (fixtures)
+from crmmap.values import DELETED, Counts
+from stores import PEOPLE, Loader, columns, frame, load, store_url  # noqa: F401  (fixtures)
 
 Row = tuple[Any, ...]
 quickly = settings(max_examples=8, deadline=None)
@@ -240,3 +241,84 @@ def test_others_see_what_holds_now(load: Callable[..., Loader]) -> None:
     rows = it.store.parents(TIMED, ["name"], after=None, count=9)
     assert [row["name"] for row in rows] == ["new", "b"]
     assert it.store.parents(TIMED, ["name"], after=["a"], count=9) == [{"name": "b", "id": "b"}]
+
+
+# --- records that are gone ------------------------------------------------------------------------
+
+
+def gone(it: Loader, *rows: Row, ended: bool = True, target: Target = TIMED) -> Counts:
+    """Write rows that say that they are gone, or with `ended` false that they are not."""
+
+    def work(transaction: Transaction) -> Tally:
+        read = frame(target, rows).with_columns(pl.lit(value=ended).alias(DELETED))
+        written = transaction.write(target, read)
+        return Tally(counts=replace(written.counts, fetched=len(rows)))
+
+    it.mark, tally = it.store.commit(it.mark, work)
+    return replace(tally.counts, fetched=0)
+
+
+def at(hour: int) -> datetime:
+    return START + timedelta(hours=hour)
+
+
+def test_a_record_that_is_gone_ends_the_version_that_held(load: Callable[..., Loader]) -> None:
+    it = load(TIMED)
+    it.upsert(TIMED, [("a", "one", at(1)), ("a", "four", at(4)), ("b", "b", at(1))])
+    assert gone(it, ("a", None, at(2)), ("b", None, at(3))) == Counts(updated=2, deleted=1)
+    assert gone(it, ("a", None, at(2)), ("b", None, at(5))) == Counts(unchanged=2)
+    assert gone(it, ("a", None, at(0)), ("c", None, at(9))) == Counts(duplicate=1, unchanged=1)
+    ended = {
+        "a": [("one", 1, 2, False), ("four", 4, None, True)], "b": [("b", 1, 3, False)],
+    }  # fmt: skip
+    assert line(it) == ended
+    it.next_run("run2")
+    back = [("b", "late", at(2)), ("b", "back", at(7)), ("a", "one", at(1))]
+    assert it.upsert(TIMED, back).counts == Counts(updated=2, unchanged=1)
+    assert line(it) == {
+        **ended, "b": [("b", 1, 2, False), ("late", 2, 3, False), ("back", 7, None, True)],
+    }  # fmt: skip
+
+
+def test_without_versions_the_last_record_says_whether_it_is_gone(
+    load: Callable[..., Loader],
+) -> None:
+    target = replace(PEOPLE, write=History())
+    it = load(target)
+    it.upsert(target, [("a", "n", 1), ("b", "n", 1)])
+    it.next_run("run2")
+    assert gone(it, ("a", None, None), target=target) == Counts(updated=1, deleted=1)
+    assert it.sql("SELECT id FROM people WHERE _crmmap_valid_to IS NULL") == [("b",)]
+    it.next_run("run3")
+    assert gone(it, ("a", "n", 1), ended=False, target=target) == Counts(updated=1)
+    found = it.sql("SELECT id, _crmmap_current FROM people ORDER BY id, _crmmap_valid_from")
+    assert [(key, bool(current)) for key, current in found] == [
+        ("a", False), ("a", True), ("b", True)
+    ]  # fmt: skip
+
+
+def test_a_version_that_had_vanished_holds_again_once_it_is_back(
+    load: Callable[..., Loader],
+) -> None:
+    target = replace(TIMED, write=History(vanished="end"))
+    it = load(target)
+    row = ("a", "one", at(1))
+    it.upsert(target, [row])
+
+    def read(*rows: Row) -> Counts:
+        def work(transaction: Transaction) -> Tally:
+            written = transaction.write(target, frame(target, rows))
+            transaction.meet(target, frame(target, rows).select("id"))
+            counts = replace(written.counts, fetched=len(rows)) + transaction.finish(target, "")
+            return Tally(counts=counts, ended=True)
+
+        it.next_run(os.urandom(8).hex())
+        it.mark, tally = it.store.commit(it.mark, work)
+        return replace(tally.counts, fetched=0)
+
+    assert read(row) == Counts(unchanged=1)
+    assert read() == Counts(deleted=1)
+    assert not line(it)["a"][0][3]
+    assert read(row) == Counts(updated=1)
+    assert line(it) == {"a": [("one", 1, None, True)]}
+    assert read(row) == Counts(unchanged=1)

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from crmmap.kinds.types import Text
-from crmmap.kinds.writes import WRITES, Snapshot, Sweep, Upsert
+from crmmap.kinds.writes import WRITES, Upsert
 from crmmap.load import Tally, Transaction
 from crmmap.plan import Target
 from crmmap.values import Counts
@@ -55,7 +55,7 @@ def read_once(it: Loader, target: Target, read: dict[str, Any]) -> Counts:
 
     def work(transaction: Transaction) -> Tally:
         written = transaction.write(target, rows)
-        if isinstance(target.write, Snapshot | Sweep) and not gap:
+        if target.vanishing and not gap:
             transaction.meet(target, rows.select(target.key))
         counts = replace(written.counts, fetched=len(rows)) + transaction.finish(target, gap)
         return Tally(counts=counts, ended=True, gap=gap)

@@ -134,3 +134,16 @@ def test_the_first_record_of_a_person_stays(store_url: str) -> None:
                    Counts(fetched=3, unchanged=1, duplicate=2)):  # fmt: skip
         assert go(people, store_url, people=ann)["people"].counts == counts
     assert names(store_url) == [("a", "Ann")]
+
+
+def test_what_is_gone_ends_in_a_history(store_url: str) -> None:
+    history = a_plan(
+        "history", "    dedupe: {keep: {latest: at}}\n    deleted: {name: {one_of: [gone]}}\n"
+    )
+    people = [person("a", "Ann"), person("b", "Bo"), person("a", "gone", 3)]
+    counts = go(history, store_url, people=people)["people"].counts
+    assert counts == Counts(fetched=3, inserted=2, updated=1, deleted=1)
+    assert go(history, store_url, people=people)["people"].counts == Counts(fetched=3, unchanged=3)
+    assert names(store_url) == [("a", "Ann"), ("b", "Bo")]
+    current = rows(store_url, "people", "id", "_crmmap_current")
+    assert [(key, bool(is_current)) for key, is_current in current] == [("a", False), ("b", True)]

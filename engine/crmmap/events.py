@@ -80,8 +80,9 @@ class StreamReport:
     resolved ones, those are `ambiguous` that named several parents. `retried` counts the rejects
     that were tried again by what became of them: see `crmmap.load.accounts.RETRIED_SCHEMA`.
     `archived` tells what was kept in the archive. `gap` says, of one whose rows vanish once a
-    complete read does not bring them, why its read was not complete. `broken` are sentences about
-    what was expected of the stream, and is not so. `error` is what stopped it.
+    complete read does not bring them, or are replaced by it, why its read was not complete.
+    `broken` are sentences about what was expected of the stream, and is not so. `error` is what
+    stopped it.
     """
 
     stream: str

@@ -57,7 +57,16 @@ class History:
     over a newer one; of two with the same value, the one read later replaces the other. Without
     it, a version begins when the read that brought it began, by the database's clock, and a read
     keeps one version of a record, the last.
+
+    A record that says that its row is gone (`deleted`) ends the version that held at that time,
+    and begins none; so no version holds until the record is back.
     """
+
+    vanished: Annotated[
+        Literal["stay", "end"],
+        "What becomes of the current row of a record that a complete read (see `snapshot`) did not "
+        "bring any more: it stays, or ends with the read. Once it is back, a row holds again.",
+    ] = "stay"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,13 +7,13 @@ a record was deleted in between, nothing held for a while.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 
 import polars as pl
 
-from crmmap.load.accounts import OUTCOME, Mark, Written
+from crmmap.load.accounts import OUTCOME, REFUSED_SCHEMA, Mark, Written
 from crmmap.load.family import parents_first
 from crmmap.load.halving import refused_rows
 from crmmap.load.statements import Session, update_statement, write
@@ -29,7 +29,7 @@ from crmmap.load.upsert import (
 )
 from crmmap.plan import Target
 from crmmap.plan.content import HASH, content_hashes
-from crmmap.values import INDEX, PAGE
+from crmmap.values import DELETED, INDEX, PAGE
 
 TICK = timedelta(microseconds=1)
 PLACE = [PAGE, INDEX]
@@ -38,6 +38,7 @@ _LAST = "#last"
 _THERE = "#there"
 _UNTIL = "#until"
 _WAS_CURRENT = "#was_current"
+_AGAIN = "#again"
 
 
 def write_history(session: Session, target: Target, rows: pl.DataFrame, mark: Mark) -> Written:
@@ -49,7 +50,19 @@ def write_history(session: Session, target: Target, rows: pl.DataFrame, mark: Ma
     began, and one read takes at most one version of a record: the last.
     """
     check_keys(target, rows)
-    return History(session=session, target=target, mark=mark).write(rows)
+    history = History(session=session, target=target, mark=mark)
+    if DELETED not in rows.columns:
+        return history.write(rows)
+    last = pl.lit(value=True)
+    if target.version is None:  # then the order of reading tells what is true at its end
+        last = pl.struct(target.key).is_last_distinct()
+    rows = rows.sort(PLACE).with_columns(last.alias(_LAST))
+    overtaken = rows.filter(~pl.col(_LAST)).select(*PLACE, pl.lit("duplicate").alias(OUTCOME))
+    rows = rows.filter(_LAST).drop(_LAST)
+    written = history.write(rows.filter(~pl.col(DELETED)).drop(DELETED))
+    ended = history.end(rows.filter(DELETED))
+    outcomes = pl.concat([written.outcomes, ended.outcomes, overtaken])
+    return replace(written, outcomes=outcomes, deleted=ended.deleted)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +102,41 @@ class History:
         outcomes = told.join(refused, on=PLACE, how="anti", maintain_order="left")
         return Written(outcomes=outcomes.select(*PLACE, OUTCOME), refused=refused)
 
+    def end(self, rows: pl.DataFrame) -> Written:
+        """End the versions that hold at the time of these rows, which say that they are gone.
+
+        A row is `unchanged` where nothing holds then, and a `duplicate` where all that is there
+        is newer.
+        """
+        stored = self._stored(self.key, rows.select(self.key).unique()).sort(VALID_FROM)
+        there = stored.group_by(self.key).agg(pl.col(VALID_FROM).max().alias(_LAST))
+        rows = rows.join(there, on=self.key, how="left", maintain_order="left")
+        version = pl.lit(None) if self.target.version is None else pl.col(self.target.version)
+        at = version.cast(TIMES[0].type.dtype).fill_null(pl.max_horizontal(self._began(), _LAST))
+        versions = stored.select(*self.key, VALID_FROM, VALID_TO, CURRENT)
+        rows = rows.with_columns(at.alias(_UNTIL)).sort(_UNTIL, *PLACE).join_asof(
+            versions, left_on=_UNTIL, right_on=VALID_FROM, by=self.key, check_sortedness=False
+        )  # fmt: skip
+        holds = pl.col(VALID_FROM).is_not_null() & (
+            pl.col(VALID_TO).is_null() | (pl.col(VALID_TO) > pl.col(_UNTIL))
+        )
+        first = pl.struct(*self.key, VALID_FROM).is_first_distinct()
+        newer = pl.col(_LAST).is_not_null() & pl.col(VALID_FROM).is_null()
+        outcome = (
+            pl.when(holds & first).then(pl.lit("updated"))
+            .when(holds | newer).then(pl.lit("duplicate"))
+            .otherwise(pl.lit("unchanged"))
+        )  # fmt: skip
+        told = rows.with_columns(outcome.alias(OUTCOME))
+        ending = told.filter(pl.col(OUTCOME) == "updated")
+        self._set(
+            ending.with_columns(pl.col(_UNTIL).alias(VALID_TO), pl.lit(value=False).alias(CURRENT))
+        )
+        return Written(
+            outcomes=told.select(*PLACE, OUTCOME), refused=pl.DataFrame(schema=REFUSED_SCHEMA),
+            deleted=int(ending[CURRENT].sum()),
+        )  # fmt: skip
+
     # --- what rows come to ----------------------------------------------------------------------
 
     def _unlike_current(self, rows: pl.DataFrame) -> pl.DataFrame:
@@ -120,9 +168,10 @@ class History:
         known = self.key if self.target.version is None else [*self.key, VALID_FROM]
         if self.target.version is None:
             stored = stored.sort(VALID_FROM).unique(self.key, keep="last")
+        newest = pl.col(VALID_FROM) == pl.col(VALID_FROM).max().over(self.key)
         there = stored.select(
             *known, STORED_HASH, STORED_RUN, pl.col(VALID_FROM).alias("#from"),
-            pl.col(VALID_TO).alias("#to"),
+            pl.col(VALID_TO).alias("#to"), CURRENT, newest.alias(_LAST),
         )  # fmt: skip
         rows = rows.join(there, on=known, how="left", maintain_order="left")
         own = pl.col(STORED_RUN) == self.mark.run_id
@@ -136,15 +185,17 @@ class History:
         new = pl.col(OUTCOME).is_null()
         first = pl.col(VALID_FROM) == pl.col(VALID_FROM).filter(new).min().over(self.key)
         same = pl.lit(self.target.version is not None) & (pl.col(HASH) == pl.col(STORED_HASH))
+        back = pl.lit(self.target.vanishing) & pl.col(_LAST) & ~pl.col(CURRENT)
         outcome = (
             pl.when(pl.col(OUTCOME).is_not_null()).then(OUTCOME)
+            .when(same & back).then(pl.lit("updated"))
             .when(same).then(self._same())
             .when(left_alone).then(pl.lit("duplicate"))
             .when(pl.col(_THERE).is_null() & first).then(pl.lit("inserted"))
             .otherwise(pl.lit("updated"))
         )  # fmt: skip
         return rows.with_columns(outcome.alias(OUTCOME)).drop(
-            _THERE, "#from", "#to", STORED_HASH, STORED_RUN
+            _THERE, "#from", "#to", STORED_HASH, STORED_RUN, CURRENT, _LAST
         )
 
     def _beginning(self, own: pl.Expr) -> pl.Expr:
@@ -152,30 +203,36 @@ class History:
 
         What this run has written it replaces.
         """
-        read = self.mark.read
-        began = pl.lit(read.began if read.name else self.session.now).cast(TIMES[0].type.dtype)
-        after = pl.max_horizontal(began, pl.col("#from") + TICK, pl.col("#to"))
+        after = pl.max_horizontal(self._began(), pl.col("#from") + TICK, pl.col("#to"))
         return pl.when(own & pl.col("#to").is_null()).then("#from").otherwise(after)
+
+    def _began(self) -> pl.Expr:
+        read = self.mark.read
+        return pl.lit(read.began if read.name else self.session.now).cast(TIMES[0].type.dtype)
 
     # --- when they hold -------------------------------------------------------------------------
 
     def _line(self, stored: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
         """Return all versions of the records, with the time until which each holds.
 
-        A row that is there holds as long as it did, or until the next one begins; a row that
-        comes between takes what is left of the time of the one before it.
+        A row that is there holds as long as it did, or until the next one begins, as does one that
+        is written again; a row that comes between takes what is left of the time of the one before
+        it.
         """
         moments = [*self.key, VALID_FROM]
         there = stored.select(
             *moments, pl.col(VALID_TO).alias(_UNTIL), pl.col(CURRENT).alias(_WAS_CURRENT),
             pl.lit(value=True).alias(_THERE),
         )  # fmt: skip
+        again = new.select(*moments, pl.lit(value=True).alias(_AGAIN))
+        there = there.join(again, on=moments, how="left", maintain_order="left")
         added = new.select(moments).join(there, on=moments, how="anti").with_columns(
             pl.lit(value=False).alias(_THERE)
         )  # fmt: skip
         line = pl.concat([there, added], how="diagonal").sort(moments)
         left = pl.col(_UNTIL).forward_fill().over(self.key)
-        until = pl.when(_THERE).then(_UNTIL).when(left > pl.col(VALID_FROM)).then(left)
+        ended = pl.when(pl.col(_AGAIN).is_null()).then(_UNTIL)
+        until = pl.when(_THERE).then(ended).when(left > pl.col(VALID_FROM)).then(left)
         following = pl.col(VALID_FROM).shift(-1).over(self.key)
         line = line.with_columns(pl.min_horizontal(until, following).alias(VALID_TO))
         return line.with_columns(pl.col(VALID_TO).is_null().alias(CURRENT))

@@ -14,15 +14,25 @@ import sqlalchemy as sa
 
 from crmmap.kinds.stored import WHOLE
 from crmmap.kinds.types import Text
+from crmmap.kinds.writes import History
 from crmmap.load import ledger
 from crmmap.load.accounts import Mark, Read
 from crmmap.load.constraints import short_name
 from crmmap.load.staging import merge
 from crmmap.load.statements import Session, insert_statement, write
 from crmmap.load.storage import to_driver
-from crmmap.load.tables import DELETED_AT, ROW_HASH, RUN_ID, SYNCED_AT, table_of
+from crmmap.load.tables import (
+    CURRENT,
+    DELETED_AT,
+    ROW_HASH,
+    RUN_ID,
+    SYNCED_AT,
+    VALID_FROM,
+    VALID_TO,
+    table_of,
+)
 from crmmap.plan import Column, Target
-from crmmap.values import Counts
+from crmmap.values import NOTHING, Counts
 
 READ = "_crmmap_read"
 PARENT = "parent"
@@ -102,7 +112,9 @@ def _forget_abandoned(session: Session, table: str) -> None:
 
 
 def vanish(session: Session, target: Target, mark: Mark) -> Counts:
-    """Delete the rows that a read has not met, unless it has a gap; count them."""
+    """Delete or end the rows that a read has not met, unless it has a gap; count them."""
+    if not target.vanishing:
+        return NOTHING
     read = mark.read
     count = 0 if read.gap else _vanished(session, target, mark)
     for table in side_tables(target):
@@ -116,6 +128,15 @@ def _vanished(session: Session, target: Target, mark: Mark) -> int:
     condition, values = _unmet(session, target, mark.read)
     quote, place = session.quote, session.marks(1)
     table = quote(target.table)
+    if isinstance(target.write, History):
+        start = quote(VALID_FROM)
+        # A version may begin later than now, by another clock.
+        until = f"CASE WHEN {start} > {place} THEN {start} ELSE {place} END"
+        changed = f"{quote(VALID_TO)} = {until}, {quote(CURRENT)} = {place}"
+        changed += "".join(f", {quote(name)} = {place}" for name in (SYNCED_AT, RUN_ID))
+        statement = f"UPDATE {table} SET {changed} WHERE {quote(CURRENT)} = {place} AND {condition}"  # noqa: S608  (names are quoted, values are parameters)
+        given = (session.moment, session.moment, False, session.moment, mark.run_id, True)
+        return session.connection.exec_driver_sql(statement, (*given, *values)).rowcount
     if not target.marks:
         statement = f"DELETE FROM {table} WHERE {condition}"  # noqa: S608  (names are quoted, values are parameters)
         return session.connection.exec_driver_sql(statement, values).rowcount

@@ -51,7 +51,12 @@ Finisher = Callable[[Session, Target, Mark], Counts]
 returns what that came to. `mark.read` is the read: one with a gap has not met all that the source
 has."""
 
-FINISHERS: Mapping[type[Write], Finisher] = {Snapshot: vanish, Sweep: vanish, Replace: swap}
+FINISHERS: Mapping[type[Write], Finisher] = {
+    Snapshot: vanish,
+    Sweep: vanish,
+    History: vanish,
+    Replace: swap,
+}
 
 
 def finish(session: Session, target: Target, mark: Mark) -> Counts:
@@ -72,18 +77,8 @@ def tables_of(targets: Sequence[Target]) -> list[sa.Table]:
         known = widest.setdefault(each.table, each)
         if len(each.columns) > len(known.columns):
             widest[each.table] = each
-    beside = (table for each in targets for table in SIDE_TABLES.get(type(each.write), _none)(each))
+    beside = (table for each in targets if each.vanishing for table in side_tables(each))
     return [*map(table_of, widest.values()), *{table.name: table for table in beside}.values()]
-
-
-SIDE_TABLES: Mapping[type[Write], Callable[[Target], Sequence[sa.Table]]] = {
-    Snapshot: side_tables,
-    Sweep: side_tables,
-}
-
-
-def _none(_: Target) -> Sequence[sa.Table]:
-    return ()
 
 
 def write_rows(session: Session, target: Target, rows: pl.DataFrame, mark: Mark) -> Written:

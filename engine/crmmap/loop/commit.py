@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 import polars as pl
 
-from crmmap.kinds.writes import Append, History, Snapshot, Sweep
+from crmmap.kinds.writes import Append, History
 from crmmap.load import OUTCOME, Arrivals, Tally, Transaction, Written
 from crmmap.loop.archive import Archiving, archive
 from crmmap.loop.policy import demand_few_rejects, judged
@@ -39,7 +39,7 @@ def load(
         return told_of_rejects(batch, tally) if batch.tried else tally
     demand_few_rejects(step, transaction.mark.read, tally, reasons)
     tally = replace(tally, archived=archive(archiving, batch, tally, transaction))
-    if isinstance(step.target.write, Snapshot | Sweep) and not tally.gap:
+    if step.target.vanishing and not tally.gap:
         tally = _meet(step, batch, resolved, tally, transaction)
     if not tally.ended:
         return tally

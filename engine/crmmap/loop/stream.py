@@ -16,7 +16,6 @@ from time import monotonic
 from crmmap.channels import ahead, in_thread, threaded
 from crmmap.errors import CrmmapError, ExitCode, Interrupted, PolicyError, Throttled
 from crmmap.events import Event, StreamReport, StreamStatus
-from crmmap.kinds.writes import Snapshot, Sweep
 from crmmap.load import OUTCOME, Mark, Tally
 from crmmap.loop.archive import archiving_of
 from crmmap.loop.commit import load
@@ -92,11 +91,12 @@ class Progress:
         )
 
     def _gap(self) -> str:
-        """Return why nothing could vanish, of a read that came to its end."""
+        """Return why nothing could vanish or be replaced, of a read that came to its end."""
         if self.mark is None or not self.ended or self.mark.apart:
             return ""
-        vanishing = isinstance(self.step.target.write, Snapshot | Sweep)
-        return self.mark.read.gap if vanishing else ""
+        target = self.step.target
+        matters = target.vanishing or target.next is not None
+        return self.mark.read.gap if matters else ""
 
 
 async def run_stream(work: Work, step: Step) -> None:

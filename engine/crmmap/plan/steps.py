@@ -17,7 +17,7 @@ from crmmap.kinds.responses import ResponseRule
 from crmmap.kinds.shaping import Shape
 from crmmap.kinds.source import Source
 from crmmap.kinds.types import Type
-from crmmap.kinds.writes import NEXT, Deletes, Replace, Snapshot, Upsert, Write
+from crmmap.kinds.writes import NEXT, Deletes, History, Replace, Snapshot, Sweep, Upsert, Write
 from crmmap.select.jmespath import Jmespath
 from crmmap.select.xpath import RecordPath
 from crmmap.spec.duplicates import DUPLICATES
@@ -100,6 +100,12 @@ class Target:
         return replace(
             self, table=name, write=Upsert(), indexed=(), foreign_keys=(), comment=comment
         )
+
+    @property
+    def vanishing(self) -> bool:
+        """Whether a complete read deletes or ends the rows that it did not bring."""
+        ends = isinstance(self.write, History) and self.write.vanished == "end"
+        return ends or isinstance(self.write, Snapshot | Sweep)
 
     @property
     def beside(self) -> tuple[Target, ...]:

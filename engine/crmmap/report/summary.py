@@ -175,8 +175,8 @@ def _deletions(report: RunReport) -> Iterator[Part]:
             rows = plural(stream.counts.deleted, "row")
             yield Line(f"{stream.stream}: {rows} of {stream.table} deleted")
         if stream.gap:
-            text = f"{stream.stream}: nothing vanishes, as the read was not complete: {stream.gap}"
-            yield Line(text, "quiet")
+            without = f"{stream.stream}: no row is deleted or replaced"
+            yield Line(f"{without}, as the read was not complete: {stream.gap}", "quiet")
 
 
 def _sum(counts: Counts) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from crmmap.kinds.writes import Deletes, Deleting, Snapshot
+from crmmap.kinds.writes import KEEPING, Deletes, Deleting, Snapshot
 from crmmap.spec.model import Mapping as MappingSpec
 from crmmap.spec.model import Stream
 
@@ -19,8 +19,13 @@ def fillers(streams: Mapping[str, Stream], table: str) -> list[str]:
 
 
 def deletes_of(mapping: MappingSpec, table: str) -> Deletes | None:
-    """Return what becomes of rows of a table that are deleted; None where none ever is."""
-    if not is_deleted_from(mapping, table):
+    """Return what becomes of rows of a table that are deleted; None where none ever is.
+
+    Of a history no row is: a version ends.
+    """
+    owners = (mapping.streams[name] for name in fillers(mapping.streams, table))
+    kept = any(isinstance(each.table.write, KEEPING) for each in owners)
+    if kept or not is_deleted_from(mapping, table):
         return None
     said = (each.table.deletes for each in mapping.streams.values() if each.table.name == table)
     return next((how for how in said if how is not None), "soft")

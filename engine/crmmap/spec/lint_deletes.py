@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from crmmap.kinds.incremental import Cursorless
 from crmmap.kinds.types import declared
-from crmmap.kinds.writes import KEEPING, Deleting, Snapshot, Sweep, Upsert
+from crmmap.kinds.writes import KEEPING, Append, Deleting, History, Snapshot, Sweep, Upsert
 from crmmap.spec.deletions import fillers, is_deleted_from
 from crmmap.spec.faults import Fault, guess, quoted, shown
 from crmmap.spec.lint_dedupe import beside
@@ -29,9 +29,11 @@ def faults(mapping: MappingSpec) -> Iterator[Fault]:
         if isinstance(stream.table.write, Snapshot):
             yield from _snapshot(mapping, stream, stream.table.write, path)
         yield from _parents(mapping, stream, path)
-        if stream.deleted and isinstance(stream.table.write, KEEPING):
+        if stream.deleted and isinstance(stream.table.write, Append):
             message = "is not for a table that keeps what every record said: no row of it changes"
             yield Fault(path=(*path, "deleted"), rule="write.deleted", message=message, on_key=True)
+        if isinstance(stream.table.write, History):
+            yield from _history(stream, stream.table.write, path)
         also = isinstance(stream.table.write, Upsert) and beside(stream)
         if also and is_deleted_from(mapping, stream.table.name):
             message = (
@@ -108,16 +110,36 @@ def _deleting(mapping: MappingSpec, stream: Stream, path: Path) -> Iterator[Faul
         yield Fault(path=place, rule="write.incremental", message=message, on_key=True)
 
 
+def _history(stream: Stream, write: History, path: Path) -> Iterator[Fault]:
+    if stream.table.deletes is not None:
+        message = "is not for a history, of which no row is deleted: a version ends"
+        place = (*path, "table", "deletes")
+        yield Fault(path=place, rule="write.deletes", message=message, on_key=True)
+    if write.vanished == "end" and stream.deleted:
+        message = (
+            "and `vanished: end` both say when a record is gone, and nobody could tell which of "
+            "the two has ended a row. Take one of them"
+        )
+        yield Fault(path=(*path, "deleted"), rule="write.deleted", message=message, on_key=True)
+    if write.vanished == "end":
+        yield from _complete(stream, path)
+
+
 def _snapshot(mapping: MappingSpec, stream: Stream, write: Snapshot, path: Path) -> Iterator[Fault]:
+    yield from _complete(stream, path)
+    if write.per is not None and (message := _unfit_per(mapping, stream, write.per)):
+        yield Fault(path=(*path, "table", "write", "per"), rule="write.per", message=message)
+
+
+def _complete(stream: Stream, path: Path) -> Iterator[Fault]:
+    """Yield why no read of a stream is ever complete."""
     if getattr(stream.incremental, "start", None) is not None:
         message = (
             "lets every read begin later than with the first record, so that none is complete, and "
-            "a snapshot never deletes a row. Take it away"
+            "no row ever vanishes. Take it away"
         )
         place = (*path, "incremental", "start")
         yield Fault(path=place, rule="write.incremental", message=message, on_key=True)
-    if write.per is not None and (message := _unfit_per(mapping, stream, write.per)):
-        yield Fault(path=(*path, "table", "write", "per"), rule="write.per", message=message)
 
 
 def _unfit_per(mapping: MappingSpec, stream: Stream, per: str) -> str:
