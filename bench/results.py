@@ -13,8 +13,11 @@ from pathlib import Path
 
 from bench.measure import Usage, middle
 from bench.scenarios import Profile, Result
+from bench.stores import Database, drop_schema
 
-LIBRARIES = ("polars", "SQLAlchemy", "requests", "urllib3", "psycopg", "orjson", "phonenumbers")
+LIBRARIES = (
+    "polars", "SQLAlchemy", "requests", "urllib3", "psycopg", "PyMySQL", "orjson", "phonenumbers",
+)  # fmt: skip
 TOP = 14
 
 
@@ -146,6 +149,22 @@ def _machine(found: Findings) -> str:
 - {platform.python_implementation()} {platform.python_version()}, SQLite {sqlite3.sqlite_version}
 - {libraries}
 - load average when it began: {found.load:.1f}"""
+
+
+def databases(stores: Sequence[Database]) -> str:
+    """Return the databases' versions, those of their drivers, and what they run on."""
+    told = [f"SQLite {sqlite3.sqlite_version}"]
+    for store in stores:
+        if store.name != "SQLite":
+            store.clear()
+            answer = str(store.ask("SELECT version()"))
+            told.append(f"{store.name} {answer.removeprefix(f'{store.name} ').split(' on ')[0]}")
+            drop_schema(store)
+    drivers = ", ".join(f"{name} {_version(name)}" for name in ("psycopg", "PyMySQL", "polars"))
+    return (
+        f"{', '.join(told)}; {drivers}; {os.cpu_count()} cores ({_processor()}), "
+        f"{platform.system()}, CPython {platform.python_version()}."
+    )
 
 
 def _version(name: str) -> str:

@@ -24,6 +24,7 @@ from types import FrameType
 
 from crmmap.extract import open_reader
 from crmmap.load import Store
+from crmmap.loop.archive import MEGABYTE, Archiving
 from crmmap.loop.commit import load
 from crmmap.plan import Plan, compile_plan, resolve_settings
 from crmmap.spec import read_file
@@ -58,6 +59,7 @@ def load_all(plan: Plan, store_url: str, run_id: str) -> Seconds:
         mark = store.begin_stream(
             **named, stream=step.name, fingerprint=step.fingerprint, fresh=True
         )
+        how = Archiving(keep=step.keeps, most=plan.archive.megabytes * MEGABYTE, clean=reader.clean)
         pages, gathered = reader.pages(step, Start()), list[Page]()
         page: Page | None = None
         while page is None or page.position is not None:
@@ -69,7 +71,7 @@ def load_all(plan: Plan, store_url: str, run_id: str) -> Seconds:
                     batch = apply(step, gathered)
                 with spent(seconds, writing):
                     # The loop's own way to write a batch, so that there is no second one.
-                    mark, _ = store.commit(mark, partial(load, step, batch))
+                    mark, _ = store.commit(mark, partial(load, step, batch, how))
                 gathered = []
         store.end_run(run_id, status="done")
     return seconds

@@ -11,7 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy.engine import make_url
+
 POSTGRES = "postgresql://postgres@127.0.0.1:5432/test"
+MARIADB = "mysql://root@127.0.0.1:3306"
 SCHEMA = f"crmmap_bench_{os.getpid()}"
 
 
@@ -65,9 +68,41 @@ def postgres_store() -> Database | None:
     return Database(name="PostgreSQL", url=url, clear=clear, ask=execute)
 
 
+def mariadb_store() -> Database | None:
+    """Return a database of the bench's own; None where no server listens."""
+    server = os.environ.get("CRMMAP_BENCH_MARIADB_URL", "") or MARIADB
+    there = make_url(server)
+    try:
+        socket.create_connection((there.host or "", there.port or 3306), timeout=1).close()
+    except OSError:
+        return None
+
+    def execute(*statements: str) -> Any:
+        import pymysql
+
+        connection = pymysql.connect(
+            host=there.host or "", port=there.port or 3306, user=there.username,
+            password=there.password or "", autocommit=True,
+        )  # fmt: skip
+        with closing(connection), connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+            return cursor.fetchone()[0] if cursor.description else None
+
+    def clear() -> None:
+        execute(f"DROP DATABASE IF EXISTS {SCHEMA}", f"CREATE DATABASE {SCHEMA}")
+
+    return Database(
+        name="MariaDB", url=f"{server}/{SCHEMA}", clear=clear,
+        ask=lambda query: execute(f"USE {SCHEMA}", query),
+    )  # fmt: skip
+
+
 def drop_schema(store: Database) -> None:
     """Leave nothing behind."""
     if store.name == "PostgreSQL":
         store.ask(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE")
+    elif store.name == "MariaDB":
+        store.ask(f"DROP DATABASE IF EXISTS {SCHEMA}")
     else:
         store.clear()
