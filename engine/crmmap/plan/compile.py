@@ -26,6 +26,7 @@ from crmmap.plan.absences import absences
 from crmmap.plan.choices import settled
 from crmmap.plan.digests import account_of, cursor_digest, fingerprint
 from crmmap.plan.found import Found, with_found
+from crmmap.plan.lookups import lookups_of, without_placeholders
 from crmmap.plan.order import parents_of
 from crmmap.plan.partitions import missing_values, parts_of
 from crmmap.plan.reading import (
@@ -44,7 +45,6 @@ from crmmap.plan.steps import (
     Filter,
     Finding,
     FoundField,
-    LookupPlan,
     Plan,
     Rule,
     Step,
@@ -159,7 +159,7 @@ def _step(whole: _Whole, name: str, parents: tuple[str, ...]) -> Step:
             )
             for field, each in stream.fields.items()
         ),
-        lookups=_lookups(stream, whole.targets),
+        lookups=lookups_of(mapping, name, whole.types, whole.targets),
         filters=tuple(
             Filter(field=field, rules=_rules(checks, field))
             for field, checks in stream.where.items()
@@ -266,11 +266,11 @@ def _changes(stream: Stream, language: Language) -> Changing | None:
 def _field(name: str, field: Field, type_: Type, defaults: Defaults, *, key: bool) -> FieldPlan:
     text = pl.col(name)
     steps = (*defaults.clean, *field.clean)
-    if field.lookup is not None and field.lookup.none:
-        steps = (*steps, NullIf(value=field.lookup.none))
     if isinstance(type_, Date | Datetime) and type_.zero == "null":
         steps = (*steps, NullIf(value=ZERO))
     clean = reduce(lambda each, step: step.apply(each), steps, text)
+    if field.lookup is not None:
+        clean = without_placeholders(clean, field.lookup.none or (), type_)
     required = field.required or key
     return FieldPlan(
         name=name,
@@ -287,19 +287,3 @@ def _field(name: str, field: Field, type_: Type, defaults: Defaults, *, key: boo
 
 def _rules(checks: tuple[Check, ...], name: str) -> tuple[Rule, ...]:
     return tuple(Rule(name=rule_name(check), passes=check.passes(pl.col(name))) for check in checks)
-
-
-def _lookups(stream: Stream, targets: Mapping[str, Target]) -> tuple[LookupPlan, ...]:
-    return tuple(
-        LookupPlan(
-            field=field,
-            stream=each.lookup.stream,
-            parent=targets[each.lookup.stream],
-            by=each.lookup.by or targets[each.lookup.stream].key[0],
-            missing=each.lookup.missing or "null",
-            required=each.required or field in stream.table.key,
-            wait_for=None if each.lookup.wait_for is None else seconds(each.lookup.wait_for),
-        )
-        for field, each in stream.fields.items()
-        if each.lookup is not None
-    )

@@ -167,6 +167,10 @@ class LookupPlan:
     by: str
     missing: Missing
     required: bool
+    compared: pl.Expr | None = None
+    """The value as it would stand in the parent's field, null where it could not; None: as it is.
+
+    So texts are compared as the parent's type writes them: e-mail addresses, phone numbers."""
     wait_for: float | None = None
     """Seconds after which a record waits no longer, and is rejected; None: it waits until then."""
 

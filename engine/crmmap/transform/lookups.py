@@ -83,9 +83,13 @@ def _resolved(step: Step, batch: Batch, known: Known) -> Resolved:
     A row that is lost can't be the parent of another, so losing is repeated
     until it costs no more rows; only then are keys replaced and stubs named.
     """
-    stored = {lookup.field: _stored(lookup, batch.rows, known) for lookup in step.lookups}
-    rows = batch.rows
     lost: list[tuple[LookupPlan, pl.DataFrame]] = []
+    rows = batch.rows
+    for lookup in step.lookups:
+        if lookup.compared is not None:
+            rows, unfit = _as_in_parent(lookup, rows, lookup.compared)
+            lost.append((lookup, unfit))
+    stored = {lookup.field: _stored(lookup, rows, known) for lookup in step.lookups}
     while True:
         before = len(rows)
         for lookup in step.lookups:
@@ -118,6 +122,23 @@ def _resolved(step: Step, batch: Batch, known: Known) -> Resolved:
         stubs=named,
         keys=keys,
     )
+
+
+def _as_in_parent(
+    lookup: LookupPlan, rows: pl.DataFrame, compared: pl.Expr
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Write the field's texts as the parent's field would hold them.
+
+    One that it could not hold stays as it is, and no parent has it; nor can it be a stub's key:
+    the rows with one, of which a stub should be made, are returned apart.
+    """
+    value = pl.col(lookup.field)
+    told = rows.with_columns(compared.alias(PARENT))
+    unfit = pl.col(PARENT).is_null() & value.is_not_null()
+    if not _stubbed(lookup):
+        unfit = pl.lit(value=False)
+    read = told.filter(~unfit).with_columns(pl.coalesce(PARENT, value).alias(lookup.field))
+    return read.drop(PARENT), told.filter(unfit).drop(PARENT)
 
 
 def _stubbed(lookup: LookupPlan) -> bool:
