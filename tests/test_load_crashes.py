@@ -3,17 +3,12 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import Literal
 
 import polars as pl
@@ -23,53 +18,6 @@ from sqlalchemy import make_url
 from crmmap.errors import StoreUnreachable
 from crmmap.load import Store, Tally, Transaction
 from stores import PEOPLE, STORES, Loader, frame, load, store_url  # noqa: F401  (fixtures)
-
-HERE = Path(__file__).parent
-BATCHES = 3
-
-
-def feed(url: str, run_id: str) -> None:
-    """Load all batches of a stream, from where an earlier run left off."""
-    it = Loader(url, PEOPLE, run_id=run_id)
-    for number in range(int(it.mark.position or 0), BATCHES):
-        rows = [(f"{number}{end}", "n", number) for end in "ab"]
-        it.upsert(PEOPLE, rows, position=str(number + 1), ended=number == BATCHES - 1)
-    it.store.end_run(run_id, status="done")
-    it.store.close()
-
-
-PLACES = [
-    "load.stream_begun:1",
-    "load.after_rows:2",
-    "load.after_rejects:2",
-    "load.after_ledger:2",
-    "load.before_commit:2",
-    "load.after_commit:2",
-]
-
-
-@pytest.mark.parametrize("place", PLACES)
-def test_a_killed_run_is_finished_by_the_next(store_url: str, place: str) -> None:
-    paths = [str(HERE), str(HERE.parent / "engine")]
-    script = f"import sys; sys.path[:0] = {paths}; from {__name__} import feed; feed(*sys.argv[1:])"
-    child = subprocess.run(
-        [sys.executable, "-c", script, store_url, "killed"],
-        env={**os.environ, "CRMMAP_FAILPOINT": place},
-        check=False,
-    )
-    assert child.returncode == -signal.SIGKILL
-    feed(store_url, "next")
-    store = Store.open(store_url, application="crmmap:test")
-    with store.engine.begin() as connection:
-        people = connection.exec_driver_sql("SELECT id FROM people ORDER BY id").scalars().all()
-        sums = connection.exec_driver_sql(
-            "SELECT sum(fetched), sum(inserted), count(*) FROM crmmap_batches"
-        ).one()
-        runs = connection.exec_driver_sql("SELECT status FROM crmmap_runs ORDER BY run_id").all()
-    store.close()
-    assert people == ["0a", "0b", "1a", "1b", "2a", "2b"]
-    assert tuple(map(int, sums)) == (6, 6, 3)
-    assert [row[0] for row in runs] == ["interrupted", "done"]
 
 
 class Cutter:

@@ -101,7 +101,9 @@ class Store:
         and what to do, where a live table differs in any other way.
         """
         tables = tables_of(targets)
-        return self._transact(partial(self._prepare, tables), early=True)
+        added = self._transact(partial(self._prepare, tables), early=True)
+        fail_at("load.prepared")
+        return added
 
     def _prepare(self, tables: list[Table], session: Session) -> tuple[str, ...]:
         self.dialect.serialize(session.connection)
@@ -131,6 +133,7 @@ class Store:
         self._check(found)
         for statement in found.statements:
             session.connection.exec_driver_sql(statement)
+            fail_at("load.table_made")
 
     def _check(self, found: Changes) -> None:
         if found.faults:
@@ -172,6 +175,7 @@ class Store:
         where another run holds it; one whose process on this host is gone, or whose
         time is up, is taken over.
         """
+        fail_at("load.before_lock")
         self._transact(
             partial(
                 self._serially, books.open_run,
@@ -179,6 +183,7 @@ class Store:
             ),
             early=True,
         )  # fmt: skip
+        fail_at("load.locked")
 
     def _serially(
         self, action: Callable[..., Result], session: Session, **given: str | bool | tuple[str, ...]
@@ -196,7 +201,9 @@ class Store:
 
         Nothing depends on it: the next run repairs what is missing.
         """
+        fail_at("load.before_release")
         self._transact(lambda session: books.close_run(session, run_id, status))
+        fail_at("load.released")
 
     def begin_stream(
         self, *, mapping: str, run_id: str, stream: str, fingerprint: str, fresh: bool = False,
@@ -209,6 +216,7 @@ class Store:
         of it under a name that it had before (`was`) is its own from now on. `apart`: what is
         loaded was kept, not read from the source, whose position and cursors stay as they are.
         """
+        fail_at("load.before_stream")
         mark = self._transact(
             partial(
                 self._serially, books.open_stream,

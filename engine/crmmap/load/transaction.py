@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 import polars as pl
 
+from crmmap.failpoint import fail_at
 from crmmap.load import deferred
 from crmmap.load.accounts import Mark, Written
 from crmmap.load.archive import Piece, keep_pages
@@ -76,7 +77,10 @@ class Transaction:
         or replaced.
         """
         read = replace(self.mark.read, gap=self.mark.read.gap or gap)
-        return finish(self.session, target, replace(self.mark, read=read))
+        fail_at("load.before_finish")
+        done = finish(self.session, target, replace(self.mark, read=read))
+        fail_at("load.after_finish")
+        return done
 
     def count_rows(self, target: Target) -> int:
         """Return how many rows the table has now, but for deleted ones and former versions."""
@@ -107,7 +111,9 @@ class Transaction:
 
         What waits is never older than what of its key the batch brings.
         """
-        return deferred.hold(self.session, self.mark, arrivals)
+        held = deferred.hold(self.session, self.mark, arrivals)
+        fail_at("load.after_hold")
+        return held
 
     def settle(self, places: pl.DataFrame) -> None:
         """Let the records at these places (`key`, `digest`) no longer wait."""
@@ -119,7 +125,9 @@ class Transaction:
 
     def archive(self, pieces: Sequence[Piece], most: int) -> Archived:
         """Keep pages in the archive, of which the mapping may have `most` bytes."""
-        return keep_pages(self.session, self.mark, pieces, most)
+        kept = keep_pages(self.session, self.mark, pieces, most)
+        fail_at("load.after_archive")
+        return kept
 
 
 def known_parents(session: Session, target: Target, by: str, values: pl.Series) -> pl.DataFrame:

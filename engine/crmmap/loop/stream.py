@@ -16,6 +16,7 @@ from time import monotonic
 from crmmap.channels import ahead, in_thread, threaded
 from crmmap.errors import CrmmapError, ExitCode, Interrupted, PolicyError, Throttled
 from crmmap.events import Event, StreamReport, StreamStatus
+from crmmap.failpoint import fail_at
 from crmmap.load import OUTCOME, Mark, Tally
 from crmmap.loop.archive import archiving_of
 from crmmap.loop.commit import load
@@ -260,6 +261,7 @@ async def _pages(work: Work, progress: Progress, start: Start) -> AsyncGenerator
     """Read pages until the source, the limit or the user ends it."""
     step, left = progress.step, work.options.limit
     async for page in threaded(work.reader.pages(step, start)):
+        fail_at("loop.page_read")
         # A position that is worth nothing any more makes a reader start over, at page 1.
         progress.resumed = progress.resumed or (start.position is not None and page.number > 1)
         if page.mended:

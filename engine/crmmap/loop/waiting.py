@@ -13,6 +13,7 @@ import polars as pl
 
 from crmmap.errors import CrmmapError
 from crmmap.events import StreamReport, Waits
+from crmmap.failpoint import fail_at
 from crmmap.load import Mark, Tally, Transaction, Waiting
 from crmmap.loop.commit import write_rows
 from crmmap.loop.tallying import by_page, total
@@ -144,7 +145,10 @@ def _with(report: StreamReport, tally: Tally) -> StreamReport:
 
 def _retry(work: Work, step: Step, some: pl.DataFrame) -> Tally:
     batch = apply(step, [work.reader.parse(step, some["raw"].to_list())])
-    _, tally = work.store.commit(_mark(work, step), partial(_reload, step, batch, some))
+    mark = _mark(work, step)
+    fail_at("loop.before_retry")
+    _, tally = work.store.commit(mark, partial(_reload, step, batch, some))
+    fail_at("loop.after_retry")
     return tally
 
 

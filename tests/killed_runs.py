@@ -1,0 +1,141 @@
+"""Runs in processes of their own, to be killed: forked from one that has imported everything.
+
+As a module it gives tests a `Nursery`; as a script it is that process. It reads an order per
+line, and forks a child for each: importing takes a second, forking milliseconds. It runs
+nothing itself, for polars' threads would not survive the fork.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from types import TracebackType
+
+HERE = Path(__file__).parent
+
+
+class Nursery:
+    """Starts runs, one after the other."""
+
+    def __enter__(self) -> Nursery:
+        paths = os.pathsep.join([str(HERE), str(HERE.parent / "engine")])
+        self.parent = subprocess.Popen(
+            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            env={**os.environ, "PYTHONPATH": paths},
+        )  # fmt: skip
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        assert self.parent.stdin is not None
+        self.parent.stdin.close()
+        self.parent.wait(30)
+        assert self.parent.stdout is not None
+        self.parent.stdout.close()
+
+    def run(self, mapping: str, store: str, *, failpoint: str = "", after: float = 0) -> int:
+        """Run a mapping and return its exit code, or the negative number of what killed it.
+
+        It is killed at a failpoint, or after so many seconds.
+        """
+        assert self.parent.stdin is not None
+        assert self.parent.stdout is not None
+        order = {"mapping": mapping, "store": store, "failpoint": failpoint, "after": after}
+        self.parent.stdin.write(f"{json.dumps(order)}\n")
+        self.parent.stdin.flush()
+        return int(self.parent.stdout.readline())
+
+
+def traced(mapping: str, store: str, call: str, number: int) -> int:
+    """Run a mapping in a process of its own, killed at the so-manieth system call of this name."""
+    inject = f"inject={call}:signal=KILL:when={number}"
+    command = ["strace", "-f", "-qq", "-o", os.devnull, "-e", f"trace={call}", "-e", inject]
+    paths = os.pathsep.join([str(HERE), str(HERE.parent / "engine")])
+    environment = {**os.environ, "PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(
+        [*command, sys.executable, __file__, mapping, store], env=environment, check=False
+    )
+    return done.returncode
+
+
+def _run(mapping: str, store: str) -> int:
+    import threading
+    from datetime import UTC, datetime
+
+    from crmmap.extract import open_reader
+    from crmmap.load import Store
+    from crmmap.loop import Options, run
+    from crmmap.plan import compile_plan
+    from crmmap.spec.read import read_mapping
+
+    plan = compile_plan(read_mapping(mapping.encode(), "killed.yaml"), {})
+    owner = f"{socket.gethostname()}:{os.getpid()}"
+    options = Options(run_id=datetime.now(UTC).isoformat(), owner=owner, started_at="")
+    stop = threading.Event()
+    opened = Store.open(store, application="tests")
+    with open_reader(plan, stop=stop, clock=lambda: datetime.now(UTC)) as reader:
+        report = run(plan, opened, reader, options=options, stop=stop)
+    opened.close()
+    for stream in report.streams:
+        if stream.status != "done":
+            sys.stderr.write(f"{stream.stream}: {stream.status}: {stream.message}\n")
+    return int(report.exit_code)
+
+
+def _child(order: dict[str, str]) -> int:
+    """Run in this process, which ends with it whatever happens."""
+    code = 70
+    try:
+        os.environ["CRMMAP_FAILPOINT"] = order["failpoint"]
+        code = _run(order["mapping"], order["store"])
+    except BaseException:  # noqa: BLE001  (the child says what it is, and ends)
+        import traceback
+
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
+def _kill_later(process: int, seconds: float) -> None:
+    import signal
+    import time
+
+    time.sleep(seconds)
+    os.kill(process, signal.SIGKILL)
+
+
+def _main() -> None:
+    import pymysql  # noqa: F401
+    import sqlalchemy.dialects.mysql
+    import sqlalchemy.dialects.postgresql.psycopg
+    import sqlalchemy.dialects.sqlite  # noqa: F401
+
+    import crmmap.extract
+    import crmmap.load
+    import crmmap.loop
+    import crmmap.plan
+    import crmmap.spec.read  # noqa: F401
+
+    for line in sys.stdin:
+        order = json.loads(line)
+        if not (process := os.fork()):
+            _child(order)
+        if order["after"]:
+            _kill_later(process, order["after"])
+        _, status = os.waitpid(process, 0)
+        sys.stdout.write(f"{os.waitstatus_to_exitcode(status)}\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    if sys.argv[1:]:
+        sys.exit(_run(*sys.argv[1:]))
+    _main()
