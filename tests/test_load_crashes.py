@@ -17,6 +17,7 @@ from sqlalchemy import make_url
 
 from crmmap.errors import StoreUnreachable
 from crmmap.load import Store, Tally, Transaction
+from crmmap.values import Counts
 from stores import PEOPLE, STORES, Loader, frame, load, store_url  # noqa: F401  (fixtures)
 
 
@@ -222,6 +223,33 @@ def test_a_connection_that_the_server_ends_costs_nothing(load: Callable[..., Loa
     assert called == 2
     assert tally.counts.inserted == 1
     assert it.sql("SELECT inserted, unchanged FROM crmmap_batches") == [(1, 0)]
+
+
+@pytest.mark.parametrize("store_url", STORES[1:], indirect=True)
+def test_batches_that_get_in_each_others_way_are_done_again(load: Callable[..., Loader]) -> None:
+    """Each holds the row that the other wants next; the database ends one of them."""
+    it = load(PEOPLE)
+    it.upsert(PEOPLE, [("a", "n", 0), ("b", "n", 0)])
+    meeting = threading.Barrier(2)
+    calls: list[str] = []
+
+    def stream(name: str) -> None:
+        def work(transaction: Transaction) -> Tally:
+            calls.append(name)
+            again = calls.count(name) > 1
+            first, second = "ab" if name == "one" or again else "ba"
+            transaction.write(PEOPLE, frame(PEOPLE, [(first, name, 1)]))
+            if not again:
+                meeting.wait(10)
+            transaction.write(PEOPLE, frame(PEOPLE, [(second, name, 1)]))
+            return Tally(counts=Counts())
+
+        it.store.commit(it.stream(stream=name), work)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(stream, ["one", "two"]))
+    assert len(calls) >= 3
+    assert len(it.sql("SELECT DISTINCT name FROM people")) == 1
 
 
 def test_threads_share_a_store(load: Callable[..., Loader]) -> None:

@@ -16,6 +16,7 @@ from hypothesis import strategies as some
 from crmmap.kinds.types import Decimal
 from crmmap.values import Counts
 from stores import KINDS, PEOPLE, Loader, columns, frame, load, store_url  # noqa: F401  (fixtures)
+from test_load_rows import VALUES
 
 WIDEST = 2**63 - 1
 ALL = replace(KINDS, columns=(*KINDS.columns, *columns(fine=Decimal(precision=38, scale=30))))
@@ -95,6 +96,20 @@ def test_every_value_of_every_type_comes_back(load: Callable[..., Loader]) -> No
 
     runs: list[list[tuple[Any, ...]]] = []
     hold()
+
+
+def test_rows_are_known_again_by_a_key_of_any_type(load: Callable[..., Loader]) -> None:
+    it = load()
+    for name in ("approximate", "exact", "day", "moment", "clock"):
+        target = replace(KINDS, table=f"by_{name}", key=(name,))
+        it.store.prepare([target])
+        place = KINDS.names.index(name)
+        rows = [row for row in VALUES if row[place] is not None]
+        assert it.upsert(target, rows).counts == Counts(inserted=len(rows)), name
+        changed = [(7, *row[1:]) for row in rows]
+        it.next_run(f"run_{name}")
+        assert it.upsert(target, changed).counts == Counts(updated=len(rows)), name
+        assert it.sql(f"SELECT DISTINCT id FROM by_{name}") == [(7,)]
 
 
 LIKE = some.text("aAäÄsSß eE\u0301é\t\\%_'", min_size=1, max_size=3)
