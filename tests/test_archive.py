@@ -10,12 +10,13 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from crmmap.load import Piece, Tally, Transaction
@@ -43,6 +44,9 @@ VALUES = st.recursive(
 
 
 @given(VALUES)
+@example({"a": [Decimal("1.50"), Decimal("1E+3")], "b": "x"})
+@example({"a": Decimal("1.50"), "b": "\ue000"})
+@example([Decimal("1.50"), "\\ue000", "\ue0001.50\ue000"])
 def test_the_quick_way_to_json_is_the_same(value: object) -> None:
     assert as_json_soon(value) == as_json(value)
 

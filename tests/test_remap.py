@@ -12,17 +12,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from commands import PEOPLE, crmmap
+from crmmap.cli.once import new_options, run_once
 from crmmap.errors import Interrupted
 from crmmap.events import RunReport
+from crmmap.extract import open_reader
 from crmmap.load import Store
 from crmmap.loop import Options
 from crmmap.loop.packing import pack_fields, unpack_fields
 from crmmap.loop.remap import Archive, foresee, remap
-from crmmap.plan import FoundField, Plan
+from crmmap.plan import FoundField, Plan, Step, compile_plan, resolve_settings
 from crmmap.values import Secret
-from invented import sqlite, table
+from invented import mapping, sqlite, table
 from stores import store_url  # noqa: F401  (a fixture)
 from test_loop import Sources, load_from, plan, rows, stream
 from test_loop import load as run_from
@@ -209,3 +212,116 @@ def test_remap_is_a_command(tmp_path: Path) -> None:
     assert "Traceback" not in wrong.err
     nowhere = crmmap(tmp_path, "remap", str(mapping), "--store", f"sqlite:///{tmp_path / 'no.db'}")
     assert nowhere.code == 2
+
+
+SOURCES = {
+    "xml": """
+source: {kind: files, format: {kind: xml}}
+streams:
+  people:
+    file: FOLDER/*.xml
+    records: /people/person
+    fields: {id: "@id", name: name, file: {value: "{{ file.name }}"}}
+""",
+    "json": """
+source: {kind: files, format: {kind: json}}
+streams:
+  people:
+    file: FOLDER/a.json
+    records: items
+    shape: [{explode: {of: tags, as: tag}}]
+    fields: {id: id, name: tag, amount: {from: amount, type: decimal}}
+""",
+    "csv": """
+source: {kind: files}
+streams:
+  people:
+    file: FOLDER/a.csv
+    fields: {id: id, name: {from: [name, nick]}, size: {from: size, type: integer}}
+""",
+    "sql": """
+settings: {database: {env: DATABASE, secret: true}}
+source: {kind: sql, url: "{{ settings.database }}"}
+streams:
+  people:
+    query: {table: people}
+    fields: {id: {from: id, type: integer}, name: name, born: {from: born, type: date}}
+""",
+}
+
+
+def filled(folder: Path) -> None:
+    (folder / "a.xml").write_text('<people><person id="1"><name>Ånn\n"</name></person></people>')
+    (folder / "b.xml").write_text(
+        '<people><person id="2"/><person><name>x</name></person></people>'
+    )
+    items = '{"id": 1, "amount": 1.50, "tags": ["a"]}, {"id": 2, "tags": ["b"], "amount": "many"}'
+    (folder / "a.json").write_text(f'{{"items": [{items}]}}')
+    (folder / "a.csv").write_text('id,nick,size\n1,"a,b",3\n2,,\n3,x,large\n4\n')
+    engine = sa.create_engine(f"sqlite:///{folder / 'a.db'}")
+    with engine.begin() as connection:
+        connection.execute(sa.text("CREATE TABLE people (id INTEGER, name TEXT, born TEXT)"))
+        people = "(1, 'Ann', '1990-01-02'), (2, NULL, NULL), (3, 'Bo', 'then')"
+        connection.execute(sa.text(f"INSERT INTO people VALUES {people}"))
+    engine.dispose()
+
+
+@pytest.mark.parametrize("kind", SOURCES)
+def test_what_any_source_sent_comes_back_as_it_was(tmp_path: Path, kind: str) -> None:
+    filled(tmp_path)
+    text = SOURCES[kind].replace("FOLDER", str(tmp_path))
+    spec = mapping(f"crmmap: 1\nname: m\narchive: all{text}    table: {{name: people, key: id}}\n")
+    given = {"database": f"sqlite:///{tmp_path / 'a.db'}"} if kind == "sql" else {}
+    made = compile_plan(spec, resolve_settings(spec, {}, given))
+    url = sqlite(tmp_path)
+    first = run_once(made, url, keep_tokens=False)
+    assert first.exit_code == 0, first
+    before = table(url, "people", order="1")
+    with closing(Store.open(url, application="tests")) as store:
+        archive = Archive(plan=made, store=store, since=None)
+        stop = threading.Event()
+        with open_reader(made, stop=stop, clock=lambda: datetime.now(UTC)) as reader:
+            report = remap(archive, reader, options=new_options(), stop=stop)
+    assert report.remarks == ()
+    counts = report.counts
+    assert (counts.fetched, counts.rejected) == (first.counts.fetched, first.counts.rejected)
+    assert counts.unchanged == first.counts.inserted >= 1
+    assert table(url, "people", order="1") == before
+
+
+LISTED = """  members:
+    request: {path: /members}
+    table: {name: members, key: id}
+    fields: {id: id}
+    fields_from:
+      request: {path: /properties}
+      name: name
+      type: type
+      types: {string: text}
+      from: "properties.{name}"
+"""
+
+
+class Listing(Sources):
+    """Lists a field of its own."""
+
+    def fields(self, step: Step) -> tuple[FoundField, ...]:
+        return (FoundField(name="Colour", type="string"),)
+
+
+def test_fields_that_the_source_listed_are_known_without_it(tmp_path: Path) -> None:
+    url, made = sqlite(tmp_path), all_kept(LISTED)
+    given: Any = {"members": [{"id": "1", "properties": {"Colour": "red", "size": "s"}}]}
+    load_from(made, url, Listing(given))
+    assert rows(url, "members", "id", "colour") == [("1", "red")]
+    more = all_kept(LISTED.replace("{id: id}", "{id: id, size: properties.size}"))
+    assert again(more, url, None, True).counts.updated == 1
+    assert again(more, url).counts.updated == 1
+    assert rows(url, "members", "id", "colour", "size") == [("1", "red", "s")]
+
+
+def test_a_stream_finds_its_pages_under_the_name_that_it_had(tmp_path: Path) -> None:
+    url, renamed = sqlite(tmp_path), all_kept(stream("remarks", extra="    was: notes\n"))
+    run_from(all_kept(stream("notes")), url, notes=[{"id": "1"}])
+    assert again(renamed, url).counts.inserted == 1
+    assert again(renamed, url).counts.unchanged == 1  # now they stand under the new one

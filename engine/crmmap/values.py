@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from decimal import Decimal
 from hashlib import sha256
 from typing import Any, Protocol
 from urllib.parse import quote, urlencode
@@ -327,13 +328,28 @@ def as_json(value: object, *, ascii_only: bool = True) -> str:
 
 def as_json_soon(value: object) -> str:
     """Return what `as_json` does: by Python's own writer, where that can say it."""
+    marked: list[Decimal] = []
+
+    def mark(number: object) -> str:
+        if not isinstance(number, Decimal):
+            raise TypeError
+        marked.append(number)
+        return f"{MARK}{number}{MARK}"
+
     try:
-        return _plain(value)
+        text = json.JSONEncoder(separators=(",", ":"), allow_nan=False, default=mark).encode(value)
     except (TypeError, ValueError, RecursionError):
         return as_json(value)
+    if not marked:
+        return text
+    if text.count(WRITTEN_MARK) != 2 * len(marked):  # it stands in a text, too
+        return as_json(value)
+    return text.replace(f'"{WRITTEN_MARK}', "").replace(f'{WRITTEN_MARK}"', "")
 
 
-_plain = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+MARK = "\ue000"
+"""Stands around numbers with digits to be kept, which Python's writer takes for texts."""
+WRITTEN_MARK = "\\ue000"
 
 
 def _push(pending: list[object], parts: Sequence[tuple[str, object]]) -> None:

@@ -216,7 +216,7 @@ def _with(report: StreamReport, store: Store, step: Step, page: Page) -> StreamR
             [
                 outcomes.select(page=PAGE, outcome=OUTCOME),
                 told(resolved.rows.join(rows, on=[PAGE, INDEX], how="anti")[PAGE], "duplicate"),
-                told(resolved.waiting["page"], "deferred"),
+                told(resolved.waiting[PAGE], "deferred"),
                 told(batch.rejects["page"], "rejected"),
                 told(resolved.rejects["page"], "rejected"),
                 told(batch.notes["page"], "noted"),
