@@ -18,6 +18,7 @@ from crmmap.extract.partitions import read_parts
 from crmmap.extract.request import Context
 from crmmap.kinds.incremental import EventId, Timestamp
 from crmmap.kinds.incremental import Sequence as Numbered
+from crmmap.kinds.writes import Snapshot
 from crmmap.load import Store
 from crmmap.loop import Options, run
 from crmmap.plan import FoundField, Plan, Step, Target
@@ -111,11 +112,21 @@ def boundless(step: Step) -> Step:
     return replace(step, incremental=how)
 
 
+def impartial(step: Step) -> Step:
+    """Return the step with no rows vanishing by that for which they are asked for.
+
+    Here the first that is asked for has all records, and none of them needs to be its own.
+    """
+    if step.target.per is None:
+        return step
+    return replace(step, target=replace(step.target, write=Snapshot()))
+
+
 def load(
     reader: Invented, folder: Path, *, streams: Sequence[str] = (), batch: int = 10
 ) -> RunReport:
     """Run the reader's plan, or some of its streams, into the store in the folder."""
-    steps = tuple(replace(step, batch=batch, keeps="none") for step in reader.plan.steps)
+    steps = tuple(replace(impartial(step), batch=batch, keeps="none") for step in reader.plan.steps)
     options = Options(
         run_id=f"proof-{next(NAMES)}", owner="proof:1", started_at="", streams=tuple(streams)
     )
