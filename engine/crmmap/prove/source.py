@@ -113,13 +113,15 @@ def boundless(step: Step) -> Step:
 
 
 def impartial(step: Step) -> Step:
-    """Return the step with no rows vanishing by that for which they are asked for.
+    """Return the step with every record a row, and none vanishing by that for which it was asked.
 
-    Here the first that is asked for has all records, and none of them needs to be its own.
+    What a record of a deleted row lacks stays as it was stored before, and so depends on that. And
+    the first row that is asked for has all records here, of which none needs to be its own.
     """
-    if step.target.per is None:
-        return step
-    return replace(step, target=replace(step.target, write=Snapshot()))
+    target = step.target
+    if target.per is not None:
+        target = replace(target, write=Snapshot())
+    return replace(step, target=target, tombstones=())
 
 
 def load(
@@ -142,9 +144,10 @@ def _store(folder: Path) -> Store:
 
 
 def stored(folder: Path, target: Target) -> list[Mapping[str, str | None]]:
-    """Return a table's rows as texts, in the order of their keys."""
+    """Return a table's rows as texts, in the order of their keys, those too that are deleted."""
+    every = replace(target, deletes=None)
     with closing(_store(folder)) as store:
-        return list(store.parents(target, target.names, after=None, count=MOST, since=None))
+        return list(store.parents(every, target.names, after=None, count=MOST, since=None))
 
 
 def stored_rows(folder: Path, step: Step) -> tuple[Row, ...]:
