@@ -107,6 +107,8 @@ def test_what_the_server_can_not_make_is_told(it: Loader) -> None:
     many = columns(id=Text(), **{f"c{n}": Text() for n in range(1100)})
     with pytest.raises(StoreUnfit, match=r"more columns than the server allows.*1005"):
         it.store.prepare([replace(NOTES, table="wide", columns=many)])
+    with pytest.raises(StoreUnfit, match=r"comment is longer than 2048"):
+        it.store.prepare([replace(NOTES, table="told", comment="c" * 3000)])
     fine = columns(id=Text(), x=Decimal(precision=38, scale=38))
     it.store.prepare([replace(NOTES, table="fine", columns=fine)])
 

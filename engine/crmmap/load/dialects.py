@@ -247,6 +247,15 @@ def standard_update_from(
     return f"UPDATE {table} SET {changes} FROM {other} WHERE {same} AND {where}"  # noqa: S608  (names are quoted, and no values)
 
 
+LOOPBACK = ("", "localhost", "127.0.0.1", "::1")
+"""Hosts to which no encryption is asked for by default."""
+
+
+def single(value: str | tuple[str, ...] | None) -> str:
+    """Return an option of a URL, of which several may be given."""
+    return value if isinstance(value, str) else ",".join(value or ())
+
+
 def check_options(url: URL, known: Collection[str]) -> None:
     """Raise StoreUnfit where the URL's query has an option that nobody would heed."""
     for name in url.query:

@@ -11,7 +11,7 @@ from sqlalchemy.engine import URL, Connection
 from sqlalchemy.exc import OperationalError
 
 from crmmap.errors import StoreUnfit
-from crmmap.load.dialects import WRITTEN, check_options
+from crmmap.load.dialects import LOOPBACK, WRITTEN, check_options, single
 from crmmap.load.multirow import PACKET
 
 OPTIONS = (
@@ -19,7 +19,6 @@ OPTIONS = (
     "unix_socket", "lock_timeout",
 )  # fmt: skip
 SWITCHES = {"true": True, "1": True, "false": False, "0": False}
-LOOPBACK = ("", "localhost", "127.0.0.1", "::1")
 
 MODES = (
     "STRICT_ALL_TABLES", "NO_ZERO_DATE", "NO_ZERO_IN_DATE", "ERROR_FOR_DIVISION_BY_ZERO",
@@ -61,7 +60,7 @@ def connection_of(url: URL, application: str) -> dict[str, Any]:
     if not url.database:
         message = f"the store's URL names no database. {WRITTEN}"
         raise StoreUnfit(message)
-    options = {name: _single(value) for name, value in url.query.items()}
+    options = {name: single(value) for name, value in url.query.items()}
     socket = {"unix_socket": options["unix_socket"]} if "unix_socket" in options else {}
     return {
         **socket,
@@ -114,10 +113,6 @@ def _patience(options: dict[str, str]) -> int:
         message = "the store's URL: lock_timeout is a whole number of seconds, such as 10"
         raise StoreUnfit(message)
     return int(asked)
-
-
-def _single(value: str | tuple[str, ...]) -> str:
-    return value if isinstance(value, str) else ",".join(value)
 
 
 def _conversions() -> dict[Any, Callable[..., Any]]:

@@ -20,12 +20,14 @@ from sqlalchemy.types import TypeEngine
 
 from crmmap.errors import StoreError, StoreUnfit, StoreUnreachable
 from crmmap.load.dialects import (
+    LOOPBACK,
     REFERRED_TO,
     WRITTEN,
     Copy,
     Fault,
     Refusal,
     check_options,
+    single,
     spelled_by,
     standard_on_conflict,
     standard_update_from,
@@ -43,7 +45,6 @@ SETTINGS = {
     # of a million rows whole for each batch of 5,000.
     "random_page_cost": "1.1",
 }
-LOOPBACK = ("", "localhost", "127.0.0.1", "::1")
 
 KINDS = {
     "23502": "not_null",
@@ -137,7 +138,7 @@ class Postgres:
         return engine
 
     def name(self, url: URL) -> str:
-        host = url.host or _single(url.query.get("host")) or "localhost"
+        host = url.host or single(url.query.get("host")) or "localhost"
         return f"postgresql://{host}:{url.port or 5432}/{url.database or ''}"
 
     def serialize(self, connection: Connection) -> None:
@@ -285,7 +286,7 @@ def _check(url: URL) -> None:
 def _connection(url: URL, application: str) -> dict[str, str | int]:
     """Return libpq's parameters. The user's own come last, and win."""
     options = " ".join(f"-c {name}={value}" for name, value in SETTINGS.items())
-    asked = {name: _single(value) for name, value in url.query.items()}
+    asked = {name: single(value) for name, value in url.query.items()}
     local = (url.host or asked.get("host", "")) in LOOPBACK or asked.get("host", "")[:1] == "/"
     secured = {} if local else {"sslmode": "verify-full", "sslrootcert": "system"}
     if "sslmode" in asked:  # a weaker mode does not go with the system's certificates
@@ -297,10 +298,6 @@ def _connection(url: URL, application: str) -> dict[str, str | int]:
         **asked,
         "options": f"{options} {asked.get('options', '')}".strip(),
     }
-
-
-def _single(value: str | tuple[str, ...] | None) -> str:
-    return value if isinstance(value, str) else ",".join(value or ())
 
 
 def _state(error: DBAPIError) -> str:
