@@ -138,11 +138,18 @@ class Table:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lookup:
-    """A foreign key: the field's value is looked up in the table that another stream fills."""
+    """A foreign key: the field's value is looked up in the table that another stream fills.
+
+    Texts are compared as the parent's field would hold them, tidied and in its type's own writing:
+    `Ann@B.Example` finds `ann@b.example`. The field then holds the parent's key. A parent that is
+    marked as deleted is a parent still.
+    """
 
     stream: Annotated[str, "The parent stream."]
     by: Annotated[
-        str | None, "The parent's field to compare with; its key by default. It must be unique."
+        str | None,
+        "The parent's field to compare with; its key by default. It must be unique: where several "
+        "rows have the value, the one with the least key is taken, and the run says so.",
     ] = None
     missing: Annotated[
         Missing | None,
@@ -158,7 +165,8 @@ class Lookup:
     ] = None
     none: Annotated[
         tuple[str, ...] | None, OneOrMany(),
-        "Texts that mean that there is no parent, like 0. As in `defaults` by default.",
+        "Texts that mean that there is no parent, like 0, and other writings of the same value, "
+        "like 0.0. Empty text always does. As in `defaults` by default.",
     ] = None  # fmt: skip
     constraint: Annotated[
         bool | None,
