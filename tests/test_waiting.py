@@ -202,6 +202,21 @@ def test_a_record_waits_no_longer_than_it_is_told_to(store_url: str) -> None:
     assert '"p"' in raw
 
 
+def test_fields_may_be_called_as_the_ledger_calls_its_own(tmp_path: Path) -> None:
+    names = ("outcome", "key", "digest", "field", "raw", "since", "page", "at", "run_id")
+    text = stream(
+        "people", *(f"{name}: {name}" for name in names), "version: {from: v, type: integer}",
+        f"boss: {{from: boss, lookup: {WAITING}}}",
+        extra="    dedupe: {keep: {latest: version}}\n",
+    )  # fmt: skip
+    waits = {name: name for name in names} | {"id": "1", "v": 1, "boss": "9"}
+    report = load(plan(text), sqlite(tmp_path), people=[waits, {"id": "2"}])
+    assert (report.streams[0].message, report.streams[0].waiting) == ("", 1)
+    load(plan(text), sqlite(tmp_path), people=[{"id": "9"}])
+    quoted = ", ".join(f'"{name}"' for name in names)
+    assert sql(sqlite(tmp_path), f"SELECT {quoted} FROM people WHERE id = '1'") == [names]
+
+
 def test_the_report_says_for_what_records_wait_and_since_when(store_url: str) -> None:
     text = TWO + SELF.replace("people", "bosses")
     records = [{"id": "1", "office": "o"}, {"id": "2", "office": "o"}, {"id": "3", "office": "p"}]

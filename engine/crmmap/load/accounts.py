@@ -21,7 +21,7 @@ REFUSED_SCHEMA: dict[str, pl.DataType] = {
 """`Written.refused`: `reasons` is a JSON list of `Reason.as_json`."""
 
 
-OUTCOME = "outcome"
+OUTCOME = "#outcome"
 OUTCOME_SCHEMA: dict[str, pl.DataType] = {
     "#page": pl.UInt32(),
     "#index": pl.UInt32(),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from crmmap.kinds.writes import KEEPING, Replace
-from crmmap.spec.deletions import deletes_of
 from crmmap.spec.faults import Fault
 from crmmap.spec.model import Lookup
 from crmmap.spec.model import Mapping as MappingSpec
@@ -34,6 +33,4 @@ def _why_not(mapping: MappingSpec, lookup: Lookup) -> str:
         return f"'{parent}' has a row for each version of a record"
     if isinstance(table.write, Replace):
         return f"a row of '{parent}' goes when a read does not bring it"
-    if deletes_of(mapping, table.name) == "hard":
-        return f"rows of '{parent}' are removed (`deletes: hard`; `soft` would do)"
     return ""
