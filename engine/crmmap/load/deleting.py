@@ -8,7 +8,7 @@ from crmmap.load.accounts import OUTCOME, REFUSED_SCHEMA, Mark, Written
 from crmmap.load.statements import Session, write
 from crmmap.load.storage import to_driver
 from crmmap.load.tables import DELETED_AT, RUN_ID, SYNCED_AT
-from crmmap.load.upsert import GONE, STORED, check_keys, end, is_older, stored_rows
+from crmmap.load.upsert import GONE, STORED, STORED_RUN, check_keys, end, is_older, stored_rows
 from crmmap.plan import Target
 from crmmap.values import INDEX, PAGE
 
@@ -16,12 +16,12 @@ from crmmap.values import INDEX, PAGE
 def delete(session: Session, target: Target, rows: pl.DataFrame, mark: Mark) -> Written:
     """Delete the rows with the keys of `rows`: `updated`, or `unchanged` where there is none.
 
-    With a version column, a row is a `duplicate` if what is stored is newer.
+    A row is a `duplicate` if what is stored is newer, by the versions or by the runs.
     """
     check_keys(target, rows)
     told = _with_stored(session, target, rows)
     nothing = pl.col(STORED).is_null() | pl.col(GONE)
-    older = pl.lit(value=False) if target.version is None else is_older(target.version)
+    older = _of_later_run(mark) if target.version is None else is_older(target.version)
     outcome = (
         pl.when(nothing)
         .then(pl.lit("unchanged"))
@@ -45,12 +45,16 @@ def sweep(session: Session, target: Target, rows: pl.DataFrame, mark: Mark) -> W
     """
     check_keys(target, rows)
     told = _with_stored(session, target, rows)
-    back = told.filter(pl.col(GONE))
+    back = told.filter(pl.col(GONE) & ~_of_later_run(mark))
     back = back.filter(_undeleted(session, target, back, mark))
     updated = back.select(PAGE, INDEX, pl.lit("updated").alias(OUTCOME))
     rest = told.select(PAGE, INDEX, pl.lit("unchanged").alias(OUTCOME))
     rest = rest.join(updated, on=[PAGE, INDEX], how="anti", maintain_order="left")
     return Written(outcomes=pl.concat([updated, rest]), refused=pl.DataFrame(schema=REFUSED_SCHEMA))
+
+
+def _of_later_run(mark: Mark) -> pl.Expr:
+    return pl.col(STORED_RUN).is_in(list(mark.older_than))
 
 
 def _with_stored(session: Session, target: Target, rows: pl.DataFrame) -> pl.DataFrame:
