@@ -11,11 +11,12 @@ from itertools import pairwise
 from typing import Any
 
 import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from crmmap.kinds.types import Datetime, Text
-from crmmap.kinds.writes import Append, History
+from crmmap.kinds.writes import Append, History, Upsert
 from crmmap.load import Tally, Transaction
 from crmmap.plan import Target
 from crmmap.values import DELETED, Counts
@@ -322,3 +323,22 @@ def test_a_version_that_had_vanished_holds_again_once_it_is_back(
     assert read(row) == Counts(updated=1)
     assert line(it) == {"a": [("one", 1, None, True)]}
     assert read(row) == Counts(unchanged=1)
+
+
+@pytest.mark.parametrize("write", [Append(), History()])
+def test_the_statements_that_are_shown_let_a_table_keep_versions_from_now_on(
+    load: Callable[..., Loader], write: Any
+) -> None:
+    there = replace(TIMED, write=Upsert())
+    it = load(there)
+    it.upsert(there, [("a", "one", at(1)), ("b", "b", at(2))])
+    wanted = replace(TIMED, write=write, version="at" if isinstance(write, History) else None)
+    for statement in it.store.ddl([wanted]).split(";\n"):
+        it.sql(statement) if statement else None
+    it.store.prepare([wanted])
+    it.next_run("run2")
+    counts = it.upsert(wanted, [("a", "one", at(1)), ("b", "two", at(3))]).counts
+    assert counts.unchanged == 1
+    assert len(it.sql("SELECT * FROM people")) == 3
+    if isinstance(write, History):
+        assert line(it)["b"] == [("b", 2, 3, False), ("two", 3, None, True)]

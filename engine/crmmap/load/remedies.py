@@ -12,6 +12,10 @@ from sqlalchemy.schema import CreateIndex, CreateTable, DropConstraint, DropInde
 
 from crmmap.load.dialects import Dialect
 
+FILLED = "filled"
+"""In a column's `info`: what rows get that are copied from a table without it. A text is a column's
+name."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Misfit:
@@ -45,14 +49,20 @@ def _remade(table: sa.Table, inspector: Inspector, dialect: Dialect) -> list[str
     quote = compiler.identifier_preparer.quote_identifier
     aside = quote(f"{table.name[:59]}_old")
     live = [each["name"] for each in inspector.get_columns(table.name)]
-    names = ", ".join(quote(column.name) for column in table.columns if column.name in live)
+    copied = {quote(each.name): quote(each.name) for each in table.columns if each.name in live}
+    for each in table.columns:
+        if each.name not in live and FILLED in each.info:
+            value = each.info[FILLED]
+            text = quote(value) if isinstance(value, str) else str(value.compile(dialect=compiler))
+            copied[quote(each.name)] = text
+    names, values = ", ".join(copied), ", ".join(copied.values())
     indexed = [str(CreateIndex(index).compile(dialect=compiler)) for index in indexes(table)]
     return [
         *_without_foreign_keys(table, inspector, compiler),
         *_without_indexes(table, inspector, compiler),
         f"ALTER TABLE {quote(table.name)} RENAME TO {aside}",
         created(table, dialect, compiler),
-        f"INSERT INTO {quote(table.name)} ({names}) SELECT {names} FROM {aside}",  # noqa: S608  (names are quoted)
+        f"INSERT INTO {quote(table.name)} ({names}) SELECT {values} FROM {aside}",  # noqa: S608  (names are quoted)
         *indexed,
         *dialect.comments(table),
     ]

@@ -22,7 +22,7 @@ from crmmap.kinds.writes import Append, History, Write
 from crmmap.load import constraints
 from crmmap.load.constraints import constrain, short_name
 from crmmap.load.dialects import Dialect
-from crmmap.load.remedies import Misfit, created, indexes, remedies
+from crmmap.load.remedies import FILLED, Misfit, created, indexes, remedies
 from crmmap.plan import Column, Target
 
 RUN_ID = "_crmmap_run_id"
@@ -105,6 +105,7 @@ def table_of(target: Target) -> sa.Table:
                 nullable=column.name not in (*key, CURRENT),
                 autoincrement=False,
                 comment=column.comment or None,
+                info=_filled(target, column),
             )
             for column in timed(target).columns
         ),
@@ -128,6 +129,13 @@ def table_of(target: Target) -> sa.Table:
             sa.Index(name, *(table.c[each] for each in names), mysql_length=_parts(table, names))
     constrain(table, target.foreign_keys)
     return table
+
+
+def _filled(target: Target, column: Column) -> dict[str, object]:
+    """Return what a column is given for rows that were there without it: they hold since then."""
+    if column.name == VALID_FROM:
+        return {FILLED: target.version or SYNCED_AT}
+    return {FILLED: sa.true()} if column.name == CURRENT else {}
 
 
 def _deleted_at(target: Target) -> list[sa.Column[Any]]:
