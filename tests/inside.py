@@ -9,6 +9,7 @@ import pytest
 
 from commands import Ran
 from crmmap.cli import main
+from stores import sqlite_url
 
 Command = Callable[..., Ran]
 
@@ -27,3 +28,9 @@ def crmmap(
         return Ran(int(code), told.out, told.err)
 
     return run
+
+
+@pytest.fixture
+def file_url(tmp_path: Path) -> str:
+    """Give a store of one kind, for what the kind makes no difference to."""
+    return sqlite_url(tmp_path)

@@ -20,19 +20,13 @@ from crmmap.kinds.limits import RejectLimit
 from crmmap.load import Store
 from crmmap.loop import Options, run
 from crmmap.plan import Plan, compile_plan, placeholder_settings
-from inside import Command, crmmap  # noqa: F401  (fixture)
+from inside import Command, crmmap, file_url  # noqa: F401  (fixtures)
 from invented import mapping
-from stores import OWNER, sqlite_url, store_url  # noqa: F401  (fixture)
+from stores import OWNER, store_url  # noqa: F401  (fixture)
 from test_loop import HEAD, Sources, plan, stream
 from test_retry import sql
 
 AGE = "age: {from: age, type: integer}"
-
-
-@pytest.fixture
-def file_url(tmp_path: Path) -> str:
-    """Give a store of one kind, to what the kind makes no difference for."""
-    return sqlite_url(tmp_path)
 
 
 def ran(the_plan: Plan, url: str, people: Sequence[Any], **options: Any) -> RunReport:
@@ -60,24 +54,24 @@ def limited(word: str, batch: int = 2) -> Plan:
     return plan(stream("people", AGE, extra=f"    max_rejects: {word}\n"), batch=batch)
 
 
-def test_the_batch_that_has_too_many_rejects_is_not_written(store_url: str) -> None:
+def test_the_batch_that_has_too_many_rejects_is_not_written(file_url: str) -> None:
     records = [*people(2, 2), {"id": "100", "age": "1"}, {"id": "101", "age": "x"}]
-    report = ran(limited("2"), store_url, records)
+    report = ran(limited("2"), file_url, records)
 
     assert report.exit_code == ExitCode.DATA_POLICY
     assert report.streams[0].status == "failed"
     assert "3 of 6 records were rejected, more than 2 (max_rejects)" in report.streams[0].message
     assert "3 × age: type" in report.streams[0].message
-    assert ids(store_url) == ["000", "001"]
-    assert len(sql(store_url, "SELECT id FROM crmmap_rejects")) == 2
+    assert ids(file_url) == ["000", "001"]
+    assert len(sql(file_url, "SELECT id FROM crmmap_rejects")) == 2
     # The next run goes on there, and does not begin to count anew.
-    again = ran(limited("2"), store_url, records)
+    again = ran(limited("2"), file_url, records)
     assert again.exit_code == ExitCode.DATA_POLICY
     assert "3 of 6 records" in again.streams[0].message
-    assert ran(limited("2"), store_url, records, max_rejects=RejectLimit(count=3)).status == "done"
-    assert ids(store_url) == ["000", "001", "100"]
+    assert ran(limited("2"), file_url, records, max_rejects=RejectLimit(count=3)).status == "done"
+    assert ids(file_url) == ["000", "001", "100"]
     # A read that begins anew counts anew.
-    assert ran(limited("2"), store_url, people(1, 2)).status == "done"
+    assert ran(limited("2"), file_url, people(1, 2)).status == "done"
 
 
 def test_a_share_is_judged_from_enough_records_or_at_the_end(file_url: str) -> None:
@@ -147,20 +141,20 @@ def test_nothing_is_deleted_by_a_read_that_is_not_as_expected(file_url: str) -> 
     assert len(ids(file_url)) == 8
 
 
-def test_rows_that_are_not_as_expected_replace_none(store_url: str) -> None:
+def test_rows_that_are_not_as_expected_replace_none(file_url: str) -> None:
     words = "    expect: {max_drop: 20%, freshness: {within: 2d, field: seen}}\n"
     text = stream("people", "seen: {from: seen, type: date}", extra=words)
     replacing = plan(text.replace("key: id}", "key: id, write: replace}"), batch=2)
     late = [{"id": each["id"], "seen": "2999-01-01"} for each in people(10)]
-    assert ran(replacing, store_url, late).exit_code == ExitCode.OK
-    assert len(ran(replacing, store_url, late[:4]).streams[0].broken) == 1
+    assert ran(replacing, file_url, late).exit_code == ExitCode.OK
+    assert len(ran(replacing, file_url, late[:4]).streams[0].broken) == 1
     old = [{"id": each["id"], "seen": "2024-01-01"} for each in people(10)]
-    assert "freshness" in ran(replacing, store_url, old).streams[0].broken[0]
-    assert sql(store_url, "SELECT DISTINCT seen FROM people") == sql(
-        store_url, "SELECT MAX(seen) FROM people"
+    assert "freshness" in ran(replacing, file_url, old).streams[0].broken[0]
+    assert sql(file_url, "SELECT DISTINCT seen FROM people") == sql(
+        file_url, "SELECT MAX(seen) FROM people"
     )
-    assert ran(replacing, store_url, late[:8]).exit_code == ExitCode.OK
-    assert len(ids(store_url)) == 8
+    assert ran(replacing, file_url, late[:8]).exit_code == ExitCode.OK
+    assert len(ids(file_url)) == 8
 
 
 SEEN = "seen: {from: seen, type: datetime}"

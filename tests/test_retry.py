@@ -23,7 +23,7 @@ from crmmap.loop import Options
 from crmmap.loop.retry import CUT, UNREAD, Tries, rehearse, retry
 from crmmap.plan import Plan
 from crmmap.values import RAW_LIMIT
-from inside import Command, crmmap  # noqa: F401  (fixture)
+from inside import Command, crmmap, file_url  # noqa: F401  (fixtures)
 from stores import OWNER, store_url  # noqa: F401  (fixture)
 from test_loop import Sources, plan, stream
 from test_loop import load as run_from
@@ -89,12 +89,12 @@ def test_what_passes_now_is_loaded_and_the_rest_stays_open(store_url: str) -> No
     assert kinds == [("run", "done"), ("retry", "done")]
 
 
-def test_a_reject_gets_the_reasons_of_now(store_url: str) -> None:
-    run_from(plan(STRICT), store_url, **PLAIN)
+def test_a_reject_gets_the_reasons_of_now(file_url: str) -> None:
+    run_from(plan(STRICT), file_url, **PLAIN)
     now = stream("people", "age: {from: age}", "name: {from: name, required: true}")
-    tried_again(plan(now.replace("age: {from: age}", "age: {from: no, type: integer}")), store_url)
+    tried_again(plan(now.replace("age: {from: age}", "age: {from: no, type: integer}")), file_url)
 
-    reasons = sql(store_url, "SELECT reasons FROM crmmap_rejects")
+    reasons = sql(file_url, "SELECT reasons FROM crmmap_rejects")
     assert all('"name"' in each and '"age"' not in each for (each,) in reasons)
 
 
@@ -132,16 +132,16 @@ def test_a_row_that_a_later_run_wrote_is_left_alone(store_url: str) -> None:
     assert sql(store_url, "SELECT name FROM people") == [("before",)]
 
 
-def test_where_versions_decide_an_older_record_is_superseded(store_url: str) -> None:
+def test_where_versions_decide_an_older_record_is_superseded(file_url: str) -> None:
     latest = "    dedupe: {keep: {latest: at}}\n"
     old = [{"code": "c", "name": "before", "at": 1}, {"code": "d", "name": "n", "at": 3}]
     new = [{"code": "c", "name": "after", "at": 2}, {"code": "d", "name": "o", "at": 2}]
-    run_from(by_code(now=False, extra=latest), store_url, people=old)
-    run_from(by_code(now=True, extra=latest), store_url, people=new)
+    run_from(by_code(now=False, extra=latest), file_url, people=old)
+    run_from(by_code(now=True, extra=latest), file_url, people=new)
 
-    report = tried_again(by_code(now=True, extra=latest), store_url)
+    report = tried_again(by_code(now=True, extra=latest), file_url)
     assert report.streams[0].retried == {"superseded": 1, "loaded": 1}
-    assert sql(store_url, "SELECT id, name FROM people ORDER BY id") == [("c", "after"), ("d", "n")]
+    assert sql(file_url, "SELECT id, name FROM people ORDER BY id") == [("c", "after"), ("d", "n")]
 
 
 @pytest.mark.parametrize("kind", ["append", "history"])
@@ -160,50 +160,50 @@ def test_a_version_that_was_refused_joins_the_others(store_url: str, kind: str) 
     assert sorted(found, key=str) == [(7,), (None,)]
 
 
-def test_a_child_passes_with_the_parent_that_is_tried_before_it(store_url: str) -> None:
+def test_a_child_passes_with_the_parent_that_is_tried_before_it(file_url: str) -> None:
     child = stream("children", "up: {from: up, lookup: {stream: people, missing: reject}}")
     records = {**PLAIN, "children": [{"id": "k", "up": "b"}, {"id": "l", "up": "none"}]}
-    run_from(plan(STRICT + child), store_url, **records)
-    assert rehearsed(plan(LENIENT + child), store_url).passing == 1  # as the parents are now
+    run_from(plan(STRICT + child), file_url, **records)
+    assert rehearsed(plan(LENIENT + child), file_url).passing == 1  # as the parents are now
 
-    tried_again(plan(LENIENT + child), store_url)
-    assert sql(store_url, "SELECT id, up FROM children") == [("k", "b")]
+    tried_again(plan(LENIENT + child), file_url)
+    assert sql(file_url, "SELECT id, up FROM children") == [("k", "b")]
 
 
-def test_what_the_mapping_leaves_out_now_is_filtered(store_url: str) -> None:
-    run_from(plan(STRICT), store_url, **PLAIN)
+def test_what_the_mapping_leaves_out_now_is_filtered(file_url: str) -> None:
+    run_from(plan(STRICT), file_url, **PLAIN)
     now = (
         stream("people", "age: {from: no}", "name: {from: age}")
         + "    where: {name: {one_of: [x]}}\n"
     )
 
     report = tried_again(
-        plan(now.replace("age: {from: no}", "age: {from: no, type: integer}")), store_url
+        plan(now.replace("age: {from: no}", "age: {from: no, type: integer}")), file_url
     )
     assert report.streams[0].retried == {"filtered": 1, "loaded": 1}
-    assert rejects(store_url) == [("b", "filtered"), ("c", "loaded")]
+    assert rejects(file_url) == [("b", "filtered"), ("c", "loaded")]
 
 
-def test_what_can_not_be_tried_again_is_counted(store_url: str) -> None:
+def test_what_can_not_be_tried_again_is_counted(file_url: str) -> None:
     long = {"id": "long", "age": "x" * RAW_LIMIT}
-    run_from(plan(STRICT), store_url, people=[long, {"id": "b", "age": "old"}])
+    run_from(plan(STRICT), file_url, people=[long, {"id": "b", "age": "old"}])
 
-    with closing(Store.open(store_url, application="tests")) as store:
+    with closing(Store.open(file_url, application="tests")) as store:
         lenient = plan(LENIENT)
         tries = Tries.of(lenient, store, Sources({}), Which(mappings=["loop"]))
         report = retry(lenient, tries, options=options(), stop=threading.Event())
 
     assert report.streams[0].retried == {"loaded": 1}
     assert tries.untried[CUT] == 1
-    assert rejects(store_url) == [("long", None), ("b", "loaded")]
+    assert rejects(file_url) == [("long", None), ("b", "loaded")]
 
 
-def test_only_what_is_meant_is_tried(store_url: str) -> None:
-    run_from(plan(STRICT), store_url, **PLAIN)
-    found = [each.id for each in every_reject(store_url) if each.key == "c"]
-    tried_again(plan(stream("people", "age: {from: no, type: integer}")), store_url, ids=found)
+def test_only_what_is_meant_is_tried(file_url: str) -> None:
+    run_from(plan(STRICT), file_url, **PLAIN)
+    found = [each.id for each in every_reject(file_url) if each.key == "c"]
+    tried_again(plan(stream("people", "age: {from: no, type: integer}")), file_url, ids=found)
 
-    assert rejects(store_url) == [("b", None), ("c", "loaded")]
+    assert rejects(file_url) == [("b", None), ("c", "loaded")]
 
 
 # --- together with records that wait --------------------------------------------------------------
@@ -216,22 +216,22 @@ def family(*people: object, parents: Sequence[object] = ()) -> dict[str, Any]:
     return {"people": people, "parents": [{"id": each} for each in parents]}
 
 
-def test_a_reject_is_superseded_by_a_newer_record_that_waits(store_url: str) -> None:
-    run_from(plan(CHILD), store_url, **family({"id": "a", "age": "x", "up": "p"}))
-    run_from(plan(CHILD), store_url, **family({"id": "a", "age": "2", "up": "p"}))
-    assert rejects(store_url) == [("a", "superseded")]
+def test_a_reject_is_superseded_by_a_newer_record_that_waits(file_url: str) -> None:
+    run_from(plan(CHILD), file_url, **family({"id": "a", "age": "x", "up": "p"}))
+    run_from(plan(CHILD), file_url, **family({"id": "a", "age": "2", "up": "p"}))
+    assert rejects(file_url) == [("a", "superseded")]
 
-    run_from(plan(CHILD), store_url, **family(parents=["p"]))
-    assert sql(store_url, "SELECT id, age FROM people") == [("a", 2)]
+    run_from(plan(CHILD), file_url, **family(parents=["p"]))
+    assert sql(file_url, "SELECT id, age FROM people") == [("a", 2)]
 
 
-def test_an_older_record_that_waited_resolves_no_reject(store_url: str) -> None:
-    run_from(plan(CHILD), store_url, **family({"id": "a", "age": "1", "up": "p"}))
-    run_from(plan(CHILD), store_url, **family({"id": "a", "age": "x", "up": "p"}))
-    run_from(plan(CHILD), store_url, **family(parents=["p"]))
+def test_an_older_record_that_waited_resolves_no_reject(file_url: str) -> None:
+    run_from(plan(CHILD), file_url, **family({"id": "a", "age": "1", "up": "p"}))
+    run_from(plan(CHILD), file_url, **family({"id": "a", "age": "x", "up": "p"}))
+    run_from(plan(CHILD), file_url, **family(parents=["p"]))
 
-    assert sql(store_url, "SELECT id, age FROM people") == [("a", 1)]
-    assert rejects(store_url) == [("a", None)]
+    assert sql(file_url, "SELECT id, age FROM people") == [("a", 1)]
+    assert rejects(file_url) == [("a", None)]
 
 
 # --- the command ----------------------------------------------------------------------------------

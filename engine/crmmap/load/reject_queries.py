@@ -137,7 +137,8 @@ def _reject(session: Session, row: sa.Row[Any], *, raw: bool) -> Reject:
 
 def drop_rejects(session: Session, which: Which, owner: str) -> int:
     """Resolve the open rejects that are meant as dropped, by `owner`; return how many they are."""
-    ids = [each.id for each in find_rejects(session, which) if each.outcome is None]
+    found = find_rejects(session, which)
+    ids = [each.id for each in found if each.id and each.outcome is None]
     values = {"outcome": "dropped", "resolved_at": session.moment, "resolved_by": owner}
     for chunk in chunks(ids):
         session.connection.execute(
@@ -148,7 +149,7 @@ def drop_rejects(session: Session, which: Which, owner: str) -> int:
 
 def purge_rejects(session: Session, which: Which) -> int:
     """Remove the rejects that are meant from the ledger, for good; return how many they were."""
-    ids = [each.id for each in find_rejects(session, which)]
+    ids = [each.id for each in find_rejects(session, which) if each.id]
     for chunk in chunks(ids):
         session.connection.execute(sa.delete(TABLE).where(TABLE.c.id.in_(chunk)))
     return len(ids)

@@ -27,6 +27,7 @@ from crmmap.values import Reason, is_cut
 
 CUT = "only the beginning of the record was kept"
 UNREAD = "what was refused is no record, or misses what was to be asked for beside it"
+NAMELESS = "an earlier version of crmmap refused it, and gave it no id"
 NO_STREAM = "the mapping has no such stream, or it is not to be read"
 OF_WHOLE_RECORDS = ("record.failed",)
 """Rules that judge a record that could be read, and none of its fields."""
@@ -60,7 +61,9 @@ class Tries:
         read = {step.name for step in plan.steps if not step.absent}
         found = store.ask(lambda session: list(find_rejects(session, which, oldest_first=True)))
         for each in found:
-            if any(map(_of_reading, each.reasons)):
+            if not each.id:
+                tries.untried[NAMELESS] += 1
+            elif any(map(_of_reading, each.reasons)):
                 tries.untried[UNREAD] += 1
             elif each.stream not in read:
                 tries.untried[NO_STREAM] += 1
