@@ -201,20 +201,20 @@ def test_a_stub_is_counted_once_and_later_updated(load: Callable[..., Loader]) -
     assert it.upsert(PEOPLE, [("a", None, None)]).counts.duplicate == 1
 
 
+@pytest.mark.parametrize("others", [[], [("b", "n", 2), ("c", "n", 3)]])
 def test_a_row_that_another_program_inserts_meanwhile_is_updated(
-    load: Callable[..., Loader],
+    load: Callable[..., Loader], others: list[Any]
 ) -> None:
     it = load(PEOPLE)
     it.upsert(PEOPLE, [("a", "old", 1)])
     it.next_run("run2")
-    rows = [("a", "new", 1), ("b", "n", 2), ("c", "n", 3)]
 
     def work(transaction: Transaction) -> Written:
-        told = frame(PEOPLE, rows).with_columns(pl.lit("inserted").alias(OUTCOME))
-        hashed = told.with_columns(content_hashes(told, PEOPLE.columns))
-        return written(transaction.session, PEOPLE, hashed, transaction.mark)
+        rows = frame(PEOPLE, [("a", "new", 1), *others])
+        told = rows.with_columns(
+            content_hashes(rows, PEOPLE.columns), pl.lit("inserted").alias(OUTCOME)
+        )
+        return written(transaction.session, PEOPLE, told, transaction.mark)
 
     assert it.work(work).refused.is_empty()
-    assert it.sql("SELECT id, name FROM people ORDER BY id") == [
-        ("a", "new"), ("b", "n"), ("c", "n"),
-    ]  # fmt: skip
+    assert it.sql("SELECT id, name, count FROM people ORDER BY id") == [("a", "new", 1), *others]

@@ -104,6 +104,8 @@ def _compare(session: Session, target: Target) -> None:
 
 def refused_rows(rows: pl.DataFrame, refused: Sequence[tuple[int, Refusal]]) -> pl.DataFrame:
     """Return those of the rows that were refused, with their reasons (`REFUSED_SCHEMA`)."""
+    if not refused:
+        return pl.DataFrame(schema=REFUSED_SCHEMA)
     bad = rows[[index for index, _ in refused]]
     if KEY not in bad.columns:
         bad = bad.with_columns(pl.lit(None, dtype=pl.String).alias(KEY))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import repeat
 from typing import Any
 
 import polars as pl
@@ -49,8 +50,12 @@ def from_driver(
     rows: Sequence[Sequence[Any]], columns: Sequence[Column], compiler: Compiler
 ) -> pl.DataFrame:
     """Return what the driver gave for `columns`, typed as a frame would hold it."""
-    schema = {column.name: _driver_dtype(column, compiler) for column in columns}
-    frame = pl.DataFrame([tuple(row) for row in rows], schema=schema, orient="row")
+    # Column by column: a frame made of rows takes three times as long.
+    cells = zip(*rows, strict=True) if rows else repeat(())
+    frame = pl.DataFrame(
+        pl.Series(column.name, values, dtype=_driver_dtype(column, compiler))
+        for column, values in zip(columns, cells, strict=False)
+    )
     return frame.select(
         column.type.read(pl.col(column.name)).alias(column.name)
         if _as_text(column, compiler)

@@ -9,7 +9,7 @@ import polars as pl
 
 from crmmap.errors import StoreError
 from crmmap.kinds.types import Datetime, Integer, Text
-from crmmap.load.accounts import OUTCOME, Mark, Written
+from crmmap.load.accounts import OUTCOME, OUTCOME_SCHEMA, REFUSED_SCHEMA, Mark, Written
 from crmmap.load.dialects import Refusal
 from crmmap.load.family import parents_first
 from crmmap.load.halving import Halving, refused_rows
@@ -183,12 +183,15 @@ def write_by_key(
     `beside` are columns that rows have beside the mapping's. `new` says which rows are likely to
     be the first with their keys: they go a faster way.
     """
+    if rows.is_empty():
+        return []
     columns, key = (*target.columns, *beside, *AUDIT), primary_key(target)
     known = pl.lit(value=False) if new is None else new
 
     def write_some(some: pl.DataFrame) -> int:
-        # Once anything is refused, what was known may be no longer true: others write, too.
-        sure = known if len(some) == len(rows) else pl.lit(value=False)
+        # Once anything is refused, what was known may be no longer true: others write, too. So a
+        # part, or a row alone, is merged.
+        sure = known if len(some) == len(rows) > 1 else pl.lit(value=False)
         count = pour(session, target.table, columns, some.filter(sure))
         return count + merge(session, target.table, columns, some.filter(~sure), key=key)
 
@@ -212,6 +215,11 @@ def end(session: Session, target: Target, rows: pl.DataFrame, mark: Mark) -> Wri
     `rows` have `#gone`, and may have a digest. Where they have a value in a column, the row gets
     it; it keeps the others.
     """
+    if rows.is_empty():
+        return Written(
+            outcomes=pl.DataFrame(schema=OUTCOME_SCHEMA),
+            refused=pl.DataFrame(schema=REFUSED_SCHEMA),
+        )
     hashed = HASH in rows.columns
     digest = rows if hashed else rows.with_columns(pl.lit(None, dtype=pl.Int64).alias(HASH))
     stamped = _stamped(session, digest, mark.run_id).with_columns(_now(session).alias(DELETED_AT))

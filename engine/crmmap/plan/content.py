@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from hashlib import blake2b
 
 import polars as pl
@@ -21,13 +22,17 @@ def content_hashes(rows: pl.DataFrame, columns: tuple[Column, ...]) -> pl.Series
     not promised to stay the same from version to version.) A change goes unseen
     with a probability of 2**-64.
     """
-    parts = [part for column in columns for part in _parts(column)]
-    joined = pl.concat_str(parts, separator=BETWEEN, ignore_nulls=True).cast(pl.Binary)
-    texts = rows.select(joined.alias(HASH))[HASH].to_list()
+    texts = rows.select(_content(columns))[HASH].to_list()
     digests = [blake2b(text, digest_size=8).digest() for text in texts]
     return pl.Series(HASH, digests, dtype=pl.Binary).bin.reinterpret(
         dtype=pl.Int64, endianness="little"
     )
+
+
+@lru_cache(maxsize=256)
+def _content(columns: tuple[Column, ...]) -> pl.Expr:
+    parts = [part for column in columns for part in _parts(column)]
+    return pl.concat_str(parts, separator=BETWEEN, ignore_nulls=True).cast(pl.Binary).alias(HASH)
 
 
 def _parts(column: Column) -> tuple[pl.Expr, ...]:
