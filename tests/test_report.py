@@ -12,7 +12,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from crmmap.errors import ExitCode
-from crmmap.events import Event, RunReport, StreamReport
+from crmmap.events import Event, RunReport, StreamReport, Waits
 from crmmap.report import (
     FORMATS,
     Grid,
@@ -226,6 +226,12 @@ def test_remarks_and_waiting_records_are_told() -> None:
 
     assert f"\n{remark}\n" in text
     assert "3 records of contacts wait in crmmap_deferred until a parent arrives." in text
+    waits = (Waits(field="owner", parent="owners", count=3, since="2024-05-01T10:20:30+00:00"),)
+    known = replace(REPORT, streams=(replace(waiting, waits=waits),))
+    assert (
+        "3 records of contacts wait in crmmap_deferred until a parent arrives:\n"
+        "  3 × owner (owners), since 2024-05-01 10:20 UTC\n"
+    ) in told(known)
     assert run_document(report)["remarks"] == [remark]
 
 
