@@ -15,11 +15,13 @@ from dataclasses import dataclass
 from crmmap.plan import FoundField
 from crmmap.values import Page, Reason, Refusal
 
-PIECE = 4_000_000
+PIECE = 1_000_000
 """Characters of a piece, about: no database is asked to take more at once."""
+LONGEST = 2 * PIECE
+"""Characters of the longest record that is kept."""
 
 SECRET = "a secret stands in it"  # noqa: S105  (a sentence about one)
-LONG = f"it has more than {PIECE} characters"
+LONG = f"it has more than {LONGEST} characters"
 RECORD = '"record":'
 LEVEL = 1
 """Of compression: the others take several times as long for a tenth less."""
@@ -63,7 +65,7 @@ def _lines(page: Page, clean: Clean) -> Iterator[str]:
     hidden = clean(whole) != whole
     places = range(len(raws)) if page.lines is None else page.lines
     for at, raw in zip(places, raws, strict=True):
-        if len(raw) > PIECE:
+        if len(raw) > LONGEST:
             yield f'{{"at":{at},"withheld":{json.dumps(LONG)}}}\n'
         elif hidden and clean(raw) != raw:
             yield f'{{"at":{at},"withheld":{json.dumps(SECRET)}}}\n'
@@ -74,7 +76,7 @@ def _lines(page: Page, clean: Clean) -> Iterator[str]:
 
 
 def _refused(each: Refusal, clean: Clean) -> str:
-    raw = clean(each.raw[:PIECE])
+    raw = clean(each.raw[:LONGEST])
     reasons = [reason.as_json() for reason in each.reasons]
     return json.dumps({"at": each.at, "refused": raw, "reasons": reasons}) + "\n"
 
