@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from crmmap.kinds.writes import Delete, Snapshot, Sweep, Upsert
-from crmmap.load import Tally, Transaction
+from crmmap.load import OUTCOME, Tally, Transaction
 from crmmap.plan import Target
 from stores import PEOPLE, Loader, frame, load, store_url  # noqa: F401  (fixtures)
 
@@ -144,7 +144,7 @@ def test_what_was_read_before_a_later_run_does_not_delete_its_rows(
 
     def outcome(target: Target) -> list[str]:
         written = it.work(lambda each: each.write(target, rows, older_than=older))
-        return list(written.outcomes["outcome"])
+        return list(written.outcomes[OUTCOME])
 
     assert outcome(gone) == (["duplicate"] if later else ["updated"])
     it.sql("UPDATE people SET _crmmap_deleted_at = _crmmap_synced_at")
