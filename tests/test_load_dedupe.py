@@ -93,7 +93,11 @@ RECORDS = some.lists(
         lambda versions: [(*each, at) for each, at in zip(made, versions, strict=True)]
     )
 )
-quickly = settings(max_examples=8, deadline=None)
+
+
+def quickly(it: Loader) -> settings:
+    """Try a few examples, fewer of them over a connection."""
+    return settings(max_examples=8 if it.kind == "sqlite" else 5, deadline=None)
 
 
 def split(records: list[Record], size: int) -> list[list[Record]]:
@@ -113,7 +117,7 @@ def test_the_table_is_what_a_plain_model_says(
 ) -> None:
     it = load(LATEST)
 
-    @quickly
+    @quickly(it)
     @given(records=RECORDS, size=some.integers(1, 9))
     def check(records: list[Record], size: int) -> None:
         begin(it)
@@ -135,7 +139,7 @@ def test_the_table_is_what_a_plain_model_says(
 def test_the_latest_follow_from_all_that_was_ever_read(load: Callable[..., Loader]) -> None:
     it = load(LATEST)
 
-    @quickly
+    @quickly(it)
     @given(runs=some.lists(RECORDS, min_size=2, max_size=3), size=some.integers(2, 5))
     def check(runs: list[list[Record]], size: int) -> None:
         begin(it)
@@ -198,7 +202,7 @@ def test_by_the_key_alone_the_first_stays_too(load: Callable[..., Loader]) -> No
 def test_a_record_that_the_database_refuses_changes_no_other(load: Callable[..., Loader]) -> None:
     it = load(LATEST)
     write(it, LATEST, [ANN, ("c", "c@x", None, None, 5), ("d", "c@x", None, None, 4)])
-    if it.store.engine.dialect.name == "sqlite":
+    if it.kind == "sqlite":
         guard = "CREATE TRIGGER guard BEFORE INSERT ON persons WHEN NEW.version > 50"
         it.sql(f"{guard} BEGIN SELECT RAISE(ABORT, 'no'); END")
     else:

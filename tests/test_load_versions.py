@@ -23,7 +23,12 @@ from crmmap.values import DELETED, Counts
 from stores import PEOPLE, Loader, columns, frame, load, store_url  # noqa: F401  (fixtures)
 
 Row = tuple[Any, ...]
-quickly = settings(max_examples=8, deadline=None)
+
+
+def quickly(it: Loader) -> settings:
+    """Try a few examples, fewer of them over a connection."""
+    return settings(max_examples=8 if it.kind == "sqlite" else 5, deadline=None)
+
 
 # --- append -------------------------------------------------------------------------------------
 
@@ -45,7 +50,7 @@ RUNS = some.lists(
 def test_a_log_has_each_content_of_each_record_once(load: Callable[..., Loader]) -> None:
     it = load(LOG)
 
-    @quickly
+    @quickly(it)
     @given(runs=RUNS)
     def check(runs: list[list[list[Row]]]) -> None:
         it.sql("DELETE FROM people")
@@ -68,7 +73,7 @@ def test_a_log_has_each_content_of_each_record_once(load: Callable[..., Loader])
 
 def test_a_row_of_a_log_that_the_database_refuses_is_alone(load: Callable[..., Loader]) -> None:
     it = load(LOG)
-    name = "n" * 21 if it.store.engine.dialect.name != "sqlite" else None
+    name = "n" * 21 if it.kind != "sqlite" else None
     if name is None:
         it.sql("CREATE TRIGGER t BEFORE INSERT ON people WHEN NEW.count > 8 "
                "BEGIN SELECT RAISE(ABORT, 'no'); END")  # fmt: skip
@@ -127,7 +132,7 @@ def told(said: dict[str, dict[int, str]]) -> dict[str, list[Row]]:
 def test_every_version_finds_its_place_in_time(load: Callable[..., Loader]) -> None:
     it = load(TIMED)
 
-    @quickly
+    @quickly(it)
     @given(runs=some.lists(SAID, min_size=1, max_size=3), size=some.integers(1, 8))
     def check(runs: list[list[tuple[str, int, str]]], size: int) -> None:
         it.sql("DELETE FROM people")
@@ -159,7 +164,7 @@ def test_without_versions_what_was_read_last_holds(load: Callable[..., Loader]) 
     target = replace(PEOPLE, write=History())
     it = load(target)
 
-    @quickly
+    @quickly(it)
     @given(runs=RUNS)
     def check(runs: list[list[list[Row]]]) -> None:
         it.sql("DELETE FROM people")
@@ -195,7 +200,7 @@ def test_without_versions_what_was_read_last_holds(load: Callable[..., Loader]) 
 def test_a_version_that_the_database_refuses_ends_no_other(load: Callable[..., Loader]) -> None:
     it = load(TIMED)
     it.upsert(TIMED, [("a", "first", START), ("b", "b", START)])
-    if it.store.engine.dialect.name == "sqlite":
+    if it.kind == "sqlite":
         guard = "CREATE TRIGGER guard BEFORE INSERT ON people WHEN NEW.name = 'bad'"
         it.sql(f"{guard} BEGIN SELECT RAISE(ABORT, 'no'); END")
     else:
