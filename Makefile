@@ -4,11 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 RECORDS ?= 1000
 
-.PHONY: help demo test lint format schema docs bench wheel clean
+.PHONY: help demo test torture lint format schema docs bench wheel clean
 
 help:
 	@echo "make demo     run all mappings against their own mock into .demo/crmmap.db"
 	@echo "make test     run the tests"
+	@echo "make torture  run the tests of the store's promises for hours (see tests/TORTURE.md)"
 	@echo "make lint     ruff and mypy"
 	@echo "make schema   print the language's JSON Schema into schemas/"
 	@echo "make docs     print the reference of the language into docs/"
@@ -33,6 +34,12 @@ demo: $(VENV)/run-installed
 
 test: $(VENV)/dev-installed
 	$(BIN)/python -m pytest -n 2 $(ARGS)
+
+STEPS ?= 1000
+KILLS ?= 100
+torture: $(VENV)/dev-installed
+	CRMMAP_TORTURE_STEPS=$(STEPS) CRMMAP_TORTURE_KILLS=$(KILLS) $(BIN)/python -m pytest -n 2 \
+		tests/test_sequences.py tests/test_kills.py tests/test_seeded_bugs.py $(ARGS)
 
 lint: $(VENV)/dev-installed
 	$(BIN)/ruff check .

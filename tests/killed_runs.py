@@ -41,14 +41,18 @@ class Nursery:
         assert self.parent.stdout is not None
         self.parent.stdout.close()
 
-    def run(self, mapping: str, store: str, *, failpoint: str = "", after: float = 0) -> int:
+    def run(
+        self, mapping: str, store: str, *, failpoint: str = "", after: float = 0, bug: str = ""
+    ) -> int:
         """Run a mapping and return its exit code, or the negative number of what killed it.
 
-        It is killed at a failpoint, or after so many seconds.
+        It is killed at a failpoint, or after so many seconds. `bug` is one of `seeded_bugs`.
         """
         assert self.parent.stdin is not None
         assert self.parent.stdout is not None
-        order = {"mapping": mapping, "store": store, "failpoint": failpoint, "after": after}
+        order = {
+            "mapping": mapping, "store": store, "failpoint": failpoint, "after": after, "bug": bug,
+        }  # fmt: skip
         self.parent.stdin.write(f"{json.dumps(order)}\n")
         self.parent.stdin.flush()
         return int(self.parent.stdout.readline())
@@ -95,6 +99,10 @@ def _child(order: dict[str, str]) -> int:
     code = 70
     try:
         os.environ["CRMMAP_FAILPOINT"] = order["failpoint"]
+        if order["bug"]:
+            import seeded_bugs
+
+            getattr(seeded_bugs, order["bug"])(setattr)
         code = _run(order["mapping"], order["store"])
     except BaseException:  # noqa: BLE001  (the child says what it is, and ends)
         import traceback
