@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from hashlib import sha256
 from typing import Any
 
 Record = Mapping[str, Any]
@@ -101,9 +102,9 @@ class Model:
             settled = False
             for stream in streams:
                 before = len(self.waiting[stream])
-                keys = list(dict.fromkeys(key for key, _ in self.waiting[stream]))
-                for start in range(0, len(keys), batch):
-                    counts = self._retry(run, stream, keys[start : start + batch])
+                places = sorted(self.waiting[stream], key=_place)
+                for start in range(0, len(places), batch):
+                    counts = self._retry(run, stream, places[start : start + batch])
                     total.update({(stream, name): count for name, count in counts.items()})
                 settled = settled or len(self.waiting[stream]) < before
         return total
@@ -116,9 +117,8 @@ class Model:
             for key, kept in self.tables[stream].items()
         }
 
-    def _retry(self, run: str, stream: str, keys: Sequence[str]) -> Counter[str]:
+    def _retry(self, run: str, stream: str, tried: Sequence[tuple[str, str]]) -> Counter[str]:
         waiting = self.waiting[stream]
-        tried = [pair for pair in waiting if pair[0] in keys]
         counts, _, _, waits = self._take(run, stream, [json.loads(raw) for _, raw in tried])
         still = {(each["id"], written(each)) for each in waits}
         for pair in tried:
@@ -203,6 +203,12 @@ class Model:
         for one in fresh:
             if not outdone(one):
                 waiting[one[1]["id"], written(one[1])] = run
+
+
+def _place(waiting: tuple[str, str]) -> tuple[str, str]:
+    """Return where a record that waits stands: records are tried again in this order."""
+    key, raw = waiting
+    return key, sha256(raw.encode()).hexdigest()
 
 
 def _outdoes(
