@@ -37,6 +37,8 @@ class Shape:
     lookups: Sequence[Lookup] = ()
     version: bool = False
     """Whether the greatest `changed` wins; otherwise the record that was read last."""
+    write: str = "upsert"
+    """Or `append`, `snapshot`, `replace`: those three without lookups."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class Kept:
     cells: Cells
     run: str
     stub: bool = False
+    gone: bool = False
 
 
 @dataclass
@@ -57,10 +60,41 @@ class Model:
     waiting: dict[str, dict[tuple[str, str], str]] = field(default_factory=dict)
     rejected: Counter[str] = field(default_factory=Counter)
     """Raw records that were refused, by `run stream raw`."""
+    met: dict[str, set[str]] = field(default_factory=dict)
+    """Keys that a read has met so far, of a snapshot."""
+    gathered: dict[str, dict[str, Cells]] = field(default_factory=dict)
+    """Rows that are to replace the others."""
 
     def __post_init__(self) -> None:
         for name in self.shapes:
             self.tables[name], self.waiting[name] = {}, {}
+            self.begin(name)
+
+    def begin(self, stream: str) -> None:
+        """Begin a read from the beginning."""
+        self.met[stream], self.gathered[stream] = set(), {}
+
+    def finish(self, run: str, stream: str) -> Counter[str]:
+        """End a read that met all that the source has; return what came of what it did not meet."""
+        table, counts = self.tables[stream], Counter[str]()
+        match self.shapes[stream].write:
+            case "snapshot":
+                for key in [key for key in table if key not in self.met[stream]]:
+                    counts["deleted"] += not table[key].gone
+                    table[key] = table[key] if table[key].gone else Kept(
+                        table[key].cells, run, gone=True
+                    )  # fmt: skip
+            case "replace":
+                new = self.gathered[stream]
+                for key in [key for key in table if key not in new]:
+                    del table[key]
+                    counts["deleted"] += 1
+                for key, cells in new.items():
+                    same = key in table and table[key].cells == cells
+                    counts["unchanged" if same else "updated" if key in table else "inserted"] += 1
+                    table[key] = table[key] if same else Kept(cells, run)
+                counts["deferred"] -= len(new)
+        return counts
 
     def load(self, run: str, stream: str, records: Sequence[Record]) -> Counter[str]:
         """Take in a batch and return where its records went."""
@@ -77,7 +111,9 @@ class Model:
         for record in records:
             if record["kind"] != "plain":
                 counts["filtered"] += 1
-            elif isinstance(record["size"], str):
+                continue
+            self.met[stream].add(record["id"])
+            if isinstance(record["size"], str):
                 self._reject(run, stream, record, counts)
             else:
                 whole.append(record)
@@ -109,13 +145,13 @@ class Model:
                 settled = settled or len(self.waiting[stream]) < before
         return total
 
-    def rows(self, stream: str) -> dict[str, tuple[Cells, str]]:
-        """Return a table's rows by key, each with the run that last wrote it."""
+    def rows(self, stream: str) -> list[tuple[Cells, str, bool]]:
+        """Return a table's rows: each with the run that last wrote it, and whether it is gone."""
         fields = self.shapes[stream].fields
-        return {
-            key: ({name: _typed(name, kept.cells.get(name)) for name in fields}, kept.run)
-            for key, kept in self.tables[stream].items()
-        }
+        return [
+            ({name: _typed(name, kept.cells.get(name)) for name in fields}, kept.run, kept.gone)
+            for kept in self.tables[stream].values()
+        ]
 
     def _retry(self, run: str, stream: str, tried: Sequence[tuple[str, str]]) -> Counter[str]:
         waiting = self.waiting[stream]
@@ -159,7 +195,9 @@ class Model:
 
     @staticmethod
     def _chosen(shape: Shape, rows: Sequence[Record]) -> dict[str, Record]:
-        """Return one record of each key."""
+        """Return one record of each key; of a log, of each content."""
+        if shape.write == "append":
+            return {written({name: row[name] for name in shape.fields}): row for row in rows}
         if shape.version:
             rows = sorted(rows, key=lambda row: row["changed"])
         return {row["id"]: row for row in rows}
@@ -170,13 +208,18 @@ class Model:
         for each in shape.lookups:
             if each.missing == "null" and cells[each.field] not in self.tables[each.parent]:
                 cells[each.field] = None
-        old = table.get(record["id"])
+        key = written(cells) if shape.write == "append" else record["id"]
+        if shape.write == "replace":
+            repeated = key in self.gathered[stream]
+            self.gathered[stream][key] = cells
+            return "duplicate" if repeated else "deferred"
+        old = table.get(key)
         if old is not None and not old.stub:
-            if old.cells == cells:
+            if old.cells == cells and not old.gone:
                 return "duplicate" if old.run == run else "unchanged"
             if shape.version and cells["changed"] < old.cells["changed"]:
                 return "duplicate"
-        table[record["id"]] = Kept(cells, run)
+        table[key] = Kept(cells, run)
         return "inserted" if old is None else "updated"
 
     def _hold(
