@@ -13,6 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+import polars as pl
+
 from crmmap.events import Observe, RunReport, StreamReport
 from crmmap.extract import Reader
 from crmmap.kinds.source import Files
@@ -214,7 +216,7 @@ def _with(report: StreamReport, store: Store, step: Step, page: Page) -> StreamR
         by_page(
             batch.read,
             [
-                outcomes.select(page=PAGE, outcome=OUTCOME),
+                outcomes.select(pl.col(PAGE).alias("page"), OUTCOME),
                 told(resolved.rows.join(rows, on=[PAGE, INDEX], how="anti")[PAGE], "duplicate"),
                 told(resolved.waiting[PAGE], "deferred"),
                 told(batch.rejects["page"], "rejected"),
