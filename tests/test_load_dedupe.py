@@ -199,16 +199,30 @@ def test_by_the_key_alone_the_first_stays_too(load: Callable[..., Loader]) -> No
     assert stored(it) == [ANN, ANNE]
 
 
-def test_a_record_that_the_database_refuses_changes_no_other(load: Callable[..., Loader]) -> None:
-    it = load(LATEST)
-    write(it, LATEST, [ANN, ("c", "c@x", None, None, 5), ("d", "c@x", None, None, 4)])
+def refuse_late_versions(it: Loader) -> None:
     if it.kind == "sqlite":
         guard = "CREATE TRIGGER guard BEFORE INSERT ON persons WHEN NEW.version > 50"
         it.sql(f"{guard} BEGIN SELECT RAISE(ABORT, 'no'); END")
     else:
         it.sql("ALTER TABLE persons ADD CHECK (version <= 50)")
+
+
+def test_a_record_that_the_database_refuses_changes_no_other(load: Callable[..., Loader]) -> None:
+    it = load(LATEST)
+    write(it, LATEST, [ANN, ("c", "c@x", None, None, 5), ("d", "c@x", None, None, 4)])
+    refuse_late_versions(it)
     better, gone = ("b", "ann@x", None, None, 60), ("c", "e@x", None, None, 61)
     counts = write(it, LATEST, [better, gone, ("e", "e@x", None, None, 7)])
     assert counts == Counts(fetched=3, inserted=1, rejected=2)
     assert [row[0] for row in stored(it)] == ["a", "c", "e"]
     assert [row[0] for row in stored(it, "persons__duplicates")] == ["d"]
+
+
+def test_one_that_the_database_refuses_is_not_the_first(load: Callable[..., Loader]) -> None:
+    it = load(FIRST)
+    refuse_late_versions(it)
+    bad, worse = ("a", "ann@x", None, None, 60), ("b", "ann@x", None, None, 61)
+    good, after = ("c", "ann@x", None, None, 1), ("d", "ann@x", None, None, 2)
+    counts = write(it, FIRST, [bad, worse, good, after])
+    assert counts == Counts(fetched=4, inserted=1, duplicate=1, rejected=2)
+    assert stored(it) == [good]

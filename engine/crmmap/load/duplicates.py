@@ -11,7 +11,7 @@ else; so the order of reading decides nothing, nor where one batch ends and the 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
@@ -42,7 +42,10 @@ PLACE = [PAGE, INDEX]
 
 
 def first_come(session: Session, target: Target, rows: pl.DataFrame, mark: Mark) -> Written:
-    """Write the rows that are not the same as one of the table, or as one read before them."""
+    """Write the rows that are not the same as one of the table, or as one read before them.
+
+    One that the database refuses is nobody's first: those after it are judged anew.
+    """
     check_keys(target, rows)
     rows = rows.sort(PLACE)
     stored = stored_rows(session, target, among=target.key, rows=rows)
@@ -54,7 +57,15 @@ def first_come(session: Session, target: Target, rows: pl.DataFrame, mark: Mark)
     marked = second.with_columns(pl.lit("duplicate").alias("#second"))
     told = told.join(marked, on=PLACE, how="left", maintain_order="left")
     outcome = pl.coalesce("#second", OUTCOME).alias(OUTCOME)
-    return written(session, target, told.with_columns(outcome), mark)
+    done = written(session, target, told.with_columns(outcome), mark)
+    if done.refused.is_empty() or second.is_empty():
+        return done
+    again = first_come(session, target, rows.join(second, on=PLACE, how="semi"), mark)
+    others = done.outcomes.join(second, on=PLACE, how="anti")
+    return replace(
+        done, outcomes=pl.concat([others, again.outcomes]),
+        refused=pl.concat([done.refused, again.refused]),
+    )  # fmt: skip
 
 
 def _taken(
