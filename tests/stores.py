@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from random import Random
 from typing import Any
 from uuid import uuid4
 
@@ -191,6 +192,10 @@ WRITTEN = {
               "whole": "BIGINT", "moment": "DATETIME(6)", "strict": "", "text": "CHAR"},
 }  # fmt: skip
 """How the columns of `PEOPLE`, and what we add, are declared; and what CAST calls a text."""
+
+
+LONG = Random(1).randbytes(5000).hex()
+"""A text that no index of a server takes, however it is compressed."""
 
 
 class Stop(Exception):

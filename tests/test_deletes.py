@@ -18,7 +18,7 @@ from crmmap.loop import Options, run
 from crmmap.plan import Plan
 from invented import load as load_http
 from invented import plan_of, sqlite
-from stores import store_url  # noqa: F401  (a fixture)
+from stores import LONG, store_url  # noqa: F401  (a fixture)
 from test_increments import Api, serve  # noqa: F401  (a fixture)
 from test_loop import Sources, plan, rows
 
@@ -399,3 +399,18 @@ def test_what_an_answer_skips_is_not_gone(tmp_path: Path, serve: Callable[[Api],
     api.paths["/people/a/firms"] = lambda *_: {"lost": True}
     assert deleted(load_http(the_plan, url)) == {"links": 1}
     assert rows(url, "links", "person", "firm") == [("a", "x")]
+
+
+def test_a_key_that_is_too_long_costs_only_its_record(store_url: str) -> None:
+    """And where it can't be remembered that it came, nothing vanishes."""
+    mirror = plan(stream("people", "name: people, key: id, write: snapshot", "id: id"), batch=100)
+    read(mirror, store_url, people=[{"id": "a"}, {"id": "b"}])
+    report = read(mirror, store_url, people=[{"id": "a"}, {"id": LONG}, {"id": "c"}])
+    (told,) = report.streams
+    assert told.status == "done"
+    assert told.counts.balanced
+    assert told.counts.inserted + told.counts.rejected == 2
+    assert (told.counts.rejected, told.counts.deleted, bool(told.gap)) in (
+        (0, 1, False),
+        (1, 0, True),
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tracemalloc
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -18,7 +19,7 @@ from crmmap.events import RunReport
 from crmmap.load import Store, ledger
 from crmmap.plan import compile_plan
 from invented import mapping, sqlite
-from stores import store_url
+from stores import LONG, store_url
 from test_loop import Sources, load, load_from, plan, stream
 
 __all__ = ["store_url"]
@@ -133,6 +134,21 @@ def test_trying_what_waits_leaves_alone_where_reading_goes_on(tmp_path: Path) ->
     load(plan(TWO), url, only=("offices",), offices=[{"id": "o"}])
     assert sql(url, "SELECT office FROM people WHERE id = '1'") == [("o",)]
     assert sql(url, query) == before
+
+
+def test_what_is_too_long_to_wait_costs_only_itself(store_url: str) -> None:
+    people = [{"id": "1", "office": "o"}, {"id": LONG, "office": "o"}, {"id": "2"}]
+    report = load(plan(TWO, 100), store_url, offices=[], people=people)
+    if report.counts.rejected:
+        rejected = {"fetched": 3, "inserted": 1, "deferred": 1, "rejected": 1}
+        assert counts(report, "people") == rejected
+        ((raw,),) = sql(store_url, "SELECT raw FROM crmmap_rejects")
+        assert json.loads(raw) == people[1]
+    else:  # SQLite takes texts of any length
+        assert counts(report, "people") == {"fetched": 3, "inserted": 1, "deferred": 2}
+    assert report.counts.balanced
+    load(plan(TWO), store_url, only=("offices",), offices=[{"id": "o"}])
+    assert ("1", "o") in sql(store_url, "SELECT id, office FROM people")
 
 
 def test_what_waits_is_tried_though_its_source_is_out_of_order(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ that are equal do both wait, for their contents decide; and where every version 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import sha256
 from math import inf
@@ -19,8 +19,9 @@ import sqlalchemy as sa
 
 from crmmap.kinds.writes import KEEPING, Append
 from crmmap.load import ledger
-from crmmap.load.accounts import Mark
-from crmmap.load.statements import Session, insert_statement, write, write_all
+from crmmap.load.accounts import REFUSED_SCHEMA, Mark
+from crmmap.load.halving import Halving, refused_rows
+from crmmap.load.statements import Row, Session, insert_statement, write
 from crmmap.plan import Target
 from crmmap.values import FIELD, INDEX, KEY, PAGE, RAW
 
@@ -44,16 +45,22 @@ class Arrivals:
     older_than: frozenset[str] = frozenset()
 
 
+def _none_refused() -> pl.DataFrame:
+    return pl.DataFrame(schema=REFUSED_SCHEMA)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
     """What a batch's `Arrivals.waiting` came to.
 
     `outdone` says of each whether it need not wait, as a better one of its key is there.
     `released` counts those that this run had held back before, and that wait no longer.
+    `refused` (`REFUSED_SCHEMA`) can't wait: the database does not take them.
     """
 
     outdone: pl.Series
     released: int = 0
+    refused: pl.DataFrame = field(default_factory=_none_refused)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +103,7 @@ def hold(session: Session, mark: Mark, arrivals: Arrivals) -> Held:
     for key, each in _arrived(mark, arrivals, arrivals.kept):
         if key in versions:
             versions[key].append(each)
-    kept: list[tuple[object, ...]] = []
+    kept: list[tuple[int, Row]] = []
     gone: list[tuple[str, ...]] = []
     released = 0
     for key, every in versions.items():
@@ -110,10 +117,33 @@ def hold(session: Session, mark: Mark, arrivals: Arrivals) -> Held:
             elif each.since is None and each.digest:
                 outdone[each.at] = lost
                 told = (mark.run_id, session.dialect.bind_time(since), each.shown)
-                kept += [] if lost else [(*place, each.field, each.raw, *told)]
+                kept += [] if lost else [(each.at, (*place, each.field, each.raw, *told))]
     _delete(session, gone)
-    write_all(session, insert_statement(session, ledger.DEFERRED.name, columns=COLUMNS), kept)
-    return Held(outdone=pl.Series(outdone, dtype=pl.Boolean), released=released)
+    return Held(
+        outdone=pl.Series(outdone, dtype=pl.Boolean), released=released,
+        refused=_keep(session, arrivals, kept),
+    )  # fmt: skip
+
+
+def _keep(session: Session, arrivals: Arrivals, kept: Sequence[tuple[int, Row]]) -> pl.DataFrame:
+    """Write those that wait, each after its place among `arrivals.waiting`; return the refused.
+
+    A key or a record may be longer than the database takes.
+    """
+    if not kept:
+        return _none_refused()
+    statement = insert_statement(session, ledger.DEFERRED.name, columns=COLUMNS)
+    numbers = pl.Series("number", range(len(kept))).to_frame()
+
+    def write_some(some: pl.DataFrame) -> int:
+        return write(session, statement, [kept[number][1] for number in some["number"]])
+
+    halving = Halving(session=session, target=arrivals.target, write=write_some)
+    # The columns are the ledger's, and mean nothing to who reads of a reject.
+    refused = [
+        (kept[number][0], replace(refusal, column=None)) for number, refusal in halving.run(numbers)
+    ]
+    return refused_rows(arrivals.waiting, refused)
 
 
 COLUMNS = ("mapping", "stream", "key", "digest", "field", "raw", "run_id", "since", "version")
@@ -170,10 +200,10 @@ def _arrived(mark: Mark, arrivals: Arrivals, frame: pl.DataFrame) -> Iterator[tu
     told = frame.select(
         KEY, PAGE, INDEX, FIELD, RAW, version.alias("version"), shown.alias("shown")
     )
-    for at, (key, page, index, field, raw, value, text) in enumerate(told.iter_rows()):
+    for at, (key, page, index, missing, raw, value, text) in enumerate(told.iter_rows()):
         yield key, _Version(
             place=page + index / 2**32, version=value, run=mark.run_id, stream=mark.stream,
-            digest="" if raw is None else sha256(raw.encode()).hexdigest(), field=field or "",
+            digest="" if raw is None else sha256(raw.encode()).hexdigest(), field=missing or "",
             raw=raw or "", shown=text, at=at,
         )  # fmt: skip
 

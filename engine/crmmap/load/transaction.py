@@ -62,13 +62,14 @@ class Transaction:
 
     def meet(
         self, target: Target, keys: pl.DataFrame, asked: Mapping[str, bool] = NOTHING_ASKED
-    ) -> None:
+    ) -> str:
         """Remember what a batch has met, until the read ends: see `finish`.
 
         `keys` has the target's key columns, typed, of every record that came; `asked` are the
-        rows of another stream for which it was asked, as in `Batch`.
+        rows of another stream for which it was asked, as in `Batch`. Return why records may be
+        missing, as some could not be remembered; empty where none may.
         """
-        note_met(self.session, target, self.mark, keys, asked)
+        return note_met(self.session, target, self.mark, keys, asked)
 
     def finish(self, target: Target, gap: str) -> Counts:
         """End the stream's read, whose last rows are written; return what that came to.

@@ -18,6 +18,7 @@ from crmmap.kinds.writes import History
 from crmmap.load import ledger
 from crmmap.load.accounts import Mark, Read
 from crmmap.load.constraints import short_name
+from crmmap.load.halving import Halving
 from crmmap.load.staging import merge
 from crmmap.load.statements import Session, insert_statement, write
 from crmmap.load.storage import to_driver
@@ -37,6 +38,9 @@ from crmmap.values import NOTHING, Counts
 READ = "_crmmap_read"
 PARENT = "parent"
 COMPLETE = "complete"
+
+UNNOTED = "a key was met that the store can't keep"
+"""Why records may be missing."""
 
 
 def side_tables(target: Target) -> tuple[sa.Table, ...]:
@@ -70,17 +74,27 @@ def _complete() -> sa.Column[int]:
 
 def note_met(
     session: Session, target: Target, mark: Mark, keys: pl.DataFrame, asked: Mapping[str, bool]
-) -> None:
-    """Note what a batch has met: the key columns of its records, and what it was asked for."""
+) -> str:
+    """Note what a batch has met: the key columns of its records, and what it was asked for.
+
+    Return why not all was noted, in words; empty where all was.
+    """
     tables = side_tables(target)
     if mark.batch_seq == 0 and not mark.resumed:
         for table in tables:
             _forget_abandoned(session, table.name)
     columns = [Column(name=READ, type=Text()), *map(target.column, target.key)]
     met = keys.unique().select(pl.lit(mark.read.name).alias(READ), *target.key)
-    merge(session, tables[0].name, columns, met, key=[READ, *target.key])
+
+    def write_some(some: pl.DataFrame) -> int:
+        merge(session, tables[0].name, columns, some, key=[READ, *target.key])
+        return len(some)  # those that were noted before are not written
+
+    refused = Halving(session=session, target=target, write=write_some).run(met)
     if target.per is not None:
-        _note_asked(session, target, mark.read, asked)
+        doubtful = dict.fromkeys(asked, False) if refused else asked
+        _note_asked(session, target, mark.read, doubtful)
+    return UNNOTED if refused else ""
 
 
 def _note_asked(session: Session, target: Target, read: Read, asked: Mapping[str, bool]) -> None:

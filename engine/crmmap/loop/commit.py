@@ -53,8 +53,8 @@ def _meet(
     """Have the store remember which records came; the tally says where it can't know."""
     keys, gap = met_keys(step, batch, resolved)
     asked = dict.fromkeys(batch.asked, False) if gap else batch.asked
-    transaction.meet(step.target, keys, asked)
-    return tally if step.target.per is not None else replace(tally, gap=gap)
+    unnoted = transaction.meet(step.target, keys, asked)
+    return tally if step.target.per is not None else replace(tally, gap=gap or unnoted)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,24 +108,32 @@ def write_rows(step: Step, batch: Batch, resolved: Resolved, transaction: Transa
 
 
 def _hold(step: Step, batch: Batch, loaded: Loaded, transaction: Transaction) -> Tally:
-    """Keep back what waits; the tally says where each of the batch's records went."""
+    """Keep back what waits, and can; the tally says where each of the batch's records went."""
     arrivals = Arrivals(
         target=step.target, streams=step.filling, kept=loaded.kept,
         waiting=loaded.waiting, older_than=batch.older_than,
     )  # fmt: skip
     held = transaction.hold(arrivals)
-    waiting = loaded.waiting[PAGE]
+    left = loaded.waiting.filter(~held.outdone)
+    waiting = left.join(held.refused, on=[PAGE, INDEX], how="anti")
     pages = by_page(
         batch.read,
         [
             *loaded.outcomes,
-            told(waiting.filter(held.outdone), "duplicate"),
-            told(waiting.filter(~held.outdone), "deferred"),
+            told(loaded.waiting.filter(held.outdone)[PAGE], "duplicate"),
+            told(waiting[PAGE], "deferred"),
+            told(held.refused[PAGE], "rejected"),
         ],
     )
     # What an earlier batch held back, and what is made beside the records, belongs to no page.
     apart = replace(loaded.tally.counts, duplicate=held.released, deferred=-held.released)
-    return replace(loaded.tally, counts=total(pages) + apart, by_page=pages)
+    rejects = pl.concat([loaded.tally.rejects, _refused(held.refused, batch.raw)])
+    taken = loaded.tally.taken
+    lost = (pl.col(OUTCOME) == "deferred") & pl.col("key").is_in(held.refused[KEY].implode())
+    return replace(
+        loaded.tally, counts=total(pages) + apart, by_page=pages, rejects=rejects,
+        taken=taken.filter(~lost) if len(held.refused) else taken,
+    )  # fmt: skip
 
 
 def _taken(resolved: Resolved, rows: pl.DataFrame, written: Written) -> pl.DataFrame:
