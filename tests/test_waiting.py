@@ -151,6 +151,14 @@ def test_what_is_too_long_to_wait_costs_only_itself(store_url: str) -> None:
     assert ("1", "o") in sql(store_url, "SELECT id, office FROM people")
 
 
+def test_a_stream_that_failed_is_not_done_once_what_waited_is_loaded(tmp_path: Path) -> None:
+    url = sqlite(tmp_path)
+    people = [{"id": "1", "boss": "2"}, {"id": "2"}, SourceError("gone")]
+    report = load(plan(SELF, 1), url, size=1, people=people)
+    assert counts(report, "people") == {"fetched": 2, "inserted": 2}
+    assert sql(url, "SELECT status FROM crmmap_stream_runs") == [("failed",)]
+
+
 def test_what_waits_is_tried_though_its_source_is_out_of_order(tmp_path: Path) -> None:
     url = sqlite(tmp_path)
     load(plan(TWO), url, offices=[], people=[{"id": "1", "office": "o"}])

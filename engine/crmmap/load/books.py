@@ -181,11 +181,11 @@ def close_run(session: Session, run_id: str, status: str) -> None:
 
 
 def close_stream(session: Session, *, run_id: str, stream: str, status: str) -> None:
-    """Note a stream's end."""
+    """Note a stream's end, unless it has ended: what waited may be loaded after that."""
     table = ledger.STREAM_RUNS
     session.connection.execute(
         sa.update(table)
-        .where(table.c.run_id == run_id, table.c.stream == stream)
+        .where(table.c.run_id == run_id, table.c.stream == stream, table.c.status == "running")
         .values(status=status, ended_at=session.moment)
     )
 
