@@ -17,7 +17,7 @@ from crmmap.extract.readers import HttpReader
 from crmmap.load import Store
 from crmmap.loop import Options, run
 from crmmap.plan import FoundField, Plan, Step, compile_plan, placeholder_settings
-from crmmap.values import Page, Start
+from crmmap.values import Counts, Page, Start
 from invented import mapping, sqlite, table
 
 HEAD = """
@@ -411,3 +411,23 @@ def test_what_became_of_foreign_keys_is_counted(tmp_path: Path) -> None:
     assert [(each.field, each.parent, each.count) for each in report.streams[1].waits] == [
         ("waits", "people", 1)
     ]
+
+
+@pytest.mark.parametrize("batch", [1, 100])
+def test_a_record_that_the_database_refuses_hides_no_other_of_its_key(
+    tmp_path: Path, batch: int
+) -> None:
+    """Wherever one batch ends and the next begins."""
+    url, people = sqlite(tmp_path), plan(stream("people", "n: {from: n, type: integer}"), batch)
+    load(people, url, people=[])
+    store = Store.open(url, application="tests")
+    with store.engine.begin() as connection:
+        connection.exec_driver_sql(
+            "CREATE TRIGGER guard BEFORE INSERT ON people WHEN NEW.n > 50 "
+            "BEGIN SELECT RAISE(ABORT, 'no'); END"
+        )
+    store.close()
+    records = [{"id": "1", "n": 1}, {"id": "1", "n": 60}, {"id": "1", "n": 61}, {"id": "2", "n": 2}]
+    report = load(people, url, people=records, size=1)
+    assert report.streams[0].counts == Counts(fetched=4, inserted=2, rejected=2)
+    assert rows(url, "people", "id", "n") == [("1", 1), ("2", 2)]

@@ -77,9 +77,8 @@ def write_rows(step: Step, batch: Batch, resolved: Resolved, transaction: Transa
     Which of several records with one key is kept is decided after the lookups,
     so that it does not depend on where one batch ends and the next begins.
     """
-    rows = dedupe(resolved.rows, step.target)
     stubbed = sum(transaction.stub(parent, keys) for parent, keys in resolved.stubs)
-    written = transaction.write(step.target, rows, older_than=batch.older_than)
+    rows, written = _written(step, resolved.rows, transaction, batch.older_than)
     rejects = pl.concat([batch.rejects, resolved.rejects, _refused(written.refused, batch.raw)])
     waiting = resolved.waiting.select(pl.col(PAGE).alias("page"), pl.col(AT).alias("at"))
     notes = batch.notes.join(waiting, on=["page", "at"], how="anti")
@@ -105,6 +104,31 @@ def write_rows(step: Step, batch: Batch, resolved: Resolved, transaction: Transa
     )
     kept = rows.join(written.refused.select(PAGE, INDEX), on=[PAGE, INDEX], how="anti")
     return Loaded(tally=tally, outcomes=outcomes, kept=kept, waiting=resolved.waiting)
+
+
+def _written(
+    step: Step, every: pl.DataFrame, transaction: Transaction, older_than: frozenset[str]
+) -> tuple[pl.DataFrame, Written]:
+    """Write of the records with one key the one that is kept; return those, and what they came to.
+
+    Where the database refuses it, it is none, as in a batch of its own: the next best is kept.
+    """
+    rows = dedupe(every, step.target)
+    written = transaction.write(step.target, rows, older_than=older_than)
+    if written.refused.is_empty() or len(rows) == len(every):
+        return rows, written
+    place, key = [PAGE, INDEX], list(step.target.key)
+    refused = rows.join(written.refused, on=place, how="semi")
+    left = every.join(rows, on=place, how="anti").join(refused, on=key, how="semi")
+    if left.is_empty():
+        return rows, written
+    more, then = _written(step, left.sort(place), transaction, older_than)
+    both = Written(
+        outcomes=pl.concat([written.outcomes, then.outcomes]),
+        refused=pl.concat([written.refused, then.refused]),
+        deleted=written.deleted + then.deleted,
+    )
+    return pl.concat([rows, more]).sort(place), both
 
 
 def _hold(step: Step, batch: Batch, loaded: Loaded, transaction: Transaction) -> Tally:
