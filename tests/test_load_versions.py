@@ -347,3 +347,20 @@ def test_the_statements_that_are_shown_let_a_table_keep_versions_from_now_on(
     assert len(it.sql("SELECT * FROM people")) == 3
     if isinstance(write, History):
         assert line(it)["b"] == [("b", 2, 3, False), ("two", 3, None, True)]
+
+
+def test_rows_that_are_marked_as_deleted_are_no_current_versions_in_the_table_made_anew(
+    load: Callable[..., Loader],
+) -> None:
+    there = replace(TIMED, write=Upsert(), deletes="soft")
+    it = load(there)
+    it.upsert(there, [("a", "one", at(1)), ("b", "b", at(2))])
+    it.sql("UPDATE people SET _crmmap_deleted_at = _crmmap_synced_at WHERE id = 'b'")
+    wanted = replace(TIMED, write=History(), version="at")
+    for statement in it.store.ddl([wanted]).split(";\n"):
+        it.sql(statement) if statement else None
+    it.store.prepare([wanted])
+    ends = it.sql("SELECT id, _crmmap_current, _crmmap_valid_to IS NULL FROM people ORDER BY id")
+    assert [(key, bool(now), bool(open_)) for key, now, open_ in ends] == [
+        ("a", True, True), ("b", False, False),
+    ]  # fmt: skip

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Dialect as Compiler
 from sqlalchemy.engine import Inspector
 from sqlalchemy.schema import CreateIndex, CreateTable, DropConstraint, DropIndex
+from sqlalchemy.sql import visitors
 
 from crmmap.load.dialects import Dialect
 
 FILLED = "filled"
-"""In a column's `info`: what rows get that are copied from a table without it. A text is a column's
-name."""
+"""In a column's `info`: what rows get that are copied from a table without it: of these expressions
+the first whose columns that table has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,10 +53,9 @@ def _remade(table: sa.Table, inspector: Inspector, dialect: Dialect) -> list[str
     live = [each["name"] for each in inspector.get_columns(table.name)]
     copied = {quote(each.name): quote(each.name) for each in table.columns if each.name in live}
     for each in table.columns:
-        if each.name not in live and FILLED in each.info:
-            value = each.info[FILLED]
-            text = quote(value) if isinstance(value, str) else str(value.compile(dialect=compiler))
-            copied[quote(each.name)] = text
+        fitting = [one for one in each.info.get(FILLED, ()) if _named(one) <= {*live}]
+        if each.name not in live and fitting:
+            copied[quote(each.name)] = str(fitting[0].compile(dialect=compiler))
     names, values = ", ".join(copied), ", ".join(copied.values())
     indexed = [str(CreateIndex(index).compile(dialect=compiler)) for index in indexes(table)]
     return [
@@ -66,6 +67,11 @@ def _remade(table: sa.Table, inspector: Inspector, dialect: Dialect) -> list[str
         *indexed,
         *dialect.comments(table),
     ]
+
+
+def _named(expression: sa.ColumnElement[Any]) -> set[str]:
+    """Return the names of the columns that an expression reads."""
+    return {each.name for each in visitors.iterate(expression) if isinstance(each, sa.ColumnClause)}
 
 
 def _without_foreign_keys(

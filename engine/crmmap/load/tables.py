@@ -132,10 +132,17 @@ def table_of(target: Target) -> sa.Table:
 
 
 def _filled(target: Target, column: Column) -> dict[str, object]:
-    """Return what a column is given for rows that were there without it: they hold since then."""
-    if column.name == VALID_FROM:
-        return {FILLED: target.version or SYNCED_AT}
-    return {FILLED: sa.true()} if column.name == CURRENT else {}
+    """Return what a column is given for rows that were there without it: they hold since then.
+
+    One that was marked as deleted held until then.
+    """
+    gone: sa.ColumnClause[Any] = sa.column(DELETED_AT)
+    filled: dict[str, tuple[sa.ColumnElement[Any], ...]] = {
+        VALID_FROM: (sa.column(target.version or SYNCED_AT),),
+        VALID_TO: (gone,),
+        CURRENT: (gone.is_(None), sa.true()),
+    }
+    return {FILLED: filled[column.name]} if column.name in filled else {}
 
 
 def _deleted_at(target: Target) -> list[sa.Column[Any]]:
