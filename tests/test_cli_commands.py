@@ -85,7 +85,7 @@ def test_a_plan_says_what_a_run_would_do_without_any_setting(folder: Path) -> No
 def test_a_plan_says_why_a_stream_comes_after_another(folder: Path) -> None:
     ran = crmmap(folder, "plan", "people.yaml", "--set", "people=x/people.csv")
 
-    assert "   after     people, which it looks up" in ran.out
+    assert "   after     people, which it needs" in ran.out
     assert "   file      x/people.csv" in ran.out
     assert "people.id, else stub" in ran.out
     assert ran.out.index("1. people") < ran.out.index("2. orders")

@@ -226,6 +226,8 @@ def test_remarks_and_waiting_records_are_told() -> None:
 
     assert f"\n{remark}\n" in text
     assert "3 records of contacts wait in crmmap_deferred until a parent arrives." in text
+    alone = replace(REPORT, streams=(replace(DONE, waiting=1),))
+    assert "1 record of contacts waits in crmmap_deferred until a parent arrives." in told(alone)
     waits = (Waits(field="owner", parent="owners", count=3, since="2024-05-01T10:20:30+00:00"),)
     known = replace(REPORT, streams=(replace(waiting, waits=waits),))
     assert (

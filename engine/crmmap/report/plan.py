@@ -306,7 +306,7 @@ def _stream_parts(place: int, stream: Document) -> Iterator[Part]:
     if stream["source"] != "source":
         yield Line(f"   source    {stream['source']}")
     if stream["after"]:
-        yield Line(f"   after     {listed(stream['after'])}, which it looks up")
+        yield Line(f"   after     {listed(stream['after'])}, which it needs")
     yield from (Line(f"   {line}") for line in _reading_lines(stream))
     yield from _answers(stream)
     yield Line(f"   key       {', '.join(stream['key'])}{_keeping(stream)}")

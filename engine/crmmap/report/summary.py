@@ -313,7 +313,8 @@ def _waiting(report: RunReport) -> Iterator[Part]:
     for stream in report.streams:
         if stream.waiting:
             wait = plural(stream.waiting, "record")
-            where = "would wait" if report.dry_run else "wait in crmmap_deferred"
+            waits = "waits" if stream.waiting == 1 else "wait"
+            where = "would wait" if report.dry_run else f"{waits} in crmmap_deferred"
             text = f"{wait} of {stream.stream} {where} until a parent arrives"
             yield Line(f"{text}{':' if stream.waits else '.'}", "warning")
         for each in stream.waits:
