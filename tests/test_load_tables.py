@@ -20,6 +20,7 @@ from sqlalchemy import make_url
 
 from crmmap.errors import ExitCode, StoreError, StoreUnfit, StoreUnreachable
 from crmmap.kinds.types import Decimal, Number, Text
+from crmmap.kinds.writes import Snapshot
 from crmmap.load import Store
 from crmmap.plan import Column, Target
 from crmmap.values import Counts
@@ -108,6 +109,20 @@ def test_the_statements_that_mend_a_table_keep_its_rows(
     it.store.prepare([replace(wanted, indexed=(("name",),))])
     rows = it.sql("SELECT id, name FROM people ORDER BY id")
     assert [(key, float(name)) for key, name in rows] == [("a", 7), ("b", 8)]
+
+
+def test_rows_that_are_marked_do_not_stay_so_once_nothing_deletes(
+    load: Callable[..., Loader],
+) -> None:
+    marking = replace(PEOPLE, write=Snapshot(), deletes="soft")
+    it = load(marking)
+    it.sql("INSERT INTO people (id, _crmmap_deleted_at) VALUES ('a', '2024-01-01 00:00:00')")
+    with pytest.raises(StoreUnfit, match="one that comes back would stay marked"):
+        it.store.prepare([PEOPLE])
+    for statement in it.store.ddl([PEOPLE]).split(";\n"):
+        it.sql(statement.rpartition("statements\n")[2]) if statement else None
+    assert it.store.prepare([PEOPLE]) == ()
+    assert it.sql("SELECT id FROM people") == []
 
 
 def test_a_foreign_table_without_a_key_is_refused(load: Callable[..., Loader]) -> None:

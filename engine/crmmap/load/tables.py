@@ -249,6 +249,8 @@ def _compared(
             misfits += _column_misfits(dialect, column, live[column.name])
     related = constraints.of_live_table(table, connection, inspector, dialect)
     misfits += related.misfits
+    if not misfits:
+        misfits += _marked_misfits(inspector, table, live)
     found = Changes(
         faults=tuple(misfit.text for misfit in misfits),
         remedies=remedies(misfits, table, inspector, dialect),
@@ -342,6 +344,27 @@ def _extra_misfits(
             statement = dialect.drop_not_null(alone.c[name])
             found.append(_mended(text, statement, table, remade=False))
     return found
+
+
+def _marked_misfits(
+    inspector: Inspector, table: sa.Table, live: dict[str, ReflectedColumn]
+) -> list[Misfit]:
+    """Return what is wrong where rows are marked as deleted, and nothing of the mapping deletes."""
+    if DELETED_AT not in live or DELETED_AT in table.columns:
+        return []
+    quote = inspector.dialect.identifier_preparer.quote_identifier
+    name, column = quote(table.name), quote(DELETED_AT)
+    text = (
+        f"'{table.name}' has rows that may be marked as deleted ('{DELETED_AT}'), but nothing in "
+        "the mapping deletes its rows any more, so one that comes back would stay marked. Have it "
+        "written as before, or remove the marked rows and the column: `crmmap plan --ddl` prints "
+        "the statements"
+    )
+    remedy = (
+        f"DELETE FROM {name} WHERE {column} IS NOT NULL",  # noqa: S608  (names are quoted)
+        f"ALTER TABLE {name} DROP COLUMN {column}",
+    )
+    return [Misfit(text=text, remedy=remedy)]
 
 
 def _column_misfits(
