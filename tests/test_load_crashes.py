@@ -7,7 +7,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from typing import Literal
 
@@ -109,24 +109,24 @@ def test_a_commit_whose_answer_is_lost_is_looked_up(
     """The error is the same; only the ledger tells whether to write again."""
     relay, url = cutter
     it = Loader(url, PEOPLE)
-    called = 0
+    with closing(it.store):
+        called = 0
 
-    def work(transaction: Transaction) -> Tally:
-        nonlocal called
-        called += 1
-        written = transaction.write(PEOPLE, frame(PEOPLE, [("a", "n", 1)]))
-        if called == 1:
-            relay.armed = moment
-        return Tally(counts=replace(written.counts, fetched=1), position='"1"')
+        def work(transaction: Transaction) -> Tally:
+            nonlocal called
+            called += 1
+            written = transaction.write(PEOPLE, frame(PEOPLE, [("a", "n", 1)]))
+            if called == 1:
+                relay.armed = moment
+            return Tally(counts=replace(written.counts, fetched=1), position='"1"')
 
-    mark, tally = it.store.commit(it.mark, work)
-    assert relay.cuts == 1
-    assert called == calls
-    assert (mark.batch_seq, mark.position) == (1, '"1"')
-    assert tally.counts.inserted == 1
-    assert it.sql("SELECT inserted, unchanged FROM crmmap_batches") == [(1, 0)]
-    assert it.store.mark(mapping="m", stream="s", run_id="run1") == mark
-    it.store.close()
+        mark, tally = it.store.commit(it.mark, work)
+        assert relay.cuts == 1
+        assert called == calls
+        assert (mark.batch_seq, mark.position) == (1, '"1"')
+        assert tally.counts.inserted == 1
+        assert it.sql("SELECT inserted, unchanged FROM crmmap_batches") == [(1, 0)]
+        assert it.store.mark(mapping="m", stream="s", run_id="run1") == mark
 
 
 @pytest.mark.parametrize("store_url", STORES[1:], indirect=True)

@@ -112,6 +112,8 @@ def planted(text: str, stream: str, fault: dict[str, Any]) -> str:
     value: Any = read_document(text.encode()).value
     # A case file knows the declared fields, not those that a source lists.
     value["streams"][stream].pop("fields_from", None)
+    # Nor do streams that delete a table's rows suit every fault of the one that fills it.
+    value["streams"].pop(f"archived_{stream}", None)
     for path, word in fault.items():
         *way, last = path.split(".")
         at = value["streams"][stream]
