@@ -113,22 +113,26 @@ def _written(
 
     Where the database refuses it, it is none, as in a batch of its own: the next best is kept.
     """
+    place, key = [PAGE, INDEX], list(step.target.key)
     rows = dedupe(every, step.target)
     written = transaction.write(step.target, rows, older_than=older_than)
     if written.refused.is_empty() or len(rows) == len(every):
         return rows, written
-    place, key = [PAGE, INDEX], list(step.target.key)
-    refused = rows.join(written.refused, on=place, how="semi")
-    left = every.join(rows, on=place, how="anti").join(refused, on=key, how="semi")
-    if left.is_empty():
-        return rows, written
-    more, then = _written(step, left.sort(place), transaction, older_than)
-    both = Written(
-        outcomes=pl.concat([written.outcomes, then.outcomes]),
-        refused=pl.concat([written.refused, then.refused]),
-        deleted=written.deleted + then.deleted,
-    )
-    return pl.concat([rows, more]).sort(place), both
+    refused, left = written.refused, every.join(rows, on=place, how="anti")
+    while not (refused.is_empty() or left.is_empty()):
+        keys = rows.join(refused, on=place, how="semi").select(key)
+        more = dedupe(left.join(keys, on=key, how="semi").sort(place), step.target)
+        if more.is_empty():
+            break
+        then = transaction.write(step.target, more, older_than=older_than)
+        refused, left = then.refused, left.join(more, on=place, how="anti")
+        rows = pl.concat([rows, more])
+        written = Written(
+            outcomes=pl.concat([written.outcomes, then.outcomes]),
+            refused=pl.concat([written.refused, then.refused]),
+            deleted=written.deleted + then.deleted,
+        )
+    return rows.sort(place), written
 
 
 def _hold(step: Step, batch: Batch, loaded: Loaded, transaction: Transaction) -> Tally:
