@@ -66,6 +66,20 @@ def test_a_new_column_is_added(load: Callable[..., Loader]) -> None:
     assert [str(row[0]) for row in it.sql("SELECT more FROM people")] == ["1.50"]
 
 
+def test_a_column_that_was_dropped_by_hand_is_filled_again(load: Callable[..., Loader]) -> None:
+    it = load(PEOPLE)
+    it.upsert(PEOPLE, [("a", "n", 1), ("b", "n", None)])
+    it.sql("INSERT INTO people (id) VALUES ('bare parent')")
+    it.sql('ALTER TABLE people DROP COLUMN "count"')
+    it.store.prepare([PEOPLE])
+    it.next_run("run2")
+    assert it.upsert(PEOPLE, [("a", "n", 1), ("b", "n", None)]).counts.updated == 2
+    it.next_run("run3")
+    assert it.upsert(PEOPLE, [("a", "n", 1), ("b", "n", None)]).counts.unchanged == 2
+    assert it.sql('SELECT "count" FROM people ORDER BY id') == [(1,), (None,), (None,)]
+    assert it.sql("SELECT id FROM people WHERE _crmmap_row_hash IS NULL") == [("bare parent",)]
+
+
 @pytest.mark.parametrize(
     ("wanted", "message"),
     [

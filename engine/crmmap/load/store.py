@@ -96,9 +96,9 @@ class Store:
     def prepare(self, targets: Sequence[Target]) -> tuple[str, ...]:
         """Make the ledger's and the targets' tables where there are none, and compare the others.
 
-        Columns that are missing are added, as they may be null; the sentences returned
-        tell which, and to which tables. Raises StoreUnfit, saying all of what is wrong
-        and what to do, where a live table differs in any other way.
+        Columns that are missing are added, as they may be null, and the next read writes the rows
+        to fill them; the sentences returned tell which, and to which tables. Raises StoreUnfit,
+        saying all of what is wrong and what to do, where a live table differs in any other way.
         """
         tables = tables_of(targets)
         added = self._transact(partial(self._prepare, tables), early=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -261,7 +261,10 @@ def _compared(
         column for column in table.columns if column.name not in live and not column.primary_key
     ]
     found += Changes(
-        statements=tuple(_added(inspector, column) for column in added),
+        statements=(
+            *_undone_digests(inspector, added, live),
+            *(_added(inspector, column) for column in added),
+        ),
         remarks=_remarks("column", [column.name for column in added], table),
     )
     present = [index["column_names"] for index in inspector.get_indexes(table.name)]
@@ -316,6 +319,22 @@ def _added(inspector: Inspector, column: sa.Column[Any]) -> str:
     table = compiler.identifier_preparer.quote_identifier(column.table.name)
     spec = f"{CreateColumn(column).compile(dialect=compiler)}"
     return f"ALTER TABLE {table} ADD COLUMN {spec}{constraints.inline(column, inspector)}"
+
+
+def _undone_digests(
+    inspector: Inspector, added: Sequence[sa.Column[Any]], live: Collection[str]
+) -> Iterator[str]:
+    """Let no row be taken for unchanged that lacks what a column that is added would hold.
+
+    Its digest may be of that value, too: the column may have been there, and dropped by hand. First
+    comes this, and can be done twice, as some databases commit what alters a table by itself.
+    """
+    written = [column for column in added if column.name != DELETED_AT]
+    if not written or ROW_HASH not in live or written[0].table.c[ROW_HASH].primary_key:
+        return
+    quote = inspector.dialect.identifier_preparer.quote_identifier
+    table, digest = quote(written[0].table.name), quote(ROW_HASH)
+    yield f"UPDATE {table} SET {digest} = 0 WHERE {digest} <> 0"  # noqa: S608  (names are quoted)
 
 
 def _key_misfits(inspector: Inspector, table: sa.Table) -> list[Misfit]:
