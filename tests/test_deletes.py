@@ -138,6 +138,25 @@ def test_a_read_that_fails_and_goes_on_remembers_what_it_has_met(store_url: str)
     assert deleted(read(PEOPLE, store_url, people=some("d", "f"))) == {"people": 2}
 
 
+@pytest.mark.parametrize("gone_on", [False, True])
+def test_what_waits_and_is_gone_from_a_complete_read_waits_no_longer(
+    store_url: str, gone_on: bool
+) -> None:
+    """Also where the read was broken off; what was met waits on."""
+    waiting = [*some("b", firm="f"), *some("c", firm="f"), *some("d", firm="g")]
+    read(PEOPLE, store_url, people=[*some("a"), *waiting])
+    read(PEOPLE, store_url, 1, people=some("a"))  # it proves nothing
+    people = [*some("a"), waiting[0], *some("e")]
+    if gone_on:
+        read(PEOPLE, store_url, people=[*people[:2], SourceError("down")])
+        people[:2] = "--"
+    report = read(PEOPLE, store_url, firms=some("f"), people=people)
+    assert rows(store_url, "people", "id", "firm") == [("a", None), ("b", "f"), ("e", None)]
+    assert rows(store_url, "crmmap_deferred", "stream") == []
+    assert report.counts.balanced
+    assert report.counts.deleted == 0
+
+
 def test_a_limited_read_that_is_gone_on_with_is_not_complete(tmp_path: Path) -> None:
     url = sqlite(tmp_path)
     read(PEOPLE, url, people=some(*"abcdef"))

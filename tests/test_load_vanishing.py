@@ -9,8 +9,10 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from crmmap.kinds.writes import Delete, Snapshot, Sweep, Upsert
@@ -104,6 +106,28 @@ def test_a_gap_of_an_earlier_batch_is_remembered(load: Callable[..., Loader]) ->
     assert it.mark.resumed
     assert read_batch(it, []) == 0
     assert it.mark.read.gap == "something was skipped"
+
+
+def test_what_waits_is_missed_only_of_what_was_asked_for(load: Callable[..., Loader]) -> None:
+    links = replace(MIRROR, key=("id", "name"), write=Snapshot(per="name"))
+    it = load(links)
+    since = it.store.dialect.bind_time(datetime(2024, 1, 1, tzinfo=UTC))
+    for key in ("a,x", "b,x", "b,half", "b,never asked", "no key"):
+        it.sql(
+            'INSERT INTO crmmap_deferred (mapping, stream, "key", digest, since) '
+            f"VALUES ('m', 's', '{key}', 'd', '{since}')"
+        )
+
+    def keys_of(texts: pl.Series) -> pl.DataFrame:
+        parts = [[*each.split(","), None][:2] for each in texts]
+        return pl.DataFrame(parts, schema={"id": pl.String, "name": pl.String}, orient="row")
+
+    def missed(transaction: Transaction) -> list[str]:
+        met = frame(links, [("a", "x", 1)]).select("id", "name")
+        transaction.meet(links, met, {"x": True, "half": False})
+        return [key for some in transaction.unmet_waiting(links, keys_of) for key in some["key"]]
+
+    assert it.work(missed) == ["b,x"]
 
 
 def test_what_an_abandoned_read_has_met_counts_for_no_other(load: Callable[..., Loader]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from types import MappingProxyType
@@ -19,10 +19,13 @@ from crmmap.load.staging import ROW, matching
 from crmmap.load.statements import Session, insert_statement, write
 from crmmap.load.storage import to_driver
 from crmmap.load.tables import RUN_ID, SYNCED_AT, holding, timed
-from crmmap.load.vanishing import note_met
+from crmmap.load.vanishing import note_met, unmet
 from crmmap.load.writing import finish, write_rows
 from crmmap.plan import Target
 from crmmap.values import Archived, Counts
+
+WAITING = 500
+"""Records that wait, as many as are looked at at a time."""
 
 NOTHING_ASKED: Mapping[str, bool] = MappingProxyType({})
 
@@ -70,6 +73,22 @@ class Transaction:
         missing, as some could not be remembered; empty where none may.
         """
         return note_met(self.session, target, self.mark, keys, asked)
+
+    def unmet_waiting(
+        self, target: Target, keys_of: Callable[[pl.Series], pl.DataFrame]
+    ) -> Iterator[pl.DataFrame]:
+        """Yield the places (`key`, `digest`) of what waits and a complete read has not met.
+
+        `keys_of` gives the target's key columns, typed, for keys as texts. It is asked before
+        `finish`, and nothing must be settled but what it has given.
+        """
+        mark, place = self.mark, None
+        while True:
+            some = deferred.after(self.session, mark.mapping, mark.stream, place, WAITING)
+            if some.is_empty():
+                return
+            place = some.select("key", "digest").row(-1)
+            yield some[unmet(self.session, target, mark.read, keys_of(some["key"]))]
 
     def finish(self, target: Target, gap: str) -> Counts:
         """End the stream's read, whose last rows are written; return what that came to.

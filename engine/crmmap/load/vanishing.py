@@ -13,13 +13,13 @@ import polars as pl
 import sqlalchemy as sa
 
 from crmmap.kinds.stored import WHOLE
-from crmmap.kinds.types import Text
+from crmmap.kinds.types import Integer, Text
 from crmmap.kinds.writes import History
 from crmmap.load import ledger
 from crmmap.load.accounts import Mark, Read
 from crmmap.load.constraints import short_name
 from crmmap.load.halving import Halving
-from crmmap.load.staging import merge
+from crmmap.load.staging import ROW, matching, merge
 from crmmap.load.statements import Session, insert_statement, write
 from crmmap.load.storage import to_driver
 from crmmap.load.tables import (
@@ -136,6 +136,31 @@ def vanish(session: Session, target: Target, mark: Mark) -> Counts:
         statement = f"DELETE FROM {quote(table.name)} WHERE {quote(READ)} = {place}"  # noqa: S608  (names are quoted, values are parameters)
         session.connection.exec_driver_sql(statement, (read.name,))
     return Counts(deleted=count)
+
+
+def unmet(session: Session, target: Target, read: Read, keys: pl.DataFrame) -> pl.Series:
+    """Return the numbers of those keys that a read which has ended has not met, and should have."""
+    seen, *asked = side_tables(target)
+    place = "#place"
+    rows = keys.with_row_index(place).drop_nulls().with_columns(pl.lit(read.name).alias(READ))
+    if asked:
+        rows = _asked_for(session, target, asked[0].name, rows)
+    columns = [Column(name=READ, type=Text()), *map(target.column, target.key)]
+    met = matching(session, seen.name, on=columns, wanted=[], rows=rows)[ROW]
+    return rows.with_row_index(ROW).filter(~pl.col(ROW).is_in(met.implode()))[place]
+
+
+def _asked_for(session: Session, target: Target, table: str, rows: pl.DataFrame) -> pl.DataFrame:
+    """Return those of the rows, by their keys, of whose parent the read had all."""
+    if target.per not in target.key:
+        return rows.clear()
+    columns = (
+        Column(name=READ, type=Text()),
+        Column(name=PARENT, type=target.column(target.per).type),
+        Column(name=COMPLETE, type=Integer()),
+    )
+    asked = rows.select(READ, pl.col(target.per).alias(PARENT), pl.lit(1).alias(COMPLETE))
+    return rows[matching(session, table, on=columns, wanted=[], rows=asked)[ROW]]
 
 
 def _vanished(session: Session, target: Target, mark: Mark) -> int:

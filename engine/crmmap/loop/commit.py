@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from types import MappingProxyType
 
 import polars as pl
@@ -15,7 +16,7 @@ from crmmap.loop.policy import demand_few_rejects, judged
 from crmmap.loop.tallying import by_page, told, total
 from crmmap.loop.tried import told_of_rejects
 from crmmap.plan import Step
-from crmmap.transform import Resolved, dedupe, met_keys, resolve
+from crmmap.transform import Resolved, dedupe, keys_of, met_keys, resolve
 from crmmap.values import AT, INDEX, KEY, PAGE, REJECT_SCHEMA, Batch, Counts, cut_raw
 
 NO_REASONS: Mapping[str, int] = MappingProxyType({})
@@ -44,6 +45,8 @@ def load(
     if not tally.ended:
         return tally
     tally = judged(step, batch, tally, transaction)
+    if step.target.vanishing and not (transaction.mark.read.gap or tally.gap):
+        _let_go(step, transaction)
     return replace(tally, counts=tally.counts + transaction.finish(step.target, tally.gap))
 
 
@@ -55,6 +58,12 @@ def _meet(
     asked = dict.fromkeys(batch.asked, False) if gap else batch.asked
     unnoted = transaction.meet(step.target, keys, asked)
     return tally if step.target.per is not None else replace(tally, gap=gap or unnoted)
+
+
+def _let_go(step: Step, transaction: Transaction) -> None:
+    """Let no record wait any longer that a complete read has not met: its source has it no more."""
+    for places in transaction.unmet_waiting(step.target, partial(keys_of, step)):
+        transaction.settle(places)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
