@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crmmap.extract.body import BadBody
-from crmmap.extract.decode import decode_json, read_json
+from crmmap.extract.decode import decode_json
 from crmmap.select.document import Ambiguous, Document, NotANumber, ambiguous
+from crmmap.select.strict import read_json
 from crmmap.values import Response, as_json
 
 

@@ -10,12 +10,13 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from crmmap.errors import SourceError
-from crmmap.extract.decode import decode_json, read_json
+from crmmap.extract.decode import decode_json
 from crmmap.extract.pages import page_of
 from crmmap.kinds.shapes import SHAPES
 from crmmap.mock.envelopes import envelope_of
 from crmmap.mock.shapes import body_of
 from crmmap.plan import Step, compile_plan
+from crmmap.select.strict import read_json
 from crmmap.spec.document import read_document
 from crmmap.spec.read import read_mapping
 from crmmap.values import Page, Response, as_json

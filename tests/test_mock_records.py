@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crmmap.extract.decode import read_json
 from crmmap.mock import Stream, record, streams_of, world_of
+from crmmap.select.strict import read_json
 from crmmap.spec.read import read_mapping
 from crmmap.transform.cells import judge, verdict_column
 from crmmap.values import Page

@@ -10,7 +10,7 @@ from itertools import islice
 
 from crmmap.errors import SourceError
 from crmmap.extract.body import BadBody
-from crmmap.extract.decode import decode_json, read_json
+from crmmap.extract.decode import decode_json
 from crmmap.extract.pages import page_of
 from crmmap.extract.stored import (
     Identity,
@@ -27,6 +27,7 @@ from crmmap.kinds.formats import Format, Ndjson, Xml
 from crmmap.kinds.source import Files
 from crmmap.plan import Step
 from crmmap.select.document import Document, ambiguous
+from crmmap.select.strict import read_json
 from crmmap.select.xpath import RecordPath
 from crmmap.values import Page, Reason, Refusal, Response
 

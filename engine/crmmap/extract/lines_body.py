@@ -12,12 +12,12 @@ from crmmap.extract.csv_chunks import Stretch
 from crmmap.extract.csv_header import Wanted
 from crmmap.extract.csv_quick import quickest
 from crmmap.extract.csv_start import csv_start
-from crmmap.extract.decode import read_json
 from crmmap.extract.expected import expected, page_for_people
 from crmmap.kinds.formats import Csv, Unpack
 from crmmap.kinds.shaping import Misfit
 from crmmap.plan import Step
 from crmmap.select.document import Document, Found, ambiguous
+from crmmap.select.strict import read_json
 from crmmap.values import Response
 
 FRAMED = ("content-length", "transfer-encoding")

@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from crmmap.errors import SourceError
-from crmmap.extract.decode import read_whole
 from crmmap.extract.shaping import Placed, sent_by, shaped
 from crmmap.kinds.shaping import Around, Misfit
 from crmmap.plan import Step
 from crmmap.select.document import Document, Found, Unsuited, ambiguous
 from crmmap.select.jmespath import Jmespath
+from crmmap.select.strict import read_whole
 from crmmap.values import Page, Reason, Refusal, Response, as_json
 
 NOT_AN_OBJECT = Reason(field=None, rule="json.record", message="the record is not an object")

@@ -20,7 +20,6 @@ from crmmap.extract.client import Client
 from crmmap.extract.database import Database
 from crmmap.extract.database_reading import Found, look, reading_of
 from crmmap.extract.database_rows import read_rows
-from crmmap.extract.decode import read_json
 from crmmap.extract.file_documents import read_documents
 from crmmap.extract.files import CsvFile, Wanted, progress_of, read_pages
 from crmmap.extract.found import find_fields
@@ -39,6 +38,7 @@ from crmmap.kinds.database import Sql
 from crmmap.kinds.formats import Csv
 from crmmap.kinds.source import Files
 from crmmap.plan import FoundField, Plan, Step
+from crmmap.select.strict import read_json
 from crmmap.values import Page, Start
 
 Clock = Callable[[], datetime]

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from io import BytesIO, StringIO
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
-from crmmap.extract.decode import read_json
 from crmmap.kinds.formats import Csv, Format, Ndjson, Xml
 from crmmap.mock.columns import cell
+from crmmap.select.strict import read_json
 
 KINDS: dict[type, str] = {
     Xml: "application/xml; charset=utf-8", Ndjson: "application/x-ndjson", Csv: "text/csv",

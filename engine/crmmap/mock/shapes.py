@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
-from crmmap.extract.decode import read_json
 from crmmap.kinds.shaping import Shape
 from crmmap.mock.elements import Around
 from crmmap.mock.envelopes import Envelope, placed
@@ -13,6 +12,7 @@ from crmmap.mock.lined import Lined
 from crmmap.mock.places import Place, assumptions, put, shapes
 from crmmap.plan import Step
 from crmmap.select.jmespath import Jmespath, compile_expression, leaves
+from crmmap.select.strict import read_json
 from crmmap.values import Expression, as_json
 
 PROJECTIONS = ("projection", "value_projection", "filter_projection")

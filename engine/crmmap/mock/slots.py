@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
 
-from crmmap.extract.decode import read_json
 from crmmap.kinds.formats import Xml
 from crmmap.kinds.texts import Text
 from crmmap.mock.chance import generator
@@ -16,6 +15,7 @@ from crmmap.mock.places import Place, assumptions, document_of, outermost, place
 from crmmap.mock.pools import Hints, Pool, Reading, fits, pool_of, spoils_of
 from crmmap.plan import LookupPlan, Plan, Step
 from crmmap.select.jmespath import Jmespath, compile_expression, leaves
+from crmmap.select.strict import read_json
 from crmmap.select.xpath import RecordPath
 from crmmap.values import as_json
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import polars as pl
 
-from crmmap.extract.decode import read_json
 from crmmap.kinds.formats import Xml
 from crmmap.mock.chance import generator
 from crmmap.mock.columns import IN_CELLS, IN_JSON, Column, Lot, Writing, cell, column
@@ -25,6 +24,7 @@ from crmmap.mock.pools import Reading, pool_of
 from crmmap.mock.records import Stream, World
 from crmmap.mock.slots import Slot, slots_of
 from crmmap.plan import Step
+from crmmap.select.strict import read_json
 from crmmap.select.xpath import XML, RecordPath
 
 

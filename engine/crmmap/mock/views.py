@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from crmmap.extract.decode import read_json
 from crmmap.extract.split import items_of
 from crmmap.kinds.bodies import Each, special
 from crmmap.mock.places import place_of, put
 from crmmap.plan import Enriching, Step
+from crmmap.select.strict import read_json
 from crmmap.spec.model import RequestSpec, Split
 from crmmap.values import Request, as_json
 

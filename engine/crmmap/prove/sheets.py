@@ -14,7 +14,6 @@ from xml.sax.saxutils import unescape
 
 import polars as pl
 
-from crmmap.extract.decode import read_json
 from crmmap.extract.decoders import decoder_of
 from crmmap.extract.pages import page_of
 from crmmap.extract.partitions import sample, with_given
@@ -31,6 +30,7 @@ from crmmap.mock.shapes import body_of
 from crmmap.mock.slots import Slot, slots_of
 from crmmap.mock.streams import decoded
 from crmmap.plan import Plan, Step
+from crmmap.select.strict import read_json
 from crmmap.select.xpath import XML
 from crmmap.transform import apply
 from crmmap.values import GIVEN, Page, Response, as_json
