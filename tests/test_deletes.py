@@ -262,6 +262,26 @@ def test_a_tombstone_is_not_lost_for_want_of_a_parent(tmp_path: Path) -> None:
     assert rows(url, "deals", "id", "firm", GONE) == [("a", "f", 1), ("b", "f", 1)]
 
 
+def test_what_a_tombstone_names_does_not_depend_on_who_made_the_stub(tmp_path: Path) -> None:
+    the_plan = plan(
+        stream("firms", "name: firms, key: id", "id: {from: id, type: email}")
+        + stream("deals", "name: deals, key: id", *DEALS,
+                 "firm: {from: firm, required: true, lookup: {stream: firms, missing: stub}}",
+                 extra=SAYS)
+    )  # fmt: skip
+    gone = [deal("a", firm="f@X.org", gone=True), deal("b", firm="none", gone=True)]
+    for number, firms in enumerate([[], some("f@x.org")]):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        report = read(the_plan, sqlite(folder), firms=firms, deals=gone)
+        assert report.counts.rejected == 0
+        assert rows(sqlite(folder), "deals", "id", "firm", GONE) == [
+            ("a", "f@x.org", 1),
+            ("b", None, 1),
+        ]
+        assert rows(sqlite(folder), "firms", "id") == [("f@x.org",)]
+
+
 # --- streams of what is gone, and of what is there ----------------------------------------------
 
 APART = plan(

@@ -55,19 +55,21 @@ class Resolved:
 def resolve(step: Step, batch: Batch, known: Known) -> Resolved:
     """Resolve every lookup of the step for the batch's rows.
 
-    A record that says that its row is deleted is not lost for want of a parent.
+    A record that says that its row is deleted is not lost for want of a parent. A stub is made
+    for it as for any other: what its row holds must not depend on which of two streams that
+    name one parent comes first.
     """
     if DELETED not in batch.rows.columns:
         return _resolved(step, batch, known)
     live = _resolved(step, replace(batch, rows=batch.rows.filter(~pl.col(DELETED))), known)
-    lookups = tuple(
-        each if each.field in step.target.key else replace(each, missing="null", required=False)
-        for each in step.lookups
+    lenient = [each for each in step.lookups if each.field not in step.target.key]
+    lookups = tuple(_forgiving(each) if each in lenient else each for each in step.lookups)
+    rows = batch.rows.filter(DELETED).with_columns(
+        pl.when(each.compared.is_not_null()).then(pl.col(each.field)).alias(each.field)
+        for each in lenient
+        if _stubbed(each) and each.compared is not None
     )
-    gone = _resolved(
-        replace(step, lookups=lookups),
-        replace(batch, rows=batch.rows.filter(pl.col(DELETED))), known,
-    )  # fmt: skip
+    gone = _resolved(replace(step, lookups=lookups), replace(batch, rows=rows), known)
     return Resolved(
         rows=pl.concat([live.rows, gone.rows]).sort(PAGE, INDEX),
         rejects=pl.concat([live.rejects, gone.rejects]),
@@ -75,6 +77,10 @@ def resolve(step: Step, batch: Batch, known: Known) -> Resolved:
         stubs=(*live.stubs, *gone.stubs),
         keys={field: live.keys[field] + gone.keys[field] for field in live.keys},
     )
+
+
+def _forgiving(lookup: LookupPlan) -> LookupPlan:
+    return replace(lookup, missing="stub" if _stubbed(lookup) else "null", required=False)
 
 
 def _resolved(step: Step, batch: Batch, known: Known) -> Resolved:
