@@ -1,6 +1,7 @@
 """Laws that hold for every value, against the libraries that we speak for."""
 
 import json
+import os
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import ROUND_HALF_EVEN, ROUND_HALF_UP, Decimal, InvalidOperation, localcontext
 from fractions import Fraction
@@ -15,9 +16,11 @@ from hypothesis import strategies as st
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.schema import CreateTable
 
+from crmmap.kinds import numbering_plans
 from crmmap.kinds.clean import CLEAN
 from crmmap.kinds.flexible import flexible_datetime
 from crmmap.kinds.types import TYPES
+from phone_texts import phone_text
 
 VARIANTS = [
     pytest.param(TYPES[word](**attributes), id=f"{word}-{number}")
@@ -280,33 +283,73 @@ def test_flexible_dates_never_take_a_part_from_nowhere(text):
 # --- contacts -----------------------------------------------------------------------------------
 
 
-@settings(max_examples=200, deadline=None)
+PHONE_REGIONS = ("US", "CA", "AG", "GB", "GG", "DE", "IT", "RU", "AR", "JP")
+"""Those that differ most in how a number is found in its digits."""
+ENOUGH = 5
+"""So often are twenty texts read that the plans are used at all."""
+
+
+@settings(max_examples=10, deadline=None)
 @given(
-    text=st.from_regex(r"\A\+?[0-9() .x-]{0,18}( ext\.? [0-9]{1,5})?\Z") | st.text(max_size=30),
-    region=st.sampled_from(["US", "GB", "DE", "IT"]),
-)
-def test_phone_is_the_phonenumbers_library(text, region):
+    texts=st.lists(
+        st.from_regex(r"\A\+?[0-9() .x-]{0,18}( ext\.? [0-9]{1,5})?\Z") | st.text(max_size=30),
+        min_size=20, max_size=20,
+    ),
+    region=st.sampled_from(PHONE_REGIONS),
+)  # fmt: skip
+def test_phone_is_the_phonenumbers_library(texts, region):
+    expected = [phone_of_library(text, region) for text in texts]
+    assert read(TYPES["phone"](region=region), *texts * ENOUGH).to_list() == expected * ENOUGH
+
+
+def test_phones_in_bulk_are_those_of_the_library():
+    """`CRMMAP_LAW_EXAMPLES` says how many, of every region in the world."""
+    examples = int(os.environ.get("CRMMAP_LAW_EXAMPLES", 0))
+    regions = sorted(phonenumbers.SUPPORTED_REGIONS) if examples else PHONE_REGIONS
+    random = Random(int(os.environ.get("CRMMAP_LAW_SEED", 5)))
+    for region in regions:
+        texts = [
+            phone_text(random, region if random.random() < 0.7 else random.choice(regions))
+            for _ in range(max(examples // len(regions), 60))
+        ]
+        texts = [text for text in texts if len(text) <= 60]
+        expected = [phone_of_library(text, region) for text in texts]
+        # Often enough for the plans of other countries.
+        numbers = read(TYPES["phone"](region=region), *texts * ENOUGH).to_list()
+        assert numbers == expected * ENOUGH
+
+
+def phone_of_library(text, region):
     try:
         number = phonenumbers.parse(text, region)
-        valid = phonenumbers.is_valid_number(number)
     except phonenumbers.NumberParseException:
-        valid = False
-    value = read(TYPES["phone"](region=region), text)[0]
-    assert (value is not None) == valid
-    if valid:
-        again = phonenumbers.parse(value, None)
-        same = (
-            again.country_code,
-            again.national_number,
-            again.extension,
-            again.italian_leading_zero,
-        )
-        assert same == (
-            number.country_code,
-            number.national_number,
-            number.extension or None,
-            number.italian_leading_zero,
-        )
+        return None
+    if not phonenumbers.is_valid_number(number):
+        return None
+    extension = f";ext={number.extension}" if number.extension else ""
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164) + extension
+
+
+@pytest.mark.parametrize("region", [each for each in PHONE_REGIONS if each != "AR"])
+def test_plain_phones_need_no_library(region):
+    mobile = phonenumbers.PhoneNumberType.MOBILE
+    numbers = [
+        phonenumbers.example_number(region), phonenumbers.example_number_for_type(region, mobile)
+    ]  # fmt: skip
+    shapes = vars(phonenumbers.PhoneNumberFormat)
+    texts = [
+        phonenumbers.format_number(number, shapes[shape]) + extension
+        for number in numbers
+        for shape in ("E164", "INTERNATIONAL", "NATIONAL")
+        for extension in ("", " x12", " ext. 12", ";ext=12")
+    ]
+    decided = numbering_plans.e164(pl.Series(texts * ENOUGH), region).to_list()
+    assert decided == [phone_of_library(text, region) for text in texts] * ENOUGH
+
+
+def test_phones_of_other_countries_need_no_library_where_there_are_many():
+    numbers = pl.Series([f"+49 (0)30 1234{number:03}" for number in range(200)])
+    assert numbering_plans.e164(numbers, "US")[199] == "+49301234199"
 
 
 def test_phone_samples_suit_every_region():

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from random import Random
 from typing import Annotated, Any
 
-import phonenumbers
 import polars as pl
 from sqlalchemy.types import TypeEngine
 
 from crmmap.declare import SettingText
-from crmmap.kinds import stored
+from crmmap.kinds import numbering_plans, stored
 from crmmap.kinds.once import on_distinct
 from crmmap.kinds.people import some_name
 
@@ -82,7 +81,7 @@ class Phone:
     )
 
     def __post_init__(self) -> None:
-        if "{" not in self.region and self.region not in phonenumbers.SUPPORTED_REGIONS:
+        if "{" not in self.region and not numbering_plans.knows(self.region):
             message = f"region '{self.region}' is not known. Write two capital letters, as in US"
             raise ValueError(message)
 
@@ -96,9 +95,17 @@ class Phone:
 
     def read(self, text: pl.Expr) -> pl.Expr:
         short = pl.when(text.str.len_chars() <= LONGEST_PHONE).then(text)
-        return on_distinct(short, self._number)
+        return short.map_batches(self._numbers, return_dtype=pl.String(), is_elementwise=True)
+
+    def _numbers(self, texts: pl.Series) -> pl.Series:
+        plain = numbering_plans.e164(texts, self.region)
+        odd = plain.is_null() & texts.is_not_null()
+        asked = texts.filter(odd).to_frame("text").select(on_distinct(pl.col("text"), self._number))
+        return plain.scatter(odd.arg_true(), asked.to_series())
 
     def _number(self, text: str) -> str | None:
+        import phonenumbers
+
         try:
             number = phonenumbers.parse(text, self.region)
         except phonenumbers.NumberParseException:
@@ -115,6 +122,8 @@ class Phone:
         return column
 
     def sample(self, random: Random) -> object:
+        import phonenumbers
+
         number = None if self.region == "US" else phonenumbers.example_number(self.region)
         if number is None:
             return f"+1 ({random.choice((410, 443, 202))}) 555-01{random.randint(0, 99):02}"

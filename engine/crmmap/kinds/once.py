@@ -16,6 +16,8 @@ def on_distinct(text: pl.Expr, function: Callable[[str], str | None]) -> pl.Expr
 
     def apply(column: pl.Series) -> pl.Series:
         distinct = column.drop_nulls().unique()
+        if distinct.is_empty():
+            return column
         answers = [function(each) for each in distinct]
         return column.replace_strict(distinct, answers, default=None, return_dtype=pl.String())
 
