@@ -12,8 +12,9 @@ from zlib import crc32
 import pytest
 
 WHOLE_RUNS = {
-    "test_archive", "test_deletes", "test_policy", "test_rejects", "test_relations", "test_remap",
-    "test_retry", "test_state", "test_waiting", "test_whole_writes",
+    "test_archive", "test_deletes", "test_policy", "test_refused_parents", "test_rejects",
+    "test_relations", "test_remap", "test_retry", "test_state", "test_waiting",
+    "test_whole_writes",
 }  # fmt: skip
 SERVERS = ("postgresql", "mariadb")
 

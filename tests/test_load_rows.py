@@ -195,8 +195,8 @@ def test_a_row_without_a_key_is_refused(load: Callable[..., Loader]) -> None:
 def test_a_stub_is_counted_once_and_later_updated(load: Callable[..., Loader]) -> None:
     it = load(PEOPLE)
     keys = pl.Series(["a", "b", "a", None])
-    assert it.work(lambda transaction: transaction.stub(PEOPLE, keys)) == 2
-    assert it.work(lambda transaction: transaction.stub(PEOPLE, keys)) == 0
+    assert it.work(lambda transaction: transaction.stub(PEOPLE, keys)) == (2, {})
+    assert it.work(lambda transaction: transaction.stub(PEOPLE, keys)) == (0, {})
     assert it.upsert(PEOPLE, [("a", None, None)]).counts.updated == 1
     assert it.upsert(PEOPLE, [("a", None, None)]).counts.duplicate == 1
 

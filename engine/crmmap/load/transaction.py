@@ -8,12 +8,14 @@ from datetime import datetime
 from types import MappingProxyType
 
 import polars as pl
+from sqlalchemy.engine import NestedTransaction
 
 from crmmap.failpoint import fail_at
 from crmmap.load import deferred
 from crmmap.load.accounts import Mark, Written
 from crmmap.load.archive import Piece, keep_pages
 from crmmap.load.deferred import Arrivals, Held
+from crmmap.load.halving import Halving
 from crmmap.load.measures import count_rows, latest
 from crmmap.load.staging import ROW, matching
 from crmmap.load.statements import Session, insert_statement, write
@@ -22,7 +24,7 @@ from crmmap.load.tables import RUN_ID, SYNCED_AT, holding, timed
 from crmmap.load.vanishing import note_met, unmet
 from crmmap.load.writing import finish, write_rows
 from crmmap.plan import Target
-from crmmap.values import Archived, Counts
+from crmmap.values import Archived, Counts, Reason
 
 WAITING = 500
 """Records that wait, as many as are looked at at a time."""
@@ -111,20 +113,32 @@ class Transaction:
         found = latest(self.session, target, self.mark.read, column)
         return None if found is None else (self.session.now - found).total_seconds()
 
-    def stub(self, target: Target, keys: pl.Series) -> int:
-        """Insert bare parents, with nothing but a key, where there are none; return how many.
+    def savepoint(self) -> NestedTransaction:
+        """Begin what can be undone alone, by its `rollback`, or stays, by its `commit`."""
+        return self.session.connection.begin_nested()
 
-        When the real record arrives it counts as an update.
+    def stub(self, target: Target, keys: pl.Series) -> tuple[int, Mapping[object, Reason]]:
+        """Insert bare parents, with nothing but a key, where there are none.
+
+        Return how many, and the keys that the database refuses, each with the reason. When the
+        real record arrives it counts as an update.
         """
         key = target.column(target.key[0])
         bare = keys.drop_nulls().unique(maintain_order=True).alias(key.name).to_frame()
-        compiler = self.session.connection.dialect
         statement = insert_statement(
             self.session, target.table, columns=[key.name, RUN_ID, SYNCED_AT], key=target.key
         )
         audit = (self.mark.run_id, self.session.moment)
-        cells = bare.select(to_driver([key], compiler)).rows()
-        return write(self.session, statement, [(*row, *audit) for row in cells])
+        made: list[int] = []
+
+        def write_some(some: pl.DataFrame) -> int:
+            cells = some.select(to_driver([key], self.session.connection.dialect)).rows()
+            made.append(write(self.session, statement, [(*row, *audit) for row in cells]))
+            return len(some)  # those that are there are not written
+
+        refused = Halving(session=self.session, target=target, write=write_some).run(bare)
+        values = bare[key.name]
+        return sum(made), {values[at]: refusal.reason() for at, refusal in refused}
 
     def hold(self, arrivals: Arrivals) -> Held:
         """Keep those of a batch's records that are to wait, and let go what they or its rows outdo.

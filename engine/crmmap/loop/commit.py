@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from json import dumps
 from types import MappingProxyType
 
 import polars as pl
@@ -18,6 +19,10 @@ from crmmap.loop.tried import told_of_rejects
 from crmmap.plan import Step
 from crmmap.transform import Resolved, dedupe, keys_of, met_keys, resolve
 from crmmap.values import AT, INDEX, KEY, PAGE, REJECT_SCHEMA, Batch, Counts, cut_raw
+
+PLACE = [PAGE, INDEX]
+REFUSED = [*PLACE, AT, KEY]
+"""What tells which row the database has refused, beside the reasons."""
 
 NO_REASONS: Mapping[str, int] = MappingProxyType({})
 
@@ -34,14 +39,14 @@ def load(
 
     `reasons` counts why records of earlier batches were rejected. Raises PolicyError.
     """
-    resolved = resolve(step, batch, transaction.known)
-    tally = _hold(step, batch, write_rows(step, batch, resolved, transaction), transaction)
+    loaded = write_rows(step, batch, transaction)
+    tally = _hold(step, batch, loaded, transaction)
     if transaction.mark.apart:
         return told_of_rejects(batch, tally) if batch.tried else tally
     demand_few_rejects(step, transaction.mark.read, tally, reasons)
     tally = replace(tally, archived=archive(archiving, batch, tally, transaction))
     if step.target.vanishing and not tally.gap:
-        tally = _meet(step, batch, resolved, tally, transaction)
+        tally = _meet(step, loaded, tally, transaction)
     if not tally.ended:
         return tally
     tally = judged(step, batch, tally, transaction)
@@ -50,11 +55,10 @@ def load(
     return replace(tally, counts=tally.counts + transaction.finish(step.target, tally.gap))
 
 
-def _meet(
-    step: Step, batch: Batch, resolved: Resolved, tally: Tally, transaction: Transaction
-) -> Tally:
+def _meet(step: Step, loaded: Loaded, tally: Tally, transaction: Transaction) -> Tally:
     """Have the store remember which records came; the tally says where it can't know."""
-    keys, gap = met_keys(step, batch, resolved)
+    batch = loaded.batch
+    keys, gap = met_keys(step, batch, loaded.resolved)
     asked = dict.fromkeys(batch.asked, False) if gap else batch.asked
     unnoted = transaction.meet(step.target, keys, asked)
     return tally if step.target.per is not None else replace(tally, gap=gap or unnoted)
@@ -68,25 +72,86 @@ def _let_go(step: Step, transaction: Transaction) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
-    """A batch that is written, but for what `waiting` holds: see `Resolved.waiting`.
+    """A batch that is written, but for what waits.
 
-    `outcomes` (see `tallying`) say what became of all others; of the counts, `tally` has only
-    what is no record's. `kept` are the rows that the store did not refuse.
+    `batch` has as rejects those whose parents the database refused, and as rows the others, which
+    `resolved` has after their lookups. `outcomes` (see `tallying`) say what became of all but those
+    that wait; of the counts, `tally` has only what is no record's. `kept` are the rows that the
+    store did not `refuse`.
     """
 
+    batch: Batch
+    resolved: Resolved
     tally: Tally
     outcomes: tuple[pl.DataFrame, ...]
     kept: pl.DataFrame
-    waiting: pl.DataFrame
+    refused: pl.DataFrame
+
+    @property
+    def waiting(self) -> pl.DataFrame:
+        """See `Resolved.waiting`."""
+        return self.resolved.waiting
 
 
-def write_rows(step: Step, batch: Batch, resolved: Resolved, transaction: Transaction) -> Loaded:
+def write_rows(step: Step, batch: Batch, transaction: Transaction) -> Loaded:
     """Write those of a batch's records whose parents are there.
 
     Which of several records with one key is kept is decided after the lookups,
-    so that it does not depend on where one batch ends and the next begins.
+    so that it does not depend on where one batch ends and the next begins. What the database
+    refuses is nobody's parent: where it was taken for one, all is done again without it.
     """
-    stubbed = sum(transaction.stub(parent, keys) for parent, keys in resolved.stubs)
+    while True:
+        savepoint = transaction.savepoint()
+        resolved = resolve(step, batch, transaction.known)
+        stubbed, refused = _stub(step, resolved, transaction)
+        if refused.is_empty():
+            loaded = _write(step, batch, resolved, transaction, stubbed=stubbed)
+            if not _orphaned(step, loaded, transaction):
+                savepoint.commit()
+                return loaded
+            refused = loaded.refused
+        savepoint.rollback()
+        batch = replace(
+            batch, rows=batch.rows.join(refused, on=PLACE, how="anti", maintain_order="left"),
+            rejects=pl.concat([batch.rejects, _refused(refused, batch.raw)]),
+        )  # fmt: skip
+
+
+def _stub(step: Step, resolved: Resolved, transaction: Transaction) -> tuple[int, pl.DataFrame]:
+    """Insert bare parents; return how many, and the rows whose parents the database refuses."""
+    count, reasons = 0, pl.Series("reasons", [], dtype=pl.String)
+    lost = [resolved.rows.clear().select(*REFUSED, reasons)]
+    for parent, keys in resolved.stubs:
+        made, refused = transaction.stub(parent, keys)
+        count += made
+        for each in step.lookups if refused else ():
+            if (each.missing, each.parent.table) == ("stub", parent.table):
+                rows = resolved.rows.filter(pl.col(each.field).is_in([*refused]))
+                told = (replace(refused[key], field=each.field) for key in rows[each.field])
+                reasons = pl.Series("reasons", [dumps([one.as_json()]) for one in told])
+                lost.append(rows.select(*REFUSED, reasons))
+    return count, pl.concat(lost).unique(PLACE, keep="first", maintain_order=True)
+
+
+def _orphaned(step: Step, loaded: Loaded, transaction: Transaction) -> bool:
+    """Say whether a row was written whose parent, of the same batch, the database has refused."""
+    own = [each for each in step.lookups if each.parent.table == step.target.table]
+    if not own or loaded.refused.is_empty():
+        return False
+    (key,) = step.target.key
+    refused = loaded.resolved.rows.join(loaded.refused, on=PLACE, how="semi")[key].implode()
+    for each in own:
+        named = loaded.kept[each.field].unique()
+        named = named.filter(named.is_in(refused))
+        if len(transaction.known(each.parent, key, named)) < len(named):
+            return True
+    return False
+
+
+def _write(
+    step: Step, batch: Batch, resolved: Resolved, transaction: Transaction, *, stubbed: int
+) -> Loaded:
+    """Write the rows, and say where each went."""
     rows, written = _written(step, resolved.rows, transaction, batch.older_than)
     rejects = pl.concat([batch.rejects, resolved.rejects, _refused(written.refused, batch.raw)])
     waiting = resolved.waiting.select(pl.col(PAGE).alias("page"), pl.col(AT).alias("at"))
@@ -111,8 +176,10 @@ def write_rows(step: Step, batch: Batch, resolved: Resolved, transaction: Transa
         told(rejects["page"], "rejected"),
         told(notes["page"], "noted"),
     )
-    kept = rows.join(written.refused.select(PAGE, INDEX), on=[PAGE, INDEX], how="anti")
-    return Loaded(tally=tally, outcomes=outcomes, kept=kept, waiting=resolved.waiting)
+    return Loaded(
+        batch=batch, resolved=resolved, tally=tally, outcomes=outcomes, refused=written.refused,
+        kept=rows.join(written.refused.select(PLACE), on=PLACE, how="anti"),
+    )  # fmt: skip
 
 
 def _written(

@@ -19,7 +19,7 @@ from crmmap.loop.commit import write_rows
 from crmmap.loop.tallying import by_page, total
 from crmmap.loop.work import Work, by_field, by_rule, with_keys
 from crmmap.plan import LookupPlan, Step
-from crmmap.transform import apply, resolve
+from crmmap.transform import apply
 from crmmap.values import AT, FIELD, INDEX, KEY, PAGE, RAW, REJECT_SCHEMA, Batch, Reason, cut_raw
 
 NOT_READ = "not read; records that had waited for a parent were tried again"
@@ -169,7 +169,7 @@ def _reload(step: Step, batch: Batch, some: pl.DataFrame, transaction: Transacti
 
     It resolves no reject: it did when it was held back, and one since then is of a newer record.
     """
-    loaded = write_rows(step, batch, resolve(step, batch, transaction.known), transaction)
+    loaded = write_rows(step, batch, transaction)
     places = some.select("key", "digest", "field", "since").with_row_index(INDEX)
     still = places.join(loaded.waiting, on=INDEX, how="inner", maintain_order="left")
     overdue = pl.concat(

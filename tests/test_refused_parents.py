@@ -1,0 +1,73 @@
+"""Whole runs in which the database refuses a row, or a bare one, that others refer to."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from invented import sqlite
+from stores import LONG, store_url
+from test_loop import load, plan, rows, stream
+from test_waiting import sql
+
+__all__ = ["store_url"]
+
+
+@pytest.mark.parametrize(
+    ("missing", "stored", "waiting"),
+    [
+        ("wait", [("other", None)], 2),
+        (
+            "stub",
+            [("child", "parent"), ("grandchild", "child"), ("other", None), ("parent", None)],
+            0,
+        ),
+    ],
+)
+def test_a_row_that_the_database_refuses_is_nobodys_parent(
+    tmp_path: Path, missing: str, stored: list[tuple[str, str | None]], waiting: int
+) -> None:
+    url = sqlite(tmp_path)
+    lookup = f"{{stream: people, missing: {missing}}}"
+    family = plan(stream("people", "name: name", f"of: {{from: of, lookup: {lookup}}}"), batch=9)
+    load(family, url, people=[{"id": "other", "name": "taken"}])
+    sql(url, "CREATE UNIQUE INDEX one_name ON people (name)")
+    report = load(family, url, people=[
+        {"id": "grandchild", "of": "child"},
+        {"id": "parent", "name": "taken"},
+        {"id": "child", "of": "parent"},
+    ])  # fmt: skip
+    assert rows(url, "people", "id", "of") == stored
+    assert (report.counts.rejected, report.streams[0].waiting) == (1, waiting)
+    assert (report.counts.fetched, report.counts.balanced) == (3, True)
+
+
+def test_a_bare_parent_that_the_database_refuses_costs_those_that_refer_to_it(
+    store_url: str,
+) -> None:
+    lookup = "{stream: offices, missing: stub}"
+    the_plan = plan(
+        stream("offices")
+        + stream("people", f"office: {{from: office, lookup: {lookup}}}", "boss: "
+                 "{from: boss, lookup: {stream: people, missing: wait}}"),
+        batch=9,
+    )  # fmt: skip
+    load(the_plan, store_url, offices=[], people=[])
+    if store_url.startswith("sqlite"):  # it takes texts of any length
+        sql(store_url, "CREATE TRIGGER t BEFORE INSERT ON offices WHEN length(new.id) > 99 "
+                       "BEGIN SELECT raise(ABORT, 'too long'); END")  # fmt: skip
+    report = load(the_plan, store_url, offices=[], people=[
+        {"id": "1", "office": "o"}, {"id": "2", "office": LONG}, {"id": "3", "boss": "2"},
+        {"id": "4", "office": LONG}, {"id": "5", "office": "p"},
+    ])  # fmt: skip
+    assert report.exit_code == 0
+    assert rows(store_url, "people", "id", "office") == [("1", "o"), ("5", "p")]
+    assert rows(store_url, "offices", "id") == [("o",), ("p",)]
+    assert (report.counts.rejected, report.counts.stubbed) == (2, 2)
+    assert report.streams[1].waiting == 1
+    for (reasons,) in sql(store_url, "SELECT reasons FROM crmmap_rejects"):
+        (reason,) = json.loads(reasons)
+        assert reason["field"] == "office"
+        assert reason["rule"].startswith("store.")
