@@ -178,6 +178,7 @@ def test_a_row_is_never_written_over_another_by_a_unique_index_beside_the_key(it
         ("mysql://user:s3cret@127.0.0.1:1/db?ssl_verify_cert=s3cret", "is true or false"),
         ("mysql://user:s3cret@127.0.0.1:1/db?ssl_ca=/s3cret", "can't be read"),
         ("mysql://user:s3cret@127.0.0.1:1/db?lock_timeout=s3cret", "whole number of seconds"),
+        ("mysql://user:s3cret@127.0.0.1:1/db?statement_timeout=s3cret", "statement_timeout is a"),
         ("mysql://user:s3cret@127.0.0.1:port/db", "malformed"),
     ],
 )

@@ -381,12 +381,26 @@ def test_a_url_that_will_not_do_is_refused_and_not_echoed(url: str, message: str
         ("postgresql://user:s3cret@127.0.0.1:1/db?sslmode=s3cret", "can't be used"),
         ("postgresql://user:s3cret@127.0.0.1:1/db?connect_timeout=s3cret", "can't be used"),
         ("postgresql://user:s3cret@127.0.0.1:1/db?keepalives=s3cret", "can't be used"),
+        ("postgresql://user:s3cret@127.0.0.1:1/db?statement_timeout=0", "statement_timeout is a"),
     ],
 )
 def test_a_postgresql_url_that_will_not_do_is_refused_and_not_echoed(
     url: str, message: str
 ) -> None:
     test_a_url_that_will_not_do_is_refused_and_not_echoed(url, message)
+
+
+@pytest.mark.parametrize("store_url", STORES[1:], indirect=True)
+def test_how_long_a_statement_may_take_is_said_in_the_url(store_url: str) -> None:
+    for asked, expected in [({}, 120), ({"statement_timeout": "600"}, 600)]:
+        url = make_url(store_url).update_query_dict(asked)
+        store = Store.open(url.render_as_string(hide_password=False), application="crmmap:test")
+        postgres = store.engine.dialect.name == "postgresql"
+        setting = "extract(epoch FROM current_setting('statement_timeout')::interval)"
+        with store.engine.connect() as connection:
+            query = f"SELECT {setting if postgres else '@@max_statement_time'}"
+            assert connection.exec_driver_sql(query).scalar() == expected
+        store.close()
 
 
 @pytest.mark.parametrize(

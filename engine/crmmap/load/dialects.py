@@ -247,6 +247,13 @@ def standard_update_from(
     return f"UPDATE {table} SET {changes} FROM {other} WHERE {same} AND {where}"  # noqa: S608  (names are quoted, and no values)
 
 
+LONGEST_STATEMENT = 120
+"""Seconds that a server gives a statement, unless the URL says otherwise (`statement_timeout`)."""
+TIMED_OUT = (
+    "a statement took longer than its timeout; give it more by statement_timeout=SECONDS in the "
+    "store's URL"
+)
+
 LOOPBACK = ("", "localhost", "127.0.0.1", "::1")
 """Hosts to which no encryption is asked for by default."""
 
@@ -264,6 +271,15 @@ def check_options(url: URL, known: Collection[str]) -> None:
             told = f" '{name}'" if re.fullmatch(r"[A-Za-z_]{1,40}", name) else ""
             message = f"the store's URL has the unknown option{told}; leave it out"
             raise StoreUnfit(message)
+
+
+def seconds(options: Mapping[str, str], name: str, default: int) -> int:
+    """Return an option of a URL that is a number of seconds. Raises StoreUnfit."""
+    asked = options.get(name, str(default))
+    if not re.fullmatch(r"[1-9][0-9]{0,4}", asked):
+        message = f"the store's URL: {name} is a whole number of seconds, such as {default}"
+        raise StoreUnfit(message)
+    return int(asked)
 
 
 def spelled_by(compiler: Compiler, kind: TypeEngine[Any]) -> str:

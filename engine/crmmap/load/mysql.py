@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import polars as pl
@@ -21,7 +22,14 @@ from crmmap.errors import StoreError, StoreUnfit
 from crmmap.load.dialects import Copy, Fault, Refusal, spelled_by
 from crmmap.load.multirow import CELLS, CHANGED, LEFT_ALONE, write_many, write_one
 from crmmap.load.mysql_errors import explanation, failure_of, fault_of, refusal_of
-from crmmap.load.mysql_session import FOLDS, connection_of, hold, let_go, set_up
+from crmmap.load.mysql_session import (
+    FOLDS,
+    connection_of,
+    hold,
+    let_go,
+    longest_statement,
+    set_up,
+)
 from crmmap.load.storage import to_driver
 from crmmap.plan import Column as Typed
 
@@ -61,7 +69,7 @@ class MySql:
         except ImportError:
             message = "MySQL and MariaDB need PyMySQL: pip install 'crmmap[mysql]'"
             raise StoreUnfit(message) from None
-        event.listen(engine, "connect", set_up)
+        event.listen(engine, "connect", partial(set_up, longest=longest_statement(url)))
         event.listen(engine, "checkin", let_go)
         event.listen(engine, "do_execute", write_one)
         event.listen(engine, "do_executemany", write_many)

@@ -9,7 +9,7 @@ import ssl
 from sqlalchemy.exc import DBAPIError
 
 from crmmap.errors import StoreError, StoreUnfit, StoreUnreachable
-from crmmap.load.dialects import REFERRED_TO, Fault, Refusal
+from crmmap.load.dialects import REFERRED_TO, TIMED_OUT, Fault, Refusal
 from crmmap.load.multirow import TOO_LONG
 from crmmap.mysql_codes import LOST, UNREACHABLE, error_code
 
@@ -95,7 +95,7 @@ EXPLAINED = {
     1665: "the server's binlog_format is STATEMENT, which can't keep up with READ COMMITTED; set "
     "it to ROW or MIXED",
     1317: "the statement was ended by someone",
-    1969: "a statement took longer than its timeout",
+    1969: TIMED_OUT,
     3024: "a statement took longer than its timeout",
 }
 NO_TLS = (

@@ -11,12 +11,19 @@ from sqlalchemy.engine import URL, Connection
 from sqlalchemy.exc import OperationalError
 
 from crmmap.errors import StoreUnfit
-from crmmap.load.dialects import LOOPBACK, WRITTEN, check_options, single
+from crmmap.load.dialects import (
+    LONGEST_STATEMENT,
+    LOOPBACK,
+    WRITTEN,
+    check_options,
+    seconds,
+    single,
+)
 from crmmap.load.multirow import PACKET
 
 OPTIONS = (
     "ssl_ca", "ssl_cert", "ssl_key", "ssl_verify_cert", "ssl_check_hostname", "ssl_disabled",
-    "unix_socket", "lock_timeout",
+    "unix_socket", "lock_timeout", "statement_timeout",
 )  # fmt: skip
 SWITCHES = {"true": True, "1": True, "false": False, "0": False}
 
@@ -31,8 +38,10 @@ SETTINGS = (
     "innodb_lock_wait_timeout = {seconds}, lock_wait_timeout = {seconds}"
 )
 ISOLATION = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"
-LONGEST_STATEMENT = "SET SESSION max_statement_time = 120"
+STATEMENTS = "SET SESSION max_statement_time = {seconds}"
 """MariaDB's alone: MySQL has a limit for SELECT only."""
+ANSWER_LATER = 30
+"""Seconds after a statement's limit for which the server's answer is waited for."""
 
 WIDE_ROWS = "SET SESSION innodb_strict_mode = OFF"
 """A table of hundreds of texts can be made, as most rows fit; one that does not is refused."""
@@ -60,7 +69,7 @@ def connection_of(url: URL, application: str) -> dict[str, Any]:
     if not url.database:
         message = f"the store's URL names no database. {WRITTEN}"
         raise StoreUnfit(message)
-    options = {name: single(value) for name, value in url.query.items()}
+    options = _options(url)
     socket = {"unix_socket": options["unix_socket"]} if "unix_socket" in options else {}
     return {
         **socket,
@@ -70,12 +79,21 @@ def connection_of(url: URL, application: str) -> dict[str, Any]:
         "charset": "utf8mb4",
         "program_name": application,
         "connect_timeout": 10,
-        "read_timeout": 150,
-        "write_timeout": 150,
+        "read_timeout": longest_statement(url) + ANSWER_LATER,
+        "write_timeout": longest_statement(url) + ANSWER_LATER,
         "local_infile": False,
-        "init_command": SETTINGS.format(seconds=_patience(options)),
+        "init_command": SETTINGS.format(seconds=seconds(options, "lock_timeout", 10)),
         "conv": _conversions(),
     }
+
+
+def _options(url: URL) -> dict[str, str]:
+    return {name: single(value) for name, value in url.query.items()}
+
+
+def longest_statement(url: URL) -> int:
+    """Return how many seconds a statement may take. Raises StoreUnfit where the URL can't do."""
+    return seconds(_options(url), "statement_timeout", LONGEST_STATEMENT)
 
 
 def _secured(options: dict[str, str], *, local: bool) -> dict[str, Any]:
@@ -106,15 +124,6 @@ def _switch(options: dict[str, str], name: str, *, default: bool) -> bool:
     return SWITCHES[options[name].lower()]
 
 
-def _patience(options: dict[str, str]) -> int:
-    """Return for how many seconds a lock of others is waited for."""
-    asked = options.get("lock_timeout", "10")
-    if not re.fullmatch(r"[1-9][0-9]{0,4}", asked):
-        message = "the store's URL: lock_timeout is a whole number of seconds, such as 10"
-        raise StoreUnfit(message)
-    return int(asked)
-
-
 def _conversions() -> dict[Any, Callable[..., Any]]:
     from pymysql.constants import FIELD_TYPE
     from pymysql.converters import conversions, convert_time
@@ -122,8 +131,11 @@ def _conversions() -> dict[Any, Callable[..., Any]]:
     return {**conversions, FIELD_TYPE.TIME: convert_time}  # not a length of time
 
 
-def set_up(connection: Any, record: Any) -> None:
-    """Make a new connection strict, and see that it is. Raises StoreUnfit where it can't be."""
+def set_up(connection: Any, record: Any, *, longest: int = LONGEST_STATEMENT) -> None:
+    """Make a new connection strict, and see that it is. Raises StoreUnfit where it can't be.
+
+    `longest` are the seconds that a statement may take.
+    """
     with connection.cursor() as cursor:
         cursor.execute(CHECKED)
         version, modes, zone, packet, folds = cursor.fetchone()
@@ -139,8 +151,9 @@ def set_up(connection: Any, record: Any) -> None:
             message = "the server's max_allowed_packet is too small; raise it to 16M"
             raise StoreUnfit(message)
         record.info.update({PACKET: packet, FOLDS: folds != 0})
-        for statement in (ISOLATION, *([LONGEST_STATEMENT] if maria else [])):
-            cursor.execute(statement)
+        cursor.execute(ISOLATION)
+        if maria:
+            cursor.execute(STATEMENTS.format(seconds=longest))
         _try(cursor, WIDE_ROWS)
 
 

@@ -20,13 +20,16 @@ from sqlalchemy.types import TypeEngine
 
 from crmmap.errors import StoreError, StoreUnfit, StoreUnreachable
 from crmmap.load.dialects import (
+    LONGEST_STATEMENT,
     LOOPBACK,
     REFERRED_TO,
+    TIMED_OUT,
     WRITTEN,
     Copy,
     Fault,
     Refusal,
     check_options,
+    seconds,
     single,
     spelled_by,
     standard_on_conflict,
@@ -37,7 +40,6 @@ from crmmap.plan import Column as Typed
 
 SETTINGS = {
     "lock_timeout": "10s",
-    "statement_timeout": "120s",
     "idle_in_transaction_session_timeout": "60s",
     "TimeZone": "UTC",
     "standard_conforming_strings": "on",
@@ -45,6 +47,9 @@ SETTINGS = {
     # of a million rows whole for each batch of 5,000.
     "random_page_cost": "1.1",
 }
+
+STATEMENTS = "statement_timeout"
+"""An option of ours, too: of libpq's, only `options` can say it."""
 
 KINDS = {
     "23502": "not_null",
@@ -74,7 +79,7 @@ EXPLAINED = {
     "23503": REFERRED_TO,
     "40": "transactions of others kept getting in the way; run again",
     "55P03": "a row or table was locked by others for too long; run again",
-    "57014": "a statement took longer than its timeout",
+    "57014": TIMED_OUT,
     "53100": "the server's disk is full; make room and run again: what was committed stays",
     "53300": "the server has no connection left; end others, or raise max_connections",
     "25006": "the server is read-only; name its primary",
@@ -277,7 +282,8 @@ def _check(url: URL) -> None:
     """Raise StoreUnfit for a URL that leaves the choice of the database to libpq."""
     from psycopg.pq import Conninfo
 
-    check_options(url, {each.keyword.decode() for each in Conninfo.get_defaults()})
+    known = {each.keyword.decode() for each in Conninfo.get_defaults()}
+    check_options(url, known | {STATEMENTS})
     if not url.database and not {"dbname", "service"} & set(url.query):
         message = f"the store's URL names no database. {WRITTEN}"
         raise StoreUnfit(message)
@@ -285,8 +291,10 @@ def _check(url: URL) -> None:
 
 def _connection(url: URL, application: str) -> dict[str, str | int]:
     """Return libpq's parameters. The user's own come last, and win."""
-    options = " ".join(f"-c {name}={value}" for name, value in SETTINGS.items())
     asked = {name: single(value) for name, value in url.query.items()}
+    settings = {**SETTINGS, STATEMENTS: f"{seconds(asked, STATEMENTS, LONGEST_STATEMENT)}s"}
+    options = " ".join(f"-c {name}={value}" for name, value in settings.items())
+    asked.pop(STATEMENTS, None)
     local = (url.host or asked.get("host", "")) in LOOPBACK or asked.get("host", "")[:1] == "/"
     secured = {} if local else {"sslmode": "verify-full", "sslrootcert": "system"}
     if "sslmode" in asked:  # a weaker mode does not go with the system's certificates
