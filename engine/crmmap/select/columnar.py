@@ -14,13 +14,36 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
-from crmmap.select.jmespath import Cell, Jmespath
+from crmmap.select.jmespath import Cell
 from crmmap.select.learned import Hints, dtype_of, hints_of
 from crmmap.select.sight import Outside, Touched, declined, touched
+from crmmap.select.vector_nodes import find
+from crmmap.select.vectors import (
+    Column,
+    Record,
+    Trouble,
+    Value,
+    as_instance,
+    is_boolean,
+    is_fraction,
+    is_list,
+    is_object,
+    is_text,
+    is_whole,
+    present,
+)
 from crmmap.values import fault_column
 
 __all__ = [
-    "Columns", "Declined", "Hints", "Touched", "compile_cell", "declined", "dtype_of", "hints_of",
+    "Columns",
+    "Declined",
+    "Hints",
+    "Touched",
+    "as_instance",
+    "compile_cell",
+    "declined",
+    "dtype_of",
+    "hints_of",
     "touched",
 ]  # fmt: skip
 
@@ -59,140 +82,122 @@ class Columns:
 def compile_cell(cell: Cell, dtype: pl.Struct) -> Columns | Declined:
     """Return a cell's columns over a frame whose columns are `dtype`'s fields."""
     try:
-        return _first(cell, [_walked(each, dtype) for each in cell.expressions])
+        return _cell(cell, [find(each.tree, Record(dtype=dtype)) for each in cell.expressions])
     except Outside as outside:
         return Declined(str(outside))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Value:
-    """What an expression finds: of one dtype, or null."""
-
-    expr: pl.Expr
-    dtype: pl.DataType
-
-
-NOTHING = Value(expr=pl.lit(None, dtype=pl.String), dtype=pl.Null())
-
-
-def _walked(expression: Jmespath, dtype: pl.Struct) -> Value:
-    if expression.names is None:
-        message = "is no plain walk"
-        raise Outside(message)
-    first, *others = expression.names
-    value = Value(expr=pl.col(_name(first)), dtype=_entry(dtype, first))
-    for name in others:
-        if not isinstance(value.dtype, pl.Struct):
-            return NOTHING
-        value = Value(expr=value.expr.struct.field(_name(name)), dtype=_entry(value.dtype, name))
-    return value
-
-
-def _name(name: str) -> str:
-    """Return an entry's name, unless polars would take it for a pattern of names."""
-    if name == "*" or (name.startswith("^") and name.endswith("$")):
-        message = f"reads '{name}', which looks like a pattern"
-        raise Outside(message)
-    return name
-
-
-def _entry(dtype: pl.Struct, name: str) -> pl.DataType:
-    for each in dtype.fields:
-        if each.name == name:
-            return as_instance(each.dtype)
-    message = f"reads '{name}', which was not looked for"
-    raise Outside(message)
-
-
-def as_instance(dtype: object) -> pl.DataType:
-    """Return a dtype that polars may have as a class."""
-    return dtype() if isinstance(dtype, type) else dtype  # type: ignore[return-value]
 
 
 # --- values to a cell -----------------------------------------------------------------------------
 
 
-def _first(cell: Cell, values: Sequence[Value]) -> Columns:
+def _cell(cell: Cell, values: Sequence[Value]) -> Columns:
     """Return the text of the first value that is not empty, or why there is none."""
-    made = [_text(cell, each) for each in values if each.dtype != pl.Null()]
-    if not made:
-        return Columns(value=pl.lit(None, dtype=pl.String).alias(cell.field), dtype=pl.String())
-    dtypes = {each.dtype for each in made}
-    if len(dtypes) > 1:
-        message = "takes a fraction or something else"
-        raise Outside(message)
-    if len(made) == 1:
-        return _named(cell, made[0])
-    value = pl.coalesce(each.value for each in made)
-    faults = [each.fault for each in made]
-    if not any(fault is not None for fault in faults):
-        return _named(cell, replace(made[0], value=value))
-    found = [_there(each) for each in made]
-    rules = [pl.lit(None, dtype=pl.String) if fault is None else fault for fault in faults]
-    return _named(
-        cell, replace(made[0], value=_chosen(found, [each.value for each in made]),
-                      fault=_chosen(found, rules)),
-    )  # fmt: skip
-
-
-def _there(made: Columns) -> pl.Expr:
-    there = made.value.is_not_null()
-    return there if made.fault is None else there | made.fault.is_not_null()
-
-
-def _chosen(conditions: Sequence[pl.Expr], values: Sequence[pl.Expr]) -> pl.Expr:
-    """Return the value whose condition is the first to hold, or null."""
-    chosen = pl.lit(None, dtype=pl.String)
-    for condition, value in zip(reversed(conditions), reversed(values), strict=True):
-        chosen = pl.when(condition).then(value).otherwise(chosen)
-    return chosen
-
-
-def _named(cell: Cell, columns: Columns) -> Columns:
-    fault = columns.fault
-    return replace(
-        columns,
-        value=columns.value.alias(cell.field),
-        fault=None if fault is None else fault.alias(fault_column(cell.field)),
-    )
-
-
-def _text(cell: Cell, value: Value) -> Columns:
-    """Return a value's text as the raw frame holds it, or the rule that it breaks."""
     if "container" in cell.accepts:
         message = "takes whole values as JSON"
         raise Outside(message)
-    expr, dtype = value.expr, value.dtype
-    if dtype == pl.String():
-        # A text of blanks alone counts as none.
-        kept = pl.when(expr.str.strip_chars_start(BLANKS) != "").then(expr)
-        return Columns(value=kept, dtype=pl.String())
-    if dtype == pl.Boolean():
-        if "boolean" not in cell.accepts:
-            return _refused(expr, "json.boolean")
-        return Columns(value=expr.cast(pl.String), dtype=pl.String())
-    if isinstance(dtype, pl.List | pl.Struct):
-        return _refused(expr, "json.container")
-    return _number(cell, value)
-
-
-def _number(cell: Cell, value: Value) -> Columns:
-    expr, dtype = value.expr, value.dtype
-    if "number" not in cell.accepts:
-        return _refused(expr, "json.number_given")
-    if dtype.is_integer():
-        return Columns(value=expr.cast(pl.String), dtype=pl.String())
-    if dtype == pl.Float64():
-        # -0.0 equals 0.0, so both must be one; and a number beyond 64 bits is none.
-        return Columns(
-            value=pl.when(expr == 0).then(0.0).otherwise(expr), dtype=dtype,
-            unsure=expr.is_infinite().fill_null(value=False),
-        )  # fmt: skip
-    return Columns(value=expr, dtype=dtype)
-
-
-def _refused(expr: pl.Expr, rule: str) -> Columns:
+    texts = [_text(each, cell.accepts) for each in values]
+    dtypes = {each.dtype for each in texts} - {pl.Null()}
+    if len(dtypes) > 1:
+        message = "takes fractions and other values"
+        raise Outside(message)
+    dtype = dtypes.pop() if dtypes else pl.String()
+    fault = _fault(texts)
+    unsure = [expr for each in texts for expr in each.trouble.unsure]
     return Columns(
-        value=pl.lit(None, dtype=pl.String), dtype=pl.String(),
-        fault=pl.when(expr.is_not_null()).then(pl.lit(rule)),
-    )  # fmt: skip
+        value=_value(texts).cast(dtype).alias(cell.field),
+        dtype=dtype,
+        fault=None if fault is None else fault.alias(fault_column(cell.field)),
+        unsure=_any(unsure) if unsure else None,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Text:
+    """A value as the raw frame holds it: null where it is empty, or where it breaks a rule."""
+
+    expr: pl.Expr
+    dtype: pl.DataType
+    rule: str | None = None
+    """The rule that the value breaks wherever it is `there`."""
+    there: pl.Expr | None = None
+    trouble: Trouble
+
+    @property
+    def fails(self) -> pl.Expr | None:
+        """Say where evaluating raises."""
+        return _any(self.trouble.fails) if self.trouble.fails else None
+
+
+def _any(exprs: Sequence[pl.Expr]) -> pl.Expr:
+    return pl.any_horizontal(exprs).fill_null(value=False)
+
+
+def _value(texts: Sequence[_Text]) -> pl.Expr:
+    found = [each.expr for each in texts]
+    # Behind a value that breaks a rule nothing else is looked for.
+    chosen = found[-1]
+    for each, expr in reversed([*zip(texts[:-1], found[:-1], strict=True)]):
+        if each.there is not None:
+            chosen = pl.when(each.there).then(None).otherwise(chosen)
+        elif each.dtype != pl.Null():
+            chosen = pl.coalesce(expr, chosen)
+    return chosen
+
+
+def _fault(texts: Sequence[_Text]) -> pl.Expr | None:
+    fails = [each.fails for each in texts if each.fails is not None]
+    if not fails and all(each.there is None for each in texts):
+        return None
+    fault = pl.when(_any(fails)).then(pl.lit("select.type")) if fails else pl.lit(None)
+    for each in reversed(texts):
+        if each.there is not None:
+            fault = pl.when(each.there).then(pl.lit(each.rule)).otherwise(fault)
+        elif each.dtype != pl.Null():
+            fault = pl.when(each.expr.is_null()).then(fault)
+    return fault
+
+
+def _text(value: Value, accepts: frozenset[str]) -> _Text:
+    """Return a value's text as the raw frame holds it, or the rule that it breaks."""
+    made = _plain(value, accepts)
+    if not value.trouble.fails:
+        return made
+    sound = ~_any(value.trouble.fails)
+    there = None if made.there is None else sound & made.there
+    return replace(made, expr=pl.when(sound).then(made.expr), there=there)
+
+
+def _plain(value: Value, accepts: frozenset[str]) -> _Text:
+    if isinstance(value, Record):
+        message = "takes the whole record"
+        raise Outside(message)
+    if is_list(value) or is_object(value):
+        return _breaking("json.container", value)
+    assert isinstance(value, Column)  # noqa: S101  (it is no list and no object)
+    if is_boolean(value) and "boolean" not in accepts:
+        return _breaking("json.boolean", value)
+    if (is_whole(value) or is_fraction(value)) and "number" not in accepts:
+        return _breaking("json.number_given", value)
+    return _scalar(value)
+
+
+def _breaking(rule: str, value: Value) -> _Text:
+    return _Text(
+        expr=pl.lit(None), dtype=pl.Null(), rule=rule, there=present(value), trouble=value.trouble
+    )
+
+
+def _scalar(value: Column) -> _Text:
+    expr, dtype, trouble = value.expr, value.dtype, value.trouble
+    if value.written is not None:
+        return _Text(expr=pl.lit(str(value.written)), dtype=pl.String(), trouble=trouble)
+    if is_text(value):
+        # A text of blanks alone counts as none.
+        expr = pl.when(expr.str.strip_chars_start(BLANKS) != "").then(expr)
+    elif is_boolean(value) or is_whole(value):
+        expr, dtype = expr.cast(pl.String), pl.String()
+    elif dtype.is_float():
+        # A number beyond 64 bits is none; and -0.0 equals 0.0, so both must be one.
+        trouble += Trouble(unsure=(expr.is_infinite(),))
+        expr = pl.when(expr == 0).then(0.0).otherwise(expr)
+    return _Text(expr=expr, dtype=dtype, trouble=trouble)
