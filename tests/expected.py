@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import sha256
 from typing import Any
@@ -37,18 +37,37 @@ class Shape:
     lookups: Sequence[Lookup] = ()
     version: bool = False
     """Whether the greatest `changed` wins; otherwise the record that was read last."""
+    first: bool = False
+    """Whether the record that was read first wins."""
     write: str = "upsert"
-    """Or `append`, `snapshot`, `replace`: those three without lookups."""
+    """Or `append`, `replace`, `history`, `delete`, `sweep`: those five without lookups; or
+    `snapshot`. A history without a version ends what a complete read did not bring."""
+    of: str = ""
+    """The stream whose rows it deletes, of `delete` and `sweep`."""
+    tombstones: bool = False
+    """Whether a record of the kind `archived` says that its row is gone; otherwise it is none."""
 
 
 @dataclass(frozen=True)
 class Kept:
-    """A row, and the run that last wrote it; a stub has its key and nothing else."""
+    """A row, and the run that last wrote it; a stub has its key and nothing else.
+
+    `said` are the cells as the last record had them, which are fewer if it said that the row is
+    gone. `at` tells when it was written. Of a history, a version that has ended is gone.
+    """
 
     cells: Cells
     run: str
-    stub: bool = False
+    at: int
+    said: Cells | None = None
     gone: bool = False
+
+    @property
+    def stub(self) -> bool:
+        return self.said is None
+
+
+Table = dict[str, Kept]
 
 
 @dataclass
@@ -56,7 +75,7 @@ class Model:
     """Tables by stream and key; what waits, by key and raw record, with the run that read it."""
 
     shapes: Mapping[str, Shape]
-    tables: dict[str, dict[str, Kept]] = field(default_factory=dict)
+    tables: dict[str, Table] = field(default_factory=dict)
     waiting: dict[str, dict[tuple[str, str], str]] = field(default_factory=dict)
     rejected: Counter[str] = field(default_factory=Counter)
     """Raw records that were refused, by `run stream raw`."""
@@ -65,39 +84,49 @@ class Model:
     gathered: dict[str, dict[str, Cells]] = field(default_factory=dict)
     """Rows that are to replace the others."""
 
+    now: int = 0
+    """Grows with all that happens."""
+    began: dict[str, int] = field(default_factory=dict)
+    """When the streams' reads began."""
+
     def __post_init__(self) -> None:
-        for name in self.shapes:
-            self.tables[name], self.waiting[name] = {}, {}
+        for name, shape in self.shapes.items():
+            self.waiting[name] = {}
+            self.tables[name] = self.tables[shape.of] if shape.of else {}
             self.begin(name)
 
     def begin(self, stream: str) -> None:
         """Begin a read from the beginning."""
+        self.now += 1
+        self.began[stream] = self.now
         self.met[stream], self.gathered[stream] = set(), {}
 
     def finish(self, run: str, stream: str) -> Counter[str]:
         """End a read that met all that the source has; return what came of what it did not meet."""
-        table, counts = self.tables[stream], Counter[str]()
-        match self.shapes[stream].write:
-            case "snapshot":
-                for key in [key for key in table if key not in self.met[stream]]:
-                    counts["deleted"] += not table[key].gone
-                    table[key] = table[key] if table[key].gone else Kept(
-                        table[key].cells, run, gone=True
-                    )  # fmt: skip
-            case "replace":
-                new = self.gathered[stream]
-                for key in [key for key in table if key not in new]:
-                    del table[key]
+        shape, table, counts = self.shapes[stream], self.tables[stream], Counter[str]()
+        if shape.write == "replace":
+            new = self.gathered[stream]
+            for key in [key for key in table if key not in new]:
+                del table[key]
+                counts["deleted"] += 1
+            for key, cells in new.items():
+                same = key in table and table[key].cells == cells
+                counts["unchanged" if same else "updated" if key in table else "inserted"] += 1
+                table[key] = table[key] if same else self._kept(run, cells)
+            counts["deferred"] -= len(new)
+        elif shape.write in ("snapshot", "sweep") or (
+            shape.write == "history" and not shape.version
+        ):
+            for key, kept in table.items():
+                unmet = kept.cells["id"] not in self.met[stream] and kept.at < self.began[stream]
+                if unmet and not kept.gone and not kept.stub:
+                    table[key] = replace(kept, run=run, gone=True)
                     counts["deleted"] += 1
-                for key, cells in new.items():
-                    same = key in table and table[key].cells == cells
-                    counts["unchanged" if same else "updated" if key in table else "inserted"] += 1
-                    table[key] = table[key] if same else Kept(cells, run)
-                counts["deferred"] -= len(new)
         return counts
 
     def load(self, run: str, stream: str, records: Sequence[Record]) -> Counter[str]:
         """Take in a batch and return where its records went."""
+        self.now += 1
         counts, whole, chosen, waits = self._take(run, stream, records)
         self._hold(run, stream, whole, chosen, waits, counts)
         return counts
@@ -109,7 +138,7 @@ class Model:
         shape, counts = self.shapes[stream], Counter(fetched=len(records))
         whole: list[Record] = []
         for record in records:
-            if record["kind"] != "plain":
+            if record["kind"] not in (("plain", "archived") if shape.tombstones else ("plain",)):
                 counts["filtered"] += 1
                 continue
             self.met[stream].add(record["id"])
@@ -127,11 +156,12 @@ class Model:
         chosen = self._chosen(shape, rows)
         counts["duplicate"] += len(rows) - len(chosen)
         for record in chosen.values():
-            counts[self._write(run, stream, record)] += 1
+            counts[self._write(run, stream, record, counts)] += 1
         return counts, whole, chosen, waits
 
     def settle(self, run: str, streams: Sequence[str], batch: int) -> Counter[tuple[str, str]]:
         """Try what waits until nothing more comes of it; return counts by stream and outcome."""
+        self.now += 1
         total: Counter[tuple[str, str]] = Counter()
         settled = True
         while settled:
@@ -181,8 +211,9 @@ class Model:
         while len(left) != before:
             before = len(left)
             for each in lookups:
-                own = {row["id"] for row in left} if each.parent == stream else set()
-                known = {None, *self.tables[each.parent], *own}
+                known = {None, *self.tables[each.parent]}
+                if each.parent == stream:
+                    known |= {row["id"] for row in left if row["kind"] != "archived"}
                 left = [row for row in left if row[each.field] in known]
         return left
 
@@ -190,52 +221,131 @@ class Model:
         for each in shape.lookups:
             key = record[each.field]
             if each.missing == "stub" and key is not None and key not in self.tables[each.parent]:
-                self.tables[each.parent][key] = Kept({"id": key}, run, stub=True)
+                self.tables[each.parent][key] = Kept({"id": key}, run, self.now)
                 counts["stubbed"] += 1
 
     @staticmethod
     def _chosen(shape: Shape, rows: Sequence[Record]) -> dict[str, Record]:
-        """Return one record of each key; of a log, of each content."""
+        """Return one record of each key; of a log, of each content; of versions, of each time."""
         if shape.write == "append":
             return {written({name: row[name] for name in shape.fields}): row for row in rows}
+        if shape.write == "history" and shape.version:
+            return {f"{row['id']} {row['changed']}": row for row in rows}
         if shape.version:
             rows = sorted(rows, key=lambda row: row["changed"])
-        return {row["id"]: row for row in rows}
+        return {row["id"]: row for row in (reversed(rows) if shape.first else rows)}
 
-    def _write(self, run: str, stream: str, record: Record) -> str:
+    def _write(self, run: str, stream: str, record: Record, counts: Counter[str]) -> str:
+        """Write a row, and return which count it is in; count, too, what it deletes."""
         shape, table = self.shapes[stream], self.tables[stream]
         cells = {name: record[name] for name in shape.fields}
         for each in shape.lookups:
             if each.missing == "null" and cells[each.field] not in self.tables[each.parent]:
                 cells[each.field] = None
-        key = written(cells) if shape.write == "append" else record["id"]
-        if shape.write == "replace":
-            repeated = key in self.gathered[stream]
-            self.gathered[stream][key] = cells
-            return "duplicate" if repeated else "deferred"
-        old = table.get(key)
+        match shape.write:
+            case "append":
+                return self._add(run, table, cells)
+            case "history":
+                return self._add_version(run, shape, table, cells)
+            case "replace":
+                repeated = cells["id"] in self.gathered[stream]
+                self.gathered[stream][cells["id"]] = cells
+                return "duplicate" if repeated else "deferred"
+            case "delete":
+                return self._delete(run, shape, table, cells, counts)
+            case "sweep":
+                return self._list(run, stream, cells["id"])
+        return self._upsert(run, shape, table, cells, counts)
+
+    def _add(self, run: str, table: Table, cells: Cells) -> str:
+        key = written(cells)
+        if key in table:
+            return _again(table[key], run)
+        table[key] = self._kept(run, cells)
+        return "inserted"
+
+    def _add_version(self, run: str, shape: Shape, table: Table, cells: Cells) -> str:
+        """Write a row beside the others of its key, of which the last holds."""
+        others = [key for key, kept in table.items() if kept.cells["id"] == cells["id"]]
+        if shape.version:
+            key = f"{cells['id']} {cells['changed']}"
+            if key in table:
+                return _again(table[key], run)
+            newest = max([*others, key])
+        else:
+            key = newest = f"{cells['id']} {len(others)}"
+            last = table[others[-1]] if others else None
+            if last is not None and not last.gone:
+                if last.cells == cells:
+                    return _again(last, run)
+                if last.run == run:  # a run keeps one version, the last
+                    key = newest = others[-1]
+        table[key] = self._kept(run, cells)
+        for each in (*others, key):
+            table[each] = replace(table[each], gone=each != newest)
+        return "updated" if others else "inserted"
+
+    def _upsert(
+        self, run: str, shape: Shape, table: Table, cells: Cells, counts: Counter[str]
+    ) -> str:
+        gone = cells["kind"] == "archived"
+        old = table.get(cells["id"])
         if old is not None and not old.stub:
-            if old.cells == cells and not old.gone:
-                return "duplicate" if old.run == run else "unchanged"
+            if old.said == cells and old.gone == gone:
+                return _again(old, run)
+            if shape.first and not old.gone and not gone:
+                return "duplicate"
             if shape.version and cells["changed"] < old.cells["changed"]:
                 return "duplicate"
-        table[key] = Kept(cells, run)
+        row = self._kept(run, cells)
+        if gone and old is not None:
+            counts["deleted"] += not old.gone
+            row = replace(row, cells=_over(old.cells, cells))
+        table[cells["id"]] = replace(row, gone=gone)
         return "inserted" if old is None else "updated"
+
+    def _delete(
+        self, run: str, shape: Shape, table: Table, cells: Cells, counts: Counter[str]
+    ) -> str:
+        old = table.get(cells["id"])
+        if old is None or old.gone:
+            return "unchanged"
+        if shape.version and not old.stub and cells["changed"] < old.cells["changed"]:
+            return "duplicate"
+        counts["deleted"] += 1
+        table[cells["id"]] = replace(
+            old, cells=_over(old.cells, cells), run=run, at=self.now, gone=True
+        )
+        return "updated"
+
+    def _list(self, run: str, stream: str, key: str) -> str:
+        """Take note that a row is there: it is back if it was gone before the read began."""
+        old = self.tables[stream].get(key)
+        if old is None or not old.gone or old.at > self.began[stream]:
+            return "unchanged"
+        self.tables[stream][key] = replace(old, run=run, at=self.now, gone=False)
+        return "updated"
+
+    def _kept(self, run: str, cells: Cells) -> Kept:
+        return Kept(cells, run, self.now, said=cells)
 
     def _hold(
         self, run: str, stream: str, whole: Sequence[Record], chosen: Mapping[str, Record],
         waits: Sequence[Record], counts: Counter[str],
     ) -> None:  # fmt: skip
         """Keep what waits, but for what a newer version outdoes; so is what waited before."""
-        version, waiting = self.shapes[stream].version, self.waiting[stream]
+        shape = self.shapes[stream]
+        waiting = self.waiting[shape.of if shape.write == "delete" else stream]
         stored = [(-1, json.loads(raw), by) for (_, raw), by in waiting.items()]
         fresh = [(at, row, run) for at, row in enumerate(whole) if row in waits]
-        loaded = [(at, row, run) for at, row in enumerate(whole) if row is chosen.get(row["id"])]
+        loaded = [
+            (-2 if shape.first else at, row, run)
+            for at, row in enumerate(whole)
+            if row is chosen.get(row["id"])
+        ]
 
         def outdone(one: tuple[int, Record, str]) -> bool:
-            return any(
-                _outdoes(other, one, version=version) for other in (*stored, *fresh, *loaded)
-            )
+            return any(_outdoes(other, one, shape) for other in (*stored, *fresh, *loaded))
 
         for one in [each for each in stored if outdone(each)]:
             if waiting.pop((one[1]["id"], written(one[1]))) == run:
@@ -254,15 +364,25 @@ def _place(waiting: tuple[str, str]) -> tuple[str, str]:
     return key, sha256(raw.encode()).hexdigest()
 
 
-def _outdoes(
-    other: tuple[int, Record, str], one: tuple[int, Record, str], *, version: bool
-) -> bool:
+def _outdoes(other: tuple[int, Record, str], one: tuple[int, Record, str], shape: Shape) -> bool:
     (at, row, run), (place, waits, by) = other, one
     if row["id"] != waits["id"]:
         return False
-    if version and row["changed"] != waits["changed"]:
+    if shape.version and row["changed"] != waits["changed"]:
         return bool(row["changed"] > waits["changed"])
-    return at > place and (not version or run != by or row == waits)
+    if shape.first:
+        return at < place
+    return at > place and (not shape.version or run != by or row == waits)
+
+
+def _again(kept: Kept, run: str) -> str:
+    """Return what a row comes to that is there as it was."""
+    return "duplicate" if kept.run == run else "unchanged"
+
+
+def _over(cells: Cells, given: Cells) -> Cells:
+    """Return cells with those of the others that have a value."""
+    return {**cells, **{name: cell for name, cell in given.items() if cell is not None}}
 
 
 def _typed(name: str, cell: Any) -> Any:
