@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from random import Random
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import polars as pl
-import sqlalchemy as sa
-from sqlalchemy.types import TypeEngine
 
 from crmmap.declare import OneOrMany
-from crmmap.kinds import stored
 from crmmap.kinds.time_formats import TimeFormat, clock_format
+
+if TYPE_CHECKING:
+    from sqlalchemy.types import TypeEngine
 
 CLOCK = (
     TimeFormat(
@@ -55,6 +55,8 @@ class Time:
         return pl.coalesce(_clock(text, each) for each in formats)
 
     def sql(self) -> TypeEngine[Any]:
+        from crmmap.kinds import stored
+
         return stored.CLOCK
 
     def show(self, column: pl.Expr) -> pl.Expr:
@@ -126,7 +128,9 @@ class Duration:
         return _seconds(whole.cast(pl.Int128, strict=False))
 
     def sql(self) -> TypeEngine[Any]:
-        return sa.Numeric(18, 6).with_variant(sa.Text(), "sqlite")
+        from crmmap.kinds import stored
+
+        return stored.digits(18, 6)
 
     def show(self, column: pl.Expr) -> pl.Expr:
         # Not as a number, which `unit` would have count something else.

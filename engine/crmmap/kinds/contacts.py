@@ -5,15 +5,17 @@ from __future__ import annotations
 import unicodedata
 from dataclasses import dataclass
 from random import Random
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import polars as pl
-from sqlalchemy.types import TypeEngine
 
 from crmmap.declare import SettingText
-from crmmap.kinds import numbering_plans, stored
+from crmmap.kinds import numbering_plans
 from crmmap.kinds.once import on_distinct
 from crmmap.kinds.people import some_name
+
+if TYPE_CHECKING:
+    from sqlalchemy.types import TypeEngine
 
 LONGEST_EMAIL = 254
 ATOM = r"[\p{L}\p{M}\p{N}!#$%&'*+/=?^_`{|}~-]+"
@@ -47,6 +49,8 @@ class Email:
         return pl.when(short & text.str.contains(EMAIL)).then(address)
 
     def sql(self) -> TypeEngine[Any]:
+        from crmmap.kinds import stored
+
         return stored.text(LONGEST_EMAIL)
 
     def show(self, column: pl.Expr) -> pl.Expr:
@@ -116,6 +120,8 @@ class Phone:
         return f"{plain};ext={number.extension}" if number.extension else str(plain)
 
     def sql(self) -> TypeEngine[Any]:
+        from crmmap.kinds import stored
+
         return stored.text(32)
 
     def show(self, column: pl.Expr) -> pl.Expr:

@@ -7,9 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from sqlalchemy import make_url
-from sqlalchemy.exc import ArgumentError
-
 from crmmap.declare import Limits, OneOrMany, SecretText, SettingText
 
 PARAMETER = re.compile(r"(?<![:\w\\]):([A-Za-z]\w*)(?!:)")
@@ -24,6 +21,9 @@ WRITTEN = (
 
 def unusable(text: str) -> str | None:
     """Return why a text is no database's URL, without repeating it; None if it may be one."""
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
     try:
         url = make_url(text)
     except (ArgumentError, ValueError):

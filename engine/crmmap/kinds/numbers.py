@@ -6,14 +6,14 @@ import re
 from dataclasses import dataclass
 from decimal import Decimal as Exact
 from random import Random
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import polars as pl
-import sqlalchemy as sa
-from sqlalchemy.types import TypeEngine
 
 from crmmap.declare import Limits
-from crmmap.kinds import stored
+
+if TYPE_CHECKING:
+    from sqlalchemy.types import TypeEngine
 
 DIGITS = frozenset({"string", "number"})
 
@@ -38,6 +38,8 @@ class Integer:
         return text.str.replace(r"([0-9])\.0*$", "${1}").cast(pl.Int64, strict=False)
 
     def sql(self) -> TypeEngine[Any]:
+        from crmmap.kinds import stored
+
         return stored.WHOLE
 
     def show(self, column: pl.Expr) -> pl.Expr:
@@ -72,7 +74,9 @@ class Number:
         return pl.when(number == 0).then(0.0).when(number.is_finite()).then(number)
 
     def sql(self) -> TypeEngine[Any]:
-        return sa.Double().with_variant(sa.REAL(), "sqlite")
+        from crmmap.kinds import stored
+
+        return stored.REAL
 
     def show(self, column: pl.Expr) -> pl.Expr:
         return column.cast(pl.String)
@@ -171,7 +175,9 @@ class Decimal:
         return beyond_half | half
 
     def sql(self) -> TypeEngine[Any]:
-        return sa.Numeric(self.precision, self.scale).with_variant(sa.Text(), "sqlite")
+        from crmmap.kinds import stored
+
+        return stored.digits(self.precision, self.scale)
 
     def show(self, column: pl.Expr) -> pl.Expr:
         return column.cast(pl.String)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from random import Random
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 import polars as pl
-from sqlalchemy.types import TypeEngine
 
 from crmmap.declare import Limits
-from crmmap.kinds import stored
 from crmmap.kinds.contacts import LABEL
+
+if TYPE_CHECKING:
+    from sqlalchemy.types import TypeEngine
 
 LONGEST_URL = 2048
 HOST = rf"(?:(?:{LABEL}\.)*{LABEL}|\[[0-9A-Fa-f:.]+\])"
@@ -53,6 +54,8 @@ class Url:
         return pl.when(fit).then(pl.concat_str(origin.str.to_lowercase(), rest))
 
     def sql(self) -> TypeEngine[Any]:
+        from crmmap.kinds import stored
+
         return stored.text(LONGEST_URL)
 
     def show(self, column: pl.Expr) -> pl.Expr:
@@ -95,6 +98,8 @@ class Uuid:
         return pl.when(text.str.contains(UUID_TEXT)).then(pl.concat_str(parts, separator="-"))
 
     def sql(self) -> TypeEngine[Any]:
+        from crmmap.kinds import stored
+
         return stored.text(36)
 
     def show(self, column: pl.Expr) -> pl.Expr:

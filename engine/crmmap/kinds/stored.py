@@ -3,6 +3,9 @@
 SQLite's STRICT tables have only INTEGER, REAL, TEXT and BLOB. MySQL counts the
 full length of each VARCHAR towards the 65,535 bytes of a row, so that there only
 short ones are VARCHAR; its TEXT ends at 64 KB, and its times at the second.
+
+The types import this only where a column is made: SQLAlchemy takes long to import, and a
+mapping is read and checked without it.
 """
 
 from __future__ import annotations
@@ -21,7 +24,9 @@ PART = 128
 """Characters of a longer text that an index has."""
 
 WHOLE = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+REAL: TypeEngine[Any] = sa.Double().with_variant(sa.REAL(), "sqlite")
 FLAG = sa.Boolean(create_constraint=False).with_variant(sa.Integer(), "sqlite")
+DAY = sa.Date().with_variant(sa.Text(), "sqlite")
 MOMENT = (
     sa.DateTime(timezone=True)
     .with_variant(sa.Text(), "sqlite")
@@ -38,6 +43,18 @@ def text(length: int | None = None) -> sa.String:
         return sa.Text().with_variant(LONGTEXT(), "mysql")
     lasting = sa.String(length).with_variant(sa.Text(), "sqlite")
     return lasting if length <= SHORT else lasting.with_variant(LONGTEXT(), "mysql")
+
+
+def digits(precision: int, scale: int) -> TypeEngine[Any]:
+    """Return the type of exact decimals; on SQLite, which has none, they are texts."""
+    return sa.Numeric(precision, scale).with_variant(sa.Text(), "sqlite")
+
+
+def document() -> TypeEngine[Any]:
+    """Return the type of JSON."""
+    from sqlalchemy.dialects.postgresql import JSONB
+
+    return text().with_variant(JSONB(), "postgresql")
 
 
 def keyed(kind: TypeEngine[Any], longest: int) -> TypeEngine[Any]:

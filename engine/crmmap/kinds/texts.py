@@ -6,16 +6,16 @@ import json
 import re
 from dataclasses import dataclass
 from random import Random
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import polars as pl
-from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.types import TypeEngine
 
 from crmmap.declare import Limits, OneOrMany
-from crmmap.kinds import stored
 from crmmap.kinds.once import on_distinct
 from crmmap.kinds.people import some_words
+
+if TYPE_CHECKING:
+    from sqlalchemy.types import TypeEngine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +46,8 @@ class Text:
         return pl.when(text.str.len_chars() <= self.length).then(text)
 
     def sql(self) -> TypeEngine[Any]:
+        from crmmap.kinds import stored
+
         return stored.text(self.length)
 
     def show(self, column: pl.Expr) -> pl.Expr:
@@ -96,6 +98,8 @@ class Boolean:
         return yes.when(lower.is_in(self._words(self.no, "false"))).then(statement=False)
 
     def sql(self) -> TypeEngine[Any]:
+        from crmmap.kinds import stored
+
         return stored.FLAG
 
     def show(self, column: pl.Expr) -> pl.Expr:
@@ -142,6 +146,8 @@ class Enum:
         return text.str.to_lowercase().replace_strict(known, default=None, return_dtype=pl.String())
 
     def sql(self) -> TypeEngine[Any]:
+        from crmmap.kinds import stored
+
         return stored.text(max(len(value) for value in self.values))
 
     def show(self, column: pl.Expr) -> pl.Expr:
@@ -176,7 +182,9 @@ class Json:
         return on_distinct(text, _compact)
 
     def sql(self) -> TypeEngine[Any]:
-        return stored.text().with_variant(JSONB(), "postgresql")
+        from crmmap.kinds import stored
+
+        return stored.document()
 
     def show(self, column: pl.Expr) -> pl.Expr:
         return column

@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from random import Random
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import polars as pl
-import sqlalchemy as sa
-from sqlalchemy.types import TypeEngine
 
 from crmmap.declare import OneOrMany, SettingText
-from crmmap.kinds import stored
 from crmmap.kinds.flexible import flexible_date, flexible_datetime
 from crmmap.kinds.once import in_stages, on_distinct, within
 from crmmap.kinds.time_formats import ZONE, TimeFormat, time_format
+
+if TYPE_CHECKING:
+    from sqlalchemy.types import TypeEngine
 
 DAY = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
 MINUTE = "[0-9]{2}:[0-9]{2}"
@@ -115,7 +115,9 @@ class Date:
         return pl.coalesce(read, _day(understood, ISO_DATE))
 
     def sql(self) -> TypeEngine[Any]:
-        return sa.Date().with_variant(sa.Text(), "sqlite")
+        from crmmap.kinds import stored
+
+        return stored.DAY
 
     def show(self, column: pl.Expr) -> pl.Expr:
         return column.dt.to_string("%Y-%m-%d")
@@ -219,6 +221,8 @@ class Datetime:
         return local.dt.convert_time_zone("UTC")
 
     def sql(self) -> TypeEngine[Any]:
+        from crmmap.kinds import stored
+
         return stored.MOMENT
 
     def show(self, column: pl.Expr) -> pl.Expr:

@@ -9,10 +9,9 @@ from __future__ import annotations
 from dataclasses import fields
 from itertools import takewhile
 from random import Random
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import polars as pl
-from sqlalchemy.types import TypeEngine
 
 from crmmap.kinds.clock import Duration, Time
 from crmmap.kinds.contacts import Email, Phone
@@ -20,6 +19,9 @@ from crmmap.kinds.numbers import Decimal, Integer, Number
 from crmmap.kinds.references import Url, Uuid
 from crmmap.kinds.texts import Boolean, Enum, Json, Text
 from crmmap.kinds.times import Date, Datetime
+
+if TYPE_CHECKING:
+    from sqlalchemy.types import TypeEngine
 
 
 class Type(Protocol):

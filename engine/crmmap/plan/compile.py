@@ -9,8 +9,6 @@ from functools import reduce
 from types import MappingProxyType
 
 import polars as pl
-from sqlalchemy import make_url
-from sqlalchemy.exc import ArgumentError
 
 from crmmap.kinds.checks import Check, rule_name
 from crmmap.kinds.clean import NullIf
@@ -117,6 +115,9 @@ def compile_plan(
 def _passwords(source: Source) -> Iterator[Secret]:
     """Yield the password in a database's address, which may come up without the address."""
     if isinstance(source, Sql):
+        from sqlalchemy import make_url
+        from sqlalchemy.exc import ArgumentError
+
         with suppress(ArgumentError, ValueError):
             password = make_url(source.url.reveal()).password
             yield from [Secret(str(password))] if password else []
