@@ -573,6 +573,14 @@ def test_main_returns_its_code_and_raises_nothing(
         ("postgresql://me:p%40ss@h:5/d", "postgresql://me:***@h:5/d"),
         ("postgresql://me:p@ss@h/d?sslpassword=x", "postgresql://me:***@h/d?***"),
         ("postgresql://me@h/d", "postgresql://me@h/d"),
+        ("sqlite:///x.db?timeout=30", "sqlite:///x.db?timeout=30"),
+        ("mysql://me:p@h/d?ssl_ca=/a/b.pem&x=1", "mysql://me:***@h/d?***"),
+        ("mysql://me:p@h/d?ssl_ca=/a/b.pem&x_timeout=1", "mysql://me:***@h/d?***"),
+        (
+            "mysql://me@h/d?ssl_ca=/a/b.pem&lock_timeout=5",
+            "mysql://me@h/d?ssl_ca=/a/b.pem&lock_timeout=5",
+        ),
+        ("postgresql://me:p@ss?sslmode=w@h/d", "postgresql://me:***@ss?***"),
     ],
 )
 def test_a_stores_url_is_shown_without_its_secrets(url: str, shown: str) -> None:

@@ -20,6 +20,8 @@ from crmmap.load import Tally, Transaction
 from crmmap.values import REJECT_SCHEMA, Counts
 from stores import OWNER, PEOPLE, Loader, Stop, expire, frame, load, store_url  # noqa: F401  (fixtures)
 
+README = Path(__file__).parents[1] / "README.md"
+
 # --- all or nothing ----------------------------------------------------------------------------
 
 
@@ -52,6 +54,8 @@ def test_a_batch_is_accounted_for(load: Callable[..., Loader]) -> None:
     it.upsert(PEOPLE, [], ended=True)
     assert it.sql('SELECT "cursor", position, batch_seq FROM crmmap_cursors') == [("c", None, 2)]
     assert it.sql("SELECT status FROM crmmap_stream_runs") == [("done",)]
+    for query in README.read_text().split("```sql\n")[1].partition("```")[0].splitlines():
+        it.sql(query.partition(";")[0])
 
 
 def test_rejects_and_notes_are_kept_with_their_batch(load: Callable[..., Loader]) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,7 +16,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from crmmap.kinds.writes import Delete, Snapshot, Sweep, Upsert
+from crmmap.errors import StoreUnfit
+from crmmap.kinds.writes import Delete, Replace, Snapshot, Sweep, Upsert
 from crmmap.load import OUTCOME, Tally, Transaction
 from crmmap.plan import Target
 from stores import PEOPLE, Loader, frame, load, store_url  # noqa: F401  (fixtures)
@@ -106,6 +108,29 @@ def test_a_gap_of_an_earlier_batch_is_remembered(load: Callable[..., Loader]) ->
     assert it.mark.resumed
     assert read_batch(it, []) == 0
     assert it.mark.read.gap == "something was skipped"
+
+
+@pytest.mark.parametrize("write", [Snapshot(), Replace()])
+def test_a_changed_key_asks_nothing_of_the_tables_beside(
+    load: Callable[..., Loader], write: Snapshot | Replace
+) -> None:
+    """They are made anew, and the read that had filled them proves no longer what is gone."""
+    old = replace(PEOPLE, write=write, deletes="soft" if write == Snapshot() else None)
+    new = replace(old, key=("id", "name"))
+    it = load(old)
+    it.upsert(old, [("a", "n", 1)], position="next")
+    if write == Snapshot():
+        rows = frame(old, [("a", "n", 1)]).select("id")
+        it.work(lambda transaction: transaction.meet(old, rows), position="next")
+    with pytest.raises(StoreUnfit) as caught:
+        it.store.prepare([new])
+    assert not re.search("crmmap_seen|__next", str(caught.value))
+    it.sql("DROP TABLE people")
+    it.store.prepare([new])
+    assert it.store.prepare([new]) == ()
+    it.next_run("run2")
+    assert it.mark.position == "next"
+    assert "did not fit any more" in it.mark.read.gap
 
 
 def test_what_waits_is_missed_only_of_what_was_asked_for(load: Callable[..., Loader]) -> None:

@@ -413,12 +413,9 @@ def test_what_became_of_foreign_keys_is_counted(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("batch", [1, 100])
-def test_a_record_that_the_database_refuses_hides_no_other_of_its_key(
-    tmp_path: Path, batch: int
-) -> None:
-    """Wherever one batch ends and the next begins."""
-    url, people = sqlite(tmp_path), plan(stream("people", "n: {from: n, type: integer}"), batch)
+def guarded(folder: Path, batch: int) -> tuple[str, Plan]:
+    """Return a store that takes no number above 50, and a plan to load numbers into it."""
+    url, people = sqlite(folder), plan(stream("people", "n: {from: n, type: integer}"), batch)
     load(people, url, people=[])
     store = Store.open(url, application="tests")
     with store.engine.begin() as connection:
@@ -427,7 +424,31 @@ def test_a_record_that_the_database_refuses_hides_no_other_of_its_key(
             "BEGIN SELECT RAISE(ABORT, 'no'); END"
         )
     store.close()
+    return url, people
+
+
+@pytest.mark.parametrize("batch", [1, 100])
+def test_a_record_that_the_database_refuses_hides_no_other_of_its_key(
+    tmp_path: Path, batch: int
+) -> None:
+    """Wherever one batch ends and the next begins."""
+    url, people = guarded(tmp_path, batch)
     records = [{"id": "1", "n": 1}, {"id": "1", "n": 60}, {"id": "1", "n": 61}, {"id": "2", "n": 2}]
     report = load(people, url, people=records, size=1)
     assert report.streams[0].counts == Counts(fetched=4, inserted=2, rejected=2)
     assert rows(url, "people", "id", "n") == [("1", 1), ("2", 2)]
+
+
+def test_of_many_records_that_the_database_refuses_each_makes_way_for_the_next(
+    tmp_path: Path,
+) -> None:
+    """The last is kept, of a batch's records of one key; each refusal is of that record alone."""
+    url, people = guarded(tmp_path, 100)
+    numbers = {"1": [7, 8, *range(60, 80)], "2": [60, 61, 9], "3": [70, 71], "4": [5]}
+    records = [{"id": key, "n": n} for key, every in numbers.items() for n in every]
+    report = load(people, url, people=records, size=100)
+    assert rows(url, "people", "id", "n") == [("1", 8), ("2", 9), ("4", 5)]
+    counts = Counts(fetched=28, inserted=3, duplicate=3, rejected=22)
+    assert report.streams[0].counts == counts
+    refused = [(key, n) for key, every in numbers.items() for n in every if n > 50 and key != "2"]
+    assert rows(url, "crmmap_rejects", "key", "json_extract(raw, '$.n')") == refused

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from io import StringIO
+
 import pytest
 
 from crmmap.plan import ForeignKey, compile_plan, placeholder_settings
+from crmmap.report import plan_document, plan_parts, rendered
 from invented import mapping
 
 TEXT = """
@@ -43,6 +46,11 @@ def test_the_default_is_turned_on_and_off(
 ) -> None:
     text = TEXT.format(usual=usual, own=own).replace(", constraint: null", "")
     spec = mapping(text)
-    target = compile_plan(spec, placeholder_settings(spec, {})).step("people").target
+    plan = compile_plan(spec, placeholder_settings(spec, {}))
+    target = plan.step("people").target
     assert target.foreign_keys == expected
     assert target.indexed == tuple(sorted((each.column,) for each in expected))
+    told = rendered(plan_parts(plan_document(plan)), StringIO())
+    for field in ("office", "boss"):
+        line = next(each for each in told.splitlines() if each.startswith(f"   {field} "))
+        assert ("; a foreign key" in line) == (field in {each.column for each in expected})

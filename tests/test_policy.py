@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from commands import write
-from crmmap.errors import ExitCode
+from crmmap.errors import ExitCode, SourceError
 from crmmap.events import RunReport
 from crmmap.kinds.limits import RejectLimit
 from crmmap.load import Store
@@ -48,6 +48,17 @@ def ids(url: str) -> list[str]:
 
 
 # --- rejects --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("before", "code"), [(people(2), 0), (people(0, 2), 3)])
+def test_whether_every_record_was_rejected_is_judged_of_the_whole_read(
+    file_url: str, before: list[dict[str, str]], code: int
+) -> None:
+    the_plan = plan(stream("people", AGE))
+    ran(the_plan, file_url, [*before, SourceError("down")])
+    report = ran(the_plan, file_url, ["-", "-", {"id": "9", "age": "old"}])
+    assert report.counts.rejected == report.counts.fetched == 1
+    assert report.exit_code == code
 
 
 def limited(word: str, batch: int = 2) -> Plan:
@@ -106,6 +117,8 @@ def expecting(words: str, *fields: str, extra: str = "") -> Plan:
 
 def test_a_read_of_everything_must_bring_enough_rows(file_url: str) -> None:
     ran(plan(stream("people")), file_url, people(5))
+    few = ran(expecting("min_rows: 4"), file_url, people(1))
+    assert few.streams[0].broken == ("min_rows: the read brought 1 row, fewer than 4",)
     report = ran(expecting("min_rows: 4"), file_url, people(3))
 
     assert report.exit_code == ExitCode.DATA_POLICY
@@ -123,7 +136,7 @@ def test_a_read_may_bring_only_so_much_less_than_the_last(file_url: str) -> None
         assert report.exit_code == ExitCode.DATA_POLICY
         (told,) = report.streams[0].broken
         assert told == (
-            "max_drop: 6 records were fetched, 25% fewer than the 8 of the last complete read "
+            "max_drop: the read fetched 6 records, 25% fewer than the 8 of the last complete read "
             "(20% is allowed)"
         )
     assert ran(drop, file_url, people(3), limit=2).exit_code == ExitCode.OK

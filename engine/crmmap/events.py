@@ -73,7 +73,8 @@ class StreamReport:
 
     `reasons` counts refusals by `field: rule`; `notes` counts emptied cells the
     same way; `exit_code` is that of the error, if one stopped it. `resumed` says
-    that reading went on where an interrupted run had stopped. `waiting` is how many
+    that reading went on where an interrupted run had stopped, and `fit_before` that not all records
+    had been rejected which the read had brought by then. `waiting` is how many
     records wait in the store for a parent, and `waits` says for which. `retries`, `waited`
     (seconds), `skips` and `unread` are as in `Troubles`. `keys` counts foreign keys by field, and
     by what became of them: `resolved`, `stubbed` (a bare parent was put there), `missing`; of the
@@ -94,6 +95,7 @@ class StreamReport:
     seconds: float = 0.0
     message: str = ""
     resumed: bool = False
+    fit_before: bool = False
     exit_code: ExitCode = ExitCode.OK
     reasons: Mapping[str, int] = field(default_factory=dict)
     notes: Mapping[str, int] = field(default_factory=dict)
@@ -113,7 +115,8 @@ class StreamReport:
     @property
     def all_rejected(self) -> bool:
         """Say whether records came and not one was fit: the mapping hardly suits this source."""
-        return 0 < self.counts.fetched == self.counts.rejected and not self.retried
+        every = 0 < self.counts.fetched == self.counts.rejected
+        return every and not self.retried and not self.fit_before
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

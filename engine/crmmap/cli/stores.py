@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
 DEFAULT = "sqlite:///crmmap.db"
 MOCK_DEFAULT = "sqlite:///crmmap-mock.db"
 SQLITE = "sqlite:///"
+HARMLESS = re.compile(
+    r"(timeout|lock_timeout|statement_timeout|connect_timeout|options|service|unix_socket|host|port"
+    r"|sslmode|sslrootcert|sslcert|sslkey|ssl_\w+)=[\w./:%+-]*"
+)
+"""An option of a store's URL that holds no secret."""
 
 
 def store_url(given: str | None, surroundings: Surroundings, *, mock: bool = False) -> str:
@@ -43,13 +49,14 @@ def _passwords(url: str) -> set[str]:
 
 
 def shown_url(url: str) -> str:
-    """Return a store's URL without its password and its query, which may hold one."""
-    head, mark, _ = url.partition("?")
+    """Return a store's URL without its password, and without options that may hold one."""
+    head, mark, options = url.partition("?")
     scheme, slashes, rest = head.partition("://")
     user, at, place = rest.rpartition("@")
     name, colon, _ = user.partition(":")
     shown = f"{name}:***@{place}" if at and colon else rest
-    return f"{scheme}{slashes}{shown}" + ("?***" if mark else "")
+    kept = options if all(map(HARMLESS.fullmatch, options.split("&"))) else "***"
+    return f"{scheme}{slashes}{shown}{mark}{kept if mark else ''}"
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from crmmap.kinds.stored import MOMENT, NAME, WHOLE, first_part, keyed
 from crmmap.kinds.types import Boolean, Datetime
 from crmmap.kinds.writes import Append, History, Write
 from crmmap.load import constraints
+from crmmap.load.aside import emptied, is_aside
 from crmmap.load.constraints import constrain, short_name
 from crmmap.load.dialects import Dialect
 from crmmap.load.remedies import FILLED, Misfit, created, indexes, remedies
@@ -249,6 +250,10 @@ def _compared(
             misfits += _column_misfits(dialect, column, live[column.name])
     related = constraints.of_live_table(table, connection, inspector, dialect)
     misfits += related.misfits
+    if misfits and is_aside(table):
+        quote = inspector.dialect.identifier_preparer.quote_identifier
+        anew = _created(table, dialect, inspector.dialect)
+        return Changes(statements=(*emptied(table, quote), *anew))
     if not misfits:
         misfits += _marked_misfits(inspector, table, live)
     found = Changes(

@@ -17,6 +17,7 @@ from crmmap.kinds.types import Integer, Text
 from crmmap.kinds.writes import History
 from crmmap.load import ledger
 from crmmap.load.accounts import Mark, Read
+from crmmap.load.aside import READ_BY
 from crmmap.load.constraints import short_name
 from crmmap.load.halving import Halving
 from crmmap.load.staging import ROW, matching, merge
@@ -62,7 +63,10 @@ def _side_table(
     read = sa.Column(READ, ledger.CURSORS.c.stream.type, primary_key=True)
     name = short_name(f"crmmap_{what}_{target.table}")
     comment = f"What the read of {target.table} that is under way has met."
-    return sa.Table(name, sa.MetaData(), read, *key, *more, comment=comment, sqlite_strict=True)
+    return sa.Table(
+        name, sa.MetaData(), read, *key, *more,
+        comment=comment, sqlite_strict=True, info={READ_BY: READ},
+    )  # fmt: skip
 
 
 def _complete() -> sa.Column[int]:

@@ -10,12 +10,13 @@ import sqlalchemy as sa
 from crmmap.kinds.writes import Append, Delete, History, Replace, Snapshot, Sweep, Upsert, Write
 from crmmap.load.accounts import OUTCOME_SCHEMA, REFUSED_SCHEMA, Mark, Written
 from crmmap.load.append import append
+from crmmap.load.aside import READ_BY
 from crmmap.load.deleting import delete, sweep
 from crmmap.load.duplicates import Contest, first_come
 from crmmap.load.history import write_history
 from crmmap.load.replacing import gather, swap
 from crmmap.load.statements import Session
-from crmmap.load.tables import table_of
+from crmmap.load.tables import RUN_ID, table_of
 from crmmap.load.upsert import upsert
 from crmmap.load.vanishing import side_tables, vanish
 from crmmap.plan import Target
@@ -77,8 +78,12 @@ def tables_of(targets: Sequence[Target]) -> list[sa.Table]:
         known = widest.setdefault(each.table, each)
         if len(each.columns) > len(known.columns):
             widest[each.table] = each
+    tables = [*map(table_of, widest.values())]
+    gathered = {each.next.table for each in targets if each.next is not None}
+    for table in tables:
+        table.info |= {READ_BY: RUN_ID} if table.name in gathered else {}
     beside = (table for each in targets if each.vanishing for table in side_tables(each))
-    return [*map(table_of, widest.values()), *{table.name: table for table in beside}.values()]
+    return [*tables, *{table.name: table for table in beside}.values()]
 
 
 def write_rows(session: Session, target: Target, rows: pl.DataFrame, mark: Mark) -> Written:

@@ -64,14 +64,15 @@ def _broken(
         rows = read.rows if batch.whole else transaction.count_rows(step.target)
         if rows < expected.min_rows:
             where = "the read brought" if batch.whole else f"the table {step.target.table} has"
-            yield f"min_rows: {where} {rows:,} rows, fewer than {expected.min_rows:,}"
+            found = _plural(rows, "row")
+            yield f"min_rows: {where} {found}, fewer than {expected.min_rows:,}"
     if expected.max_drop is not None and batch.whole and read.last:
         drop = 1 - read.fetched / read.last
         if drop > expected.max_drop:
             allowed = f"{100 * expected.max_drop:.4g}% is allowed"
             yield (
-                f"max_drop: {read.fetched:,} records were fetched, {drop:.0%} fewer than the "
-                f"{read.last:,} of the last complete read ({allowed})"
+                f"max_drop: the read fetched {_plural(read.fetched, 'record')}, {drop:.0%} fewer "
+                f"than the {read.last:,} of the last complete read ({allowed})"
             )
     if expected.freshness is not None:
         yield from _stale(step, expected.dated, expected.freshness, transaction)
@@ -89,3 +90,7 @@ def _stale(step: Step, column: str, most: float, transaction: Transaction) -> It
 def _span(seconds: float) -> str:
     word, length = next((each for each in UNITS if seconds >= 2 * each[1]), UNITS[-1])
     return f"{seconds / length:.3g} {word}"
+
+
+def _plural(count: int, word: str) -> str:
+    return f"{count:,} {word}{'' if count == 1 else 's'}"

@@ -44,6 +44,7 @@ class Progress:
     batches: int = 0
     ended: bool = False
     resumed: bool = False
+    fit_before: bool = False
     reasons: Counter[str] = field(default_factory=Counter)
     notes: Counter[str] = field(default_factory=Counter)
     keys: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
@@ -80,6 +81,7 @@ class Progress:
             seconds=monotonic() - self.began,
             message=message,
             resumed=self.resumed,
+            fit_before=self.fit_before,
             exit_code=ExitCode.OK if error is None else code,
             error=error,
             reasons=dict(self.reasons),
@@ -182,6 +184,7 @@ async def _load_all(work: Work, progress: Progress) -> None:
         apart=work.options.apart,
     )
     progress.mark = mark = await in_thread(begin)
+    progress.fit_before = mark.resumed and mark.read.rejected < mark.read.fetched
     work.begun.add(step.name)
     cursors = cursors_of(step, mark, fresh=work.options.fresh)
     if step.pages_of is not None and mark.position is None:

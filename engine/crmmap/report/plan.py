@@ -193,12 +193,15 @@ def _field(step: Step, field: FieldPlan) -> Document:
         "default": field.default,
         "checks": [rule.name for rule in field.rules],
         "on_error": field.on_error,
-        "lookup": None if lookup is None else _lookup(lookup),
+        "lookup": None if lookup is None else _lookup(step, lookup),
     }
 
 
-def _lookup(lookup: LookupPlan) -> Document:
-    return {"stream": lookup.stream, "by": lookup.by, "missing": lookup.missing}
+def _lookup(step: Step, lookup: LookupPlan) -> Document:
+    held = any(each.column == lookup.field for each in step.target.foreign_keys)
+    return {
+        "stream": lookup.stream, "by": lookup.by, "missing": lookup.missing, "constraint": held,
+    }  # fmt: skip
 
 
 def _selected(step: Step, field: str) -> str:
@@ -415,4 +418,5 @@ def _row(field: Document) -> tuple[str, ...]:
 def _lookup_text(lookup: Document | None) -> str:
     if lookup is None:
         return ""
-    return f"{lookup['stream']}.{lookup['by']}, else {lookup['missing']}"
+    held = "; a foreign key" if lookup["constraint"] else ""
+    return f"{lookup['stream']}.{lookup['by']}, else {lookup['missing']}{held}"
