@@ -1,140 +1,100 @@
-"""`python -m bench`: measure crmmap beside its limits and write RESULTS.md. Some twenty minutes.
+"""`python -m bench [SECTION …]`: measure crmmap beside what one would write by hand.
 
-`python -m bench upsert` measures only how fast rows get into tables, and writes only that section.
+Without a section: all of them. Each takes the place of its last measurement in results.json, of
+which RESULTS.md and its pictures are made anew. `--quick`: a tenth of all sizes, one run each.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import asdict, is_dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from bench.loading import loads, replaced, section
-from bench.measure import ROOT, Usage
-from bench.results import Findings, databases, page
-from bench.scenarios import (
-    Result,
-    compare,
-    contacts,
-    run_once,
-    serving,
-    staged,
-    tasks,
-    write_file,
-)
-from bench.stores import drop_schema, mariadb_store, postgres_store, sqlite_store
+from bench import plots
+from bench.measure import ROOT
+from bench.page import Remembered, machine, now, page, remembered, told
+from bench.scenarios import How
+from bench.sections import SECTIONS
 
 
 def options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("what", nargs="?", choices=("all", "upsert"), default="all")
-    parser.add_argument("--contacts", type=int, default=50_000, metavar="N", help="over HTTP")
-    parser.add_argument("--tasks", type=int, default=200_000, metavar="N", help="in the CSV file")
-    parser.add_argument(
-        "--memory-rows", type=int, default=2_000_000, metavar="N",
-        help="of the big CSV file whose one run shows the peak memory; 0: leave it out",
-    )  # fmt: skip
-    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="runs per median")
-    parser.add_argument(
-        "--rows", type=int, default=1_000_000, metavar="N",
-        help="loaded into a table of each store; 0: leave it out",
-    )  # fmt: skip
-    parser.add_argument("--row-rounds", type=int, default=1, metavar="N", help="runs of that")
-    parser.add_argument("--no-postgres", action="store_true", help="SQLite only")
-    parser.add_argument("--folder", type=Path, help="for files and databases; a temporary one")
-    parser.add_argument("--output", type=Path, default=ROOT / "bench" / "RESULTS.md")
-    return parser.parse_args(arguments)
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help=", ".join(SECTIONS))
+    parser.add_argument("--quick", action="store_true", help="--scale 0.1 --rounds 1: minutes")
+    parser.add_argument("--scale", type=float, metavar="X", help="times as many records")
+    parser.add_argument("--rounds", type=int, metavar="N", help="runs per median: 5")
+    parser.add_argument("--most", action="store_true", help="growth up to ten million records")
+    parser.add_argument("--only-sqlite", action="store_true", help="no PostgreSQL, no MariaDB")
+    parser.add_argument("--work", type=Path, help="a folder for files and databases")
+    parser.add_argument("--into", type=Path, default=ROOT / "bench", help="the page's folder")
+    chosen = parser.parse_args(arguments)
+    if unknown := [name for name in chosen.sections if name not in SECTIONS]:
+        parser.error(f"no section {', '.join(unknown)}; there are {', '.join(SECTIONS)}")
+    return chosen
 
 
 def main(arguments: Sequence[str]) -> int:
     chosen = options(arguments)
+    file = chosen.into / "results.json"
+    known = remembered(file)
     with ExitStack() as stack:
-        folder = chosen.folder or Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        whole = chosen.what == "all"
-        found = measure(chosen, folder.resolve(), command(chosen)) if whole else None
-        rows = section_of_rows(chosen, folder.resolve())
-    if found is None:
-        text = replaced(chosen.output.read_text(encoding="utf-8"), rows)
-    else:
-        text = page(found, datetime.now(UTC))
-        text = replaced(text, rows) if rows else text
-    chosen.output.write_text(text, encoding="utf-8")
-    print(text)
+        folder = chosen.work or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        how = How(
+            scale=chosen.scale or (0.1 if chosen.quick else 1.0),
+            rounds=chosen.rounds or (1 if chosen.quick else 5),
+            folder=folder.resolve(), say=say, servers=not chosen.only_sqlite,
+            most=chosen.most,
+        )  # fmt: skip
+        for name in chosen.sections or SECTIONS:
+            known[name] = measure(name, how, f"python -m bench {' '.join(arguments)}".strip())
+            # At once, so that nothing is lost where a later one fails.
+            write(known, file)
+    print((chosen.into / "RESULTS.md").read_text(encoding="utf-8"))
     return 0
 
 
-def command(chosen: argparse.Namespace) -> str:
-    """Return the command without what names places on this machine, which changes no figure."""
-    words = ["python -m bench"]
-    for name in ("contacts", "tasks", "memory_rows", "rounds", "rows", "row_rounds", "no_postgres"):
-        value = getattr(chosen, name)
-        if value != getattr(options([]), name):
-            option = "--" + name.replace("_", "-")
-            words.append(option if value is True else f"{option} {value}")
-    return " ".join(words)
-
-
-def measure(chosen: argparse.Namespace, folder: Path, called: str) -> Findings:
-    sqlite = sqlite_store(folder)
-    postgres = None if chosen.no_postgres else postgres_store()
-    if postgres is None:
-        say("no PostgreSQL: SQLite only")
-    results: list[Result] = []
-    load = os.getloadavg()[0]
-    with serving(1) as base_url:
-        start_up = run_once(contacts(base_url, 1), sqlite)
-    with serving(chosen.contacts) as base_url:
-        scenario = contacts(base_url, chosen.contacts)
-        for store in filter(None, (sqlite, postgres)):
-            try:
-                results += compare(scenario, store, chosen.rounds, say)
-            finally:
-                drop_schema(store)
-        profiles = [staged(scenario, sqlite, folder)]
-    file = folder / "tasks.csv"
-    write_file(file, chosen.tasks)
-    results += compare(tasks(file, chosen.tasks), sqlite, chosen.rounds, say)
-    profiles.append(staged(tasks(file, chosen.tasks), sqlite, folder))
-    file.unlink()
-    memory, size = big_file(chosen, folder)
-    return Findings(
-        results=results, start_up=start_up, memory=memory, memory_rows=chosen.memory_rows,
-        memory_bytes=size, profiles=profiles, rounds=chosen.rounds, command=called, load=load,
+def measure(name: str, how: How, command: str) -> Remembered:
+    load, began = os.getloadavg()[0], now(datetime.now(UTC))
+    found = SECTIONS[name].measure(how)
+    return Remembered(
+        when=began, command=command, rounds=how.rounds, machine=machine(), load=load,
+        found=_plain(found),
     )  # fmt: skip
 
 
-def section_of_rows(chosen: argparse.Namespace, folder: Path) -> str:
-    """Measure how fast rows get into tables; return the page's section about it."""
-    if not chosen.rows:
-        return ""
-    servers = () if chosen.no_postgres else (postgres_store(), mariadb_store())
-    load, now = os.getloadavg()[0], datetime.now(UTC)
-    stores = [sqlite_store(folder), *filter(None, servers)]
-    found = loads(stores, chosen.rows, chosen.row_rounds, folder, say)
-    rounds = "" if chosen.row_rounds == 1 else f" --row-rounds {chosen.row_rounds}"
-    return section(
-        found, command=f"python -m bench upsert --rows {chosen.rows}{rounds}",
-        rounds=chosen.row_rounds, load=load, now=now, machine=databases(stores),
-    )  # fmt: skip
+def write(known: dict[str, Remembered], file: Path) -> None:
+    """Write down all measurements, and the page and the pictures that tell of them."""
+    ordered = {name: known[name] for name in SECTIONS if name in known}
+    written = {name: asdict(each) for name, each in ordered.items()}
+    file.write_text(json.dumps(written, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    pictures = plots.pictures({name: each.found for name, each in ordered.items()})
+    for picture, drawn in pictures.items():
+        (file.parent / picture).write_text(drawn, encoding="utf-8")
+    parts = {"pictures": "\n".join(f"![{Path(each).stem}]({each})" for each in pictures)} | {
+        name: _part(name, each) for name, each in ordered.items()
+    }
+    (file.parent / "RESULTS.md").write_text(page(parts), encoding="utf-8")
 
 
-def big_file(chosen: argparse.Namespace, folder: Path) -> tuple[Usage | None, int]:
-    """Return the usage of one run over the big file, and the file's bytes."""
-    if not chosen.memory_rows:
-        return None, 0
-    say(f"a file of {chosen.memory_rows:,} rows")
-    file, store = folder / "many.csv", sqlite_store(folder)
-    write_file(file, chosen.memory_rows)
-    usage = run_once(tasks(file, chosen.memory_rows), store)
-    store.clear()
-    size = os.path.getsize(file)
-    file.unlink()
-    return usage, size
+def _part(name: str, measured: Remembered) -> str:
+    section = SECTIONS[name]
+    pieces = (f"## {section.title}", section.about, section.told(measured.found), told(measured))
+    return "\n\n".join(piece.strip() for piece in pieces if piece)
+
+
+def _plain(found: Any) -> Any:
+    """Return it as JSON knows it."""
+    if isinstance(found, list):
+        return [_plain(each) for each in found]
+    return asdict(found) if is_dataclass(found) and not isinstance(found, type) else found
 
 
 def say(text: str) -> None:

@@ -13,6 +13,8 @@ from pathlib import Path
 from random import Random
 
 DIRTY = 0.01
+FIRST_ID = 10_000_000_000
+"""Of contacts: all ids have as many digits."""
 GIVEN = ("Ada", "Grace", "Alan", "Edsger", "Barbara", "Zoë", "Donald", "José", "Hedy", "Linus",
          "Mary", "Søren", "Ruth", "Noor", "Emil", "Iris")  # fmt: skip
 FAMILY = ("Lovelace", "Hopper", "Turing", "Núñez", "Liskov", "Knuth", "Lamarr", "Noether", "Curie",
@@ -66,7 +68,7 @@ def contact(number: int, random: Random) -> dict[str, object]:
         "last_contacted": f"{moment}.{random.randrange(1000):03}Z",
     }
     record = {
-        "id": str(10_000_000_000 + number),
+        "id": str(FIRST_ID + number),
         "properties": properties,
         "createdAt": f"2023-05-{random.randint(1, 28):02}T08:00:00.{random.randrange(1000):03}Z",
         "updatedAt": f"{moment}.500Z",

@@ -12,7 +12,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter, process_time
@@ -21,8 +21,10 @@ from uuid import uuid4
 import polars as pl
 from sqlalchemy.engine import make_url
 
+from bench.measure import served
 from bench.rows import TARGET, batches
-from bench.upsert import connected
+from bench.scripts.into import connected
+from bench.stores import mysql_connection
 from crmmap.load import Store, Tally, Transaction
 from crmmap.load.storage import to_driver
 from crmmap.load.upsert import AUDIT
@@ -150,15 +152,10 @@ def _postgres(url: str, parts: Iterator[pl.DataFrame], watch: Watch, *, again: b
 
 def _mysql(url: str, parts: Iterator[pl.DataFrame], watch: Watch, *, again: bool) -> None:
     import polars.selectors as cs
-    import pymysql
 
-    there, names = make_url(url), ", ".join(f"`{name}`" for name in NAMES)
-    connection = pymysql.connect(
-        host=there.host or "", port=there.port or 3306, user=there.username,
-        password=there.password or "", database=there.database, charset="utf8mb4",
-        local_infile=True,
-    )  # fmt: skip
-    with closing(connection), tempfile.NamedTemporaryFile() as file:
+    names = ", ".join(f"`{name}`" for name in NAMES)
+    opened = mysql_connection(url, autocommit=False, local_infile=True)
+    with opened as connection, tempfile.NamedTemporaryFile() as file:
         for part in parts:
             told = part.with_columns(cs.boolean().cast(pl.Int8)).with_columns(
                 cs.string().str.replace_all("\\", "\\\\", literal=True)
@@ -190,9 +187,11 @@ LIMITS: dict[str, Callable[..., None]] = {
 
 
 def main(who: str, url: str, turn: str, count: str, report: str) -> None:
-    watch = Watch()
+    watch, before = Watch(), served()
     told = {"crmmap": load, "limit": bulk}[who](url, turn, int(count), watch)
-    found = {"wall": watch.wall, "cpu": watch.cpu, "counts": told}
+    found = {
+        "wall": watch.wall, "cpu": watch.cpu, "served": served() - before, "counts": told,
+    }  # fmt: skip
     Path(report).write_text(json.dumps(found), encoding="utf-8")
 
 

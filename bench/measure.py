@@ -12,19 +12,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+import psutil
+
 ROOT = Path(__file__).resolve().parent.parent
+SERVERS = frozenset({"postgres", "mariadbd", "mysqld"})
+"""Processes of databases, by their names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """Seconds of wall clock, seconds of user and system CPU, and peak resident MiB of a process.
+    """What a process took: seconds of wall clock, CPU seconds (user and system), peak MiB resident.
 
-    What its database server or its source used elsewhere is not in it.
+    `served` are the CPU seconds of the machine's database servers meanwhile, whoever asked them.
     """
 
     wall: float
     cpu: float
     peak: float
+    served: float = 0.0
 
 
 def environment() -> dict[str, str]:
@@ -33,19 +38,32 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 
-def measured(arguments: Sequence[str]) -> Usage:
+def measured(arguments: Sequence[str], python: str = sys.executable) -> Usage:
     """Run `python -m …` and return its usage. Ends the bench where the process fails."""
     with tempfile.NamedTemporaryFile() as report:
         weighing = [sys.executable, "-S", "bench/weigh.py", report.name]
+        before = served()
         done = subprocess.run(
-            [*weighing, sys.executable, "-m", *arguments],
+            [*weighing, python, "-m", *arguments],
             cwd=ROOT, env=environment(), stdin=subprocess.DEVNULL, capture_output=True,
             text=True, check=False,
         )  # fmt: skip
         if done.returncode:
             told = f"{done.stdout}{done.stderr}"
             sys.exit(f"{' '.join(arguments)}\nended with {done.returncode}:\n{told}")
-        return Usage(**json.loads(report.read()))
+        return Usage(**json.loads(report.read()), served=served() - before)
+
+
+def served() -> float:
+    """Return the CPU seconds that database servers have used so far, their ended children's too."""
+    times = (
+        process.info["cpu_times"]
+        for process in psutil.process_iter(["name", "cpu_times"])
+        if process.info["name"] in SERVERS and process.info["cpu_times"]
+    )
+    return sum(
+        each.user + each.system + each.children_user + each.children_system for each in times
+    )
 
 
 def middle(usages: Sequence[Usage]) -> Usage:
@@ -54,4 +72,5 @@ def middle(usages: Sequence[Usage]) -> Usage:
         wall=median(each.wall for each in usages),
         cpu=median(each.cpu for each in usages),
         peak=median(each.peak for each in usages),
+        served=median(each.served for each in usages),
     )

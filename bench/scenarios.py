@@ -1,4 +1,4 @@
-"""What is measured: crmmap and its limit, over the same source into the same store."""
+"""What is measured of whole runs: crmmap and a script, over the same source into the same store."""
 
 from __future__ import annotations
 
@@ -10,40 +10,59 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.measure import ROOT, Usage, environment, measured, middle
+from bench.measure import ROOT, Usage, environment, measured
 from bench.stores import Database
 
 Arguments = Sequence[str]
-Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class How:
+    """How thoroughly to measure. `scale` is a factor of all sizes, `rounds` are runs per median."""
+
+    scale: float
+    rounds: int
+    folder: Path
+    say: Callable[[str], None]
+    servers: bool = True
+    """Whether to measure on PostgreSQL and MariaDB, too."""
+    most: bool = False
+    """Whether growth is followed up to ten million records."""
+
+    def size(self, usual: int) -> int:
+        return max(round(usual * self.scale), 50)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """A source of so many records, how crmmap is told to load it, and how its limit is."""
+    """A source of so many records, and who can load it: the last argument of each is the store."""
 
     name: str
     records: int
     table: str
-    product: Callable[[str], Arguments]
-    limit: Callable[[str], Arguments]
+    mapping: str
+    setting: str
+    script: tuple[str, str]
+
+    def product(self, store: str) -> Arguments:
+        """Return `crmmap run` as users type it; only reading, where there is no store."""
+        into = ("--store", store) if store else ("--dry-run",)
+        mapping = f"bench/{self.mapping}"
+        return ("crmmap", "run", mapping, "--set", self.setting, "--quiet", *into)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
-    """All usages of one kind of run: `first` into an empty store or `second`, nothing changed."""
+class Comparison:
+    """Usages of one kind of run, by who ran.
+
+    `turn` is `first` (into an empty store), `second` (nothing has changed), or `read` (no store).
+    """
 
     scenario: str
     store: str
-    records: int
     turn: str
-    product: tuple[Usage, ...]
-    limit: tuple[Usage, ...]
-
-    @property
-    def ratios(self) -> tuple[float, float]:
-        """Return how many times the limit's wall clock and CPU crmmap takes."""
-        product, limit = middle(self.product), middle(self.limit)
-        return product.wall / limit.wall, product.cpu / limit.cpu
+    records: int
+    usages: dict[str, list[Usage]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,31 +75,10 @@ class Profile:
     functions: dict[str, float]
 
 
-def crmmap(mapping: str, store: str, setting: str) -> Arguments:
-    """Return `crmmap run` as users type it."""
-    return ("crmmap", "run", f"bench/{mapping}", "--store", store, "--set", setting, "--quiet")
-
-
-def contacts(base_url: str, count: int) -> Scenario:
-    return Scenario(
-        name="HTTP", records=count, table="meridian_contacts",
-        product=lambda store: crmmap("contacts.yaml", store, f"base_url={base_url}"),
-        limit=lambda store: ("bench.limit_http", base_url, store),
-    )  # fmt: skip
-
-
-def tasks(file: Path, count: int) -> Scenario:
-    return Scenario(
-        name="CSV", records=count, table="waypost_tasks",
-        product=lambda store: crmmap("tasks.yaml", store, f"tasks={file}"),
-        limit=lambda store: ("bench.limit_csv", str(file), store),
-    )  # fmt: skip
-
-
 @contextmanager
-def serving(count: int) -> Iterator[str]:
-    """Serve contacts from a process of its own; give its base URL."""
-    command = [sys.executable, "-m", "bench.server", str(count)]
+def serving(what: str, count: int) -> Iterator[str]:
+    """Serve `contacts` or `people` from a process of its own; give its base URL."""
+    command = [sys.executable, "-m", "bench.server", what, str(count)]
     with subprocess.Popen(
         command, cwd=ROOT, env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as server:
@@ -92,36 +90,40 @@ def serving(count: int) -> Iterator[str]:
             server.stdin.close()  # it ends with its standard input
 
 
-def write_file(file: Path, count: int) -> None:
-    subprocess.run(
-        [sys.executable, "-m", "bench.data", str(file), str(count)],
-        cwd=ROOT, env=environment(), check=True,
-    )  # fmt: skip
-
-
-def compare(scenario: Scenario, store: Database, rounds: int, say: Say) -> tuple[Result, Result]:
-    """Run crmmap and its limit twice each per round, in turn, and return both turns' usages."""
-    product: list[tuple[Usage, Usage]] = []
-    limit: list[tuple[Usage, Usage]] = []
-    for number in range(rounds):
-        say(f"{scenario.name} into {store.name}: round {number + 1} of {rounds}")
-        pairs = [(product, _product_twice), (limit, _limit_twice)]
+def compare(scenario: Scenario, store: Database, how: How) -> list[Comparison]:
+    """Run crmmap and its script twice each per round, in turn, and return both turns' usages."""
+    found: dict[str, list[tuple[Usage, Usage]]] = {"crmmap": [], "script": []}
+    for number in range(how.rounds):
+        how.say(f"{scenario.name} into {store.name}: round {number + 1} of {how.rounds}")
         # Who goes first changes, so that neither always finds the machine warmer.
-        for usages, twice in pairs if number % 2 else pairs[::-1]:
-            usages.append(twice(scenario, store))
-    first, second = (
-        Result(
+        for who in sorted(found, reverse=number % 2 == 0):
+            store.clear()
+            twice = _product_twice if who == "crmmap" else _script_twice
+            found[who].append(twice(scenario, store))
+    store.drop()
+    return [
+        Comparison(
             scenario=scenario.name, store=store.name, records=scenario.records, turn=turn,
-            product=tuple(pair[index] for pair in product),
-            limit=tuple(pair[index] for pair in limit),
+            usages={who: [pair[index] for pair in pairs] for who, pairs in found.items()},
         )
         for index, turn in enumerate(("first", "second"))
-    )  # fmt: skip
-    return first, second
+    ]  # fmt: skip
+
+
+def compare_reading(scenario: Scenario, how: How) -> Comparison:
+    """Have both take the cells out, and write them nowhere."""
+    found: dict[str, list[Usage]] = {"crmmap": [], "script": []}
+    for number in range(how.rounds):
+        how.say(f"{scenario.name}, only read: round {number + 1} of {how.rounds}")
+        for who in sorted(found, reverse=number % 2 == 0):
+            run = scenario.product("") if who == "crmmap" else (*scenario.script, "")
+            found[who].append(measured(run))
+    return Comparison(
+        scenario=scenario.name, store="", records=scenario.records, turn="read", usages=found
+    )
 
 
 def _product_twice(scenario: Scenario, store: Database) -> tuple[Usage, Usage]:
-    store.clear()
     first = measured(scenario.product(store.url))
     check_product(scenario, store)
     second = measured(scenario.product(store.url))
@@ -131,11 +133,11 @@ def _product_twice(scenario: Scenario, store: Database) -> tuple[Usage, Usage]:
     return first, second
 
 
-def _limit_twice(scenario: Scenario, store: Database) -> tuple[Usage, Usage]:
-    store.clear()
-    usages = measured(scenario.limit(store.url)), measured(scenario.limit(store.url))
+def _script_twice(scenario: Scenario, store: Database) -> tuple[Usage, Usage]:
+    run = (*scenario.script, store.url)
+    usages = measured(run), measured(run)
     if store.ask(f"SELECT count(*) FROM {scenario.table}") != scenario.records:
-        sys.exit(f"{scenario.name}: the limit did not load every record")
+        sys.exit(f"{scenario.name}: the script did not load every record")
     return usages
 
 
@@ -153,6 +155,7 @@ def run_once(scenario: Scenario, store: Database) -> Usage:
     store.clear()
     usage = measured(scenario.product(store.url))
     check_product(scenario, store)
+    store.drop()
     return usage
 
 
@@ -160,8 +163,8 @@ def staged(scenario: Scenario, store: Database, folder: Path) -> Profile:
     """Return where the CPU time of one run of crmmap into an empty SQLite store goes."""
     store.clear()
     report = folder / "stages.json"
-    _, _, mapping, _, url, _, setting, _ = scenario.product(store.url)
-    measured(("bench.stages", str(report), mapping, url, setting))
+    told = (str(report), f"bench/{scenario.mapping}", store.url, scenario.setting)
+    measured(("bench.stages", *told))
     found = json.loads(report.read_text(encoding="utf-8"))
     store.clear()
     return Profile(name=scenario.name, records=scenario.records, **found)

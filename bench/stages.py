@@ -23,16 +23,15 @@ from pathlib import Path
 from types import FrameType
 
 from crmmap.extract import open_reader
-from crmmap.load import Store
+from crmmap.load import Mark, Store
 from crmmap.loop.archive import MEGABYTE, Archiving
 from crmmap.loop.commit import load
-from crmmap.plan import Plan, compile_plan, resolve_settings
+from crmmap.plan import Plan, Step, compile_plan, resolve_settings
 from crmmap.spec import read_file
 from crmmap.transform import apply
 from crmmap.values import Page, Start
 
 INTERVAL = 0.002
-POLARS = "polars' own threads"
 STAGES = ("start-up", "fetch and decode", "select, type, check", "write and account")
 Seconds = Counter[str]
 
@@ -46,35 +45,44 @@ def spent(seconds: Seconds, stage: str) -> Iterator[None]:
 
 
 def load_all(plan: Plan, store_url: str, run_id: str) -> Seconds:
-    """Load the plan's only stream, step by step, and return CPU seconds by stage."""
-    seconds, step = Seconds(), plan.steps[0]
-    reading, judging, writing = STAGES[1:]
+    """Load all streams, step by step, and return CPU seconds by stage."""
+    seconds = Seconds()
     named = {"mapping": plan.mapping, "run_id": run_id}
     with (
         closing(Store.open(store_url, application="crmmap:bench")) as store,
         open_reader(plan, stop=threading.Event(), clock=lambda: datetime.now(UTC)) as reader,
     ):
-        store.prepare([step.target])
+        store.prepare([step.target for step in plan.steps])
         store.begin_run(**named, owner="bench:1")
-        mark = store.begin_stream(
-            **named, stream=step.name, fingerprint=step.fingerprint, fresh=True
-        )
-        how = Archiving(keep=step.keeps, most=plan.archive.megabytes * MEGABYTE, clean=reader.clean)
-        pages, gathered = reader.pages(step, Start()), list[Page]()
-        page: Page | None = None
-        while page is None or page.position is not None:
-            with spent(seconds, reading):
-                page = next(pages)
-            gathered.append(page)
-            if sum(each.fetched for each in gathered) >= step.batch or page.position is None:
-                with spent(seconds, judging):
-                    batch = apply(step, gathered)
-                with spent(seconds, writing):
-                    # The loop's own way to write a batch, so that there is no second one.
-                    mark, _ = store.commit(mark, partial(load, step, batch, how))
-                gathered = []
+        for step in plan.steps:
+            mark = store.begin_stream(
+                **named, stream=step.name, fingerprint=step.fingerprint, fresh=True
+            )
+            most = plan.archive.megabytes * MEGABYTE
+            how = Archiving(keep=step.keeps, most=most, clean=reader.clean)
+            load_stream(step, reader.pages(step, Start()), (store, mark, how), seconds)
         store.end_run(run_id, status="done")
     return seconds
+
+
+def load_stream(
+    step: Step, pages: Iterator[Page], into: tuple[Store, Mark, Archiving], seconds: Seconds
+) -> None:
+    reading, judging, writing = STAGES[1:]
+    store, mark, how = into
+    gathered: list[Page] = []
+    page: Page | None = None
+    while page is None or page.position is not None:
+        with spent(seconds, reading):
+            page = next(pages)
+        gathered.append(page)
+        if sum(each.fetched for each in gathered) >= step.batch or page.position is None:
+            with spent(seconds, judging):
+                batch = apply(step, gathered)
+            with spent(seconds, writing):
+                # The loop's own way to write a batch, so that there is no second one.
+                mark, _ = store.commit(mark, partial(load, step, batch, how))
+            gathered = []
 
 
 # --- the sampler ------------------------------------------------------------------------------
@@ -94,7 +102,11 @@ def site(frame: FrameType | None) -> str:
 
 
 class Sampler(threading.Thread):
-    """Charges to sites what each thread has used since the last look. Needs Linux."""
+    """Charges to sites what each thread has used since the last look. Needs Linux.
+
+    What threads without a Python frame use, those of polars, is charged to where the main thread
+    is: it waits there for them.
+    """
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
@@ -112,12 +124,13 @@ class Sampler(threading.Thread):
             for ident, frame in sys._current_frames().items()
         }
         own = time.pthread_getcpuclockid(self.ident) if self.ident else None
+        main = time.pthread_getcpuclockid(threading.main_thread().ident or 0)
         for clock in _clocks() - {own}:
             try:
                 now = time.clock_gettime(clock)
             except OSError:  # the thread has just ended
                 continue
-            at = site(frames[clock]) if clock in frames else POLARS
+            at = site(frames.get(clock, frames[main]))
             self.found[at] += now - self._seen[clock]
             self._seen[clock] = now
 
@@ -141,11 +154,16 @@ def watched(plan: Plan, store_url: str, run_id: str) -> Seconds:
     return sampler.found
 
 
+def planned(mapping: Path, setting: str) -> Plan:
+    """Return the plan of a mapping with one setting, written as for `--set`."""
+    name, _, value = setting.partition("=")
+    spec = read_file(mapping)
+    return compile_plan(spec, resolve_settings(spec, {}, {name: value}))
+
+
 def main() -> None:
     report, mapping, store_url, setting = sys.argv[1:]
-    name, _, value = setting.partition("=")
-    spec = read_file(Path(mapping))
-    plan = compile_plan(spec, resolve_settings(spec, {}, {name: value}))
+    plan = planned(Path(mapping), setting)
     stages = Seconds({STAGES[0]: time.process_time()}) + load_all(plan, store_url, "timed")
     # The same records again would be unchanged: the watched run needs a table of its own.
     functions = watched(plan, f"{store_url}.watched", "watched")

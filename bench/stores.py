@@ -6,7 +6,7 @@ import os
 import socket
 import sqlite3
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,8 @@ class Database:
     clear: Callable[[], None]
     ask: Callable[[str], Any]
     """Runs a query and returns the first value of its first row."""
+    drop: Callable[[], None]
+    """Leaves nothing behind."""
 
 
 def sqlite_store(folder: Path) -> Database:
@@ -40,7 +42,7 @@ def sqlite_store(folder: Path) -> Database:
         with closing(sqlite3.connect(file)) as connection:
             return connection.execute(query).fetchone()[0]
 
-    return Database(name="SQLite", url=f"sqlite:///{file}", clear=clear, ask=ask)
+    return Database(name="SQLite", url=f"sqlite:///{file}", clear=clear, ask=ask, drop=clear)
 
 
 def postgres_store() -> Database | None:
@@ -65,10 +67,27 @@ def postgres_store() -> Database | None:
         execute(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE; CREATE SCHEMA {SCHEMA}")
 
     url = f"{server}{'&' if '?' in server else '?'}options=-csearch_path%3D{SCHEMA}"
-    return Database(name="PostgreSQL", url=url, clear=clear, ask=execute)
+    return Database(
+        name="PostgreSQL", url=url, clear=clear, ask=execute,
+        drop=lambda: execute(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE"),
+    )  # fmt: skip
 
 
-def mariadb_store() -> Database | None:
+def mysql_connection(url: str, **options: Any) -> AbstractContextManager[Any]:
+    """Open a MariaDB or MySQL database by its address."""
+    import pymysql
+
+    there = make_url(url)
+    return closing(
+        pymysql.connect(
+            host=there.host or "", port=there.port or 3306, user=there.username,
+            password=there.password or "", database=there.database,
+            **{"charset": "utf8mb4", "autocommit": True} | options,
+        )
+    )  # fmt: skip
+
+
+def mariadb_store(name: str = SCHEMA) -> Database | None:
     """Return a database of the bench's own; None where no server listens."""
     server = os.environ.get("CRMMAP_BENCH_MARIADB_URL", "") or MARIADB
     there = make_url(server)
@@ -78,31 +97,14 @@ def mariadb_store() -> Database | None:
         return None
 
     def execute(*statements: str) -> Any:
-        import pymysql
-
-        connection = pymysql.connect(
-            host=there.host or "", port=there.port or 3306, user=there.username,
-            password=there.password or "", autocommit=True,
-        )  # fmt: skip
-        with closing(connection), connection.cursor() as cursor:
+        with mysql_connection(server) as connection, connection.cursor() as cursor:
             for statement in statements:
                 cursor.execute(statement)
             return cursor.fetchone()[0] if cursor.description else None
 
-    def clear() -> None:
-        execute(f"DROP DATABASE IF EXISTS {SCHEMA}", f"CREATE DATABASE {SCHEMA}")
-
     return Database(
-        name="MariaDB", url=f"{server}/{SCHEMA}", clear=clear,
-        ask=lambda query: execute(f"USE {SCHEMA}", query),
+        name="MariaDB", url=f"{server}/{name}",
+        clear=lambda: execute(f"DROP DATABASE IF EXISTS {name}", f"CREATE DATABASE {name}"),
+        ask=lambda query: execute(f"USE {name}", query),
+        drop=lambda: execute(f"DROP DATABASE IF EXISTS {name}"),
     )  # fmt: skip
-
-
-def drop_schema(store: Database) -> None:
-    """Leave nothing behind."""
-    if store.name == "PostgreSQL":
-        store.ask(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE")
-    elif store.name == "MariaDB":
-        store.ask(f"DROP DATABASE IF EXISTS {SCHEMA}")
-    else:
-        store.clear()

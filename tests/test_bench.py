@@ -1,41 +1,99 @@
-"""The benchmark runs and says what it should, at sizes too small to mean anything."""
+"""What the benchmark compares does the same job, and its page keeps what was measured before."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import json
+import sqlite3
+from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+import pytest
+from bench.__main__ import write
+from bench.data import write_tasks
+from bench.measure import ROOT, Usage
+from bench.page import Remembered, remembered
+from bench.runs import contacts, people, tasks
+from bench.scenarios import Scenario
+from bench.scripts import contacts as contacts_script
+from bench.scripts import people as people_script
+from bench.scripts import tasks as tasks_script
+from bench.scripts.into import Rows, upsert
+from bench.server import listening
+from bench.stages import STAGES, load_all, planned
+
+COUNT = 230
 
 
-def test_the_bench_measures_every_scenario_and_writes_its_page(tmp_path: Path) -> None:
-    page = tmp_path / "RESULTS.md"
-    sizes = ["--contacts", "250", "--tasks", "300", "--memory-rows", "400", "--rounds", "1",
-             "--rows", "200"]  # fmt: skip
-    done = subprocess.run(
-        [sys.executable, "-m", "bench", *sizes, "--no-postgres", "--output", str(page)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    text = page.read_text(encoding="utf-8")
-    rows = [line.split("|") for line in text.splitlines() if line.startswith("| ")]
-    assert [row[1].strip() for row in rows if "**crmmap**" in row[3] and "→" in row[1]] == [
-        "HTTP, 250 → SQLite",
-        "HTTP, 250 → SQLite",
-        "CSV, 300 → SQLite",
-        "CSV, 300 → SQLite",
-    ]
-    assert len([row for row in rows if row[3].strip() == "limit"]) == 4
-    command = "python -m bench --contacts 250 --tasks 300 --memory-rows 400 --rounds 1 --rows 200"
-    assert f"    {command} --no-postgres\n" in text
-    assert "A file of 400 rows and 60 columns" in text
-    assert "| select, type, check |" in text
-    loaded = [row for row in rows if row[1].strip() == "SQLite"]
-    assert [row[2].strip() for row in loaded] == [
-        "first load", "again, nothing changed", "again, 10 % changed"
-    ]  # fmt: skip
-    assert list(tmp_path.iterdir()) == [page]
+def keys(file: Path, query: str) -> list[str]:
+    with closing(sqlite3.connect(file)) as connection:
+        return sorted(str(key) for (key,) in connection.execute(query))
+
+
+def check_same_job(
+    scenario: Scenario, key: str, columns: Iterable[str], batches: Iterable[Rows], folder: Path
+) -> None:
+    """The script writes every record once; crmmap does, or rejects it."""
+    script, product = folder / "script.db", folder / "product.db"
+    upsert(f"sqlite:///{script}", scenario.table, tuple(columns), batches)
+    plan = planned(ROOT / "bench" / scenario.mapping, scenario.setting)
+    seconds = load_all(plan, f"sqlite:///{product}", "run")
+    wanted = keys(script, f"SELECT {key} FROM {scenario.table}")
+    assert len(set(wanted)) == COUNT
+    rejects = keys(product, "SELECT key FROM crmmap_rejects")
+    rows = keys(product, f"SELECT {key} FROM {scenario.table}")
+    assert sorted([*rows, *rejects]) == wanted
+    assert set(seconds) == set(STAGES[1:])
+
+
+def test_json_over_http(tmp_path: Path) -> None:
+    with listening("contacts", COUNT) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        rows = contacts_script.batches(url)
+        check_same_job(contacts(url, COUNT), "id", contacts_script.COLUMNS, rows, tmp_path)
+
+
+def test_xml_over_http(tmp_path: Path) -> None:
+    with listening("people", COUNT) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        rows = people_script.batches(url)
+        check_same_job(people(url, COUNT), "id", people_script.NAMES, rows, tmp_path)
+
+
+def test_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "tasks.csv"
+    write_tasks(file, COUNT)
+    columns, rows = tasks_script.columns(str(file)), tasks_script.rows(str(file))
+    check_same_job(tasks(file, COUNT), "task_id", columns, rows, tmp_path)
+
+
+@pytest.mark.parametrize("again", ["growth", "http"])
+def test_a_section_takes_the_place_of_its_last_measurement_alone(
+    tmp_path: Path, again: str
+) -> None:
+    usage = {"wall": 2.0, "cpu": 1.5, "served": 0.5, "peak": 100.0}
+    compared = {
+        "scenario": "contacts", "store": "SQLite", "turn": "first", "records": 1000,
+        "usages": {"crmmap": [usage], "script": [usage | {"cpu": 0.5}]},
+    }  # fmt: skip
+    grown = [{"scenario": "contacts", "records": 1000, "usage": usage}]
+    found = {"http": {"comparisons": [compared], "profiles": []}, "growth": grown}
+    first, second = (
+        {
+            name: Remembered(
+                when=when, command="python -m bench", rounds=1, machine="two cores", load=0.5,
+                found=each,
+            )
+            for name, each in found.items()
+        }
+        for when in ("Monday", "Tuesday")
+    )  # fmt: skip
+    file = tmp_path / "results.json"
+    write(first, file)
+    write(remembered(file) | {again: second[again]}, file)
+    page = (tmp_path / "RESULTS.md").read_text(encoding="utf-8")
+    assert (page.count("*Monday, "), page.count("*Tuesday, ")) == (1, 1)
+    assert "| 1,000 → SQLite | first run | **crmmap** | 500 | 2.0 | 1.5 (1.5 to 1.5) |" in page
+    assert "| 1.0 | **3.0** |" in page
+    assert Usage(**json.loads(file.read_text())["growth"]["found"][0]["usage"]).peak == 100
+    assert "3.0 × script" in (tmp_path / "cpu.svg").read_text(encoding="utf-8")

@@ -1,0 +1,69 @@
+"""What can be measured, each by itself, and how it is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from bench import growth, loading, runs, tables
+from bench.scenarios import How
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """One part of the page. `told` takes what `measure` found, as JSON gives it back."""
+
+    title: str
+    about: str
+    measure: Callable[[How], Any]
+    told: Callable[[Any], str]
+
+
+def _of_runs(title: str, about: str, measure: Callable[[How], runs.Runs]) -> Section:
+    return Section(
+        title=title, about=about, measure=measure,
+        told=lambda found: tables.runs(tables.runs_of(found)),
+    )  # fmt: skip
+
+
+SECTIONS = {
+    "http": _of_runs(
+        "JSON over HTTP",
+        """Contacts of 25 fields in pages of 100, as a big CRM sends them; a *second run* reads them
+again when nothing has changed. The script: orjson, `executemany` or COPY.""",
+        runs.http,
+    ),
+    "xml": _of_runs(
+        "Atom XML over HTTP",
+        """People of 42 fields in feeds of 5,000, as an old OData service sends them. The script:
+lxml's `iterparse`, one look at each element. *Only read* takes the cells out and writes them
+nowhere.""",
+        runs.xml,
+    ),
+    "csv": _of_runs(
+        "A CSV file",
+        """Tasks of 60 columns. The script reads with polars, writes CSV again and COPYs it; for
+SQLite it is `csv.reader` and `executemany`.""",
+        runs.csv,
+    ),
+    "database": _of_runs(
+        "A MariaDB table into PostgreSQL",
+        """Leads of 47 columns, and their divisions, which each lead is looked up in. The script: a
+server-side cursor that leaves all values the texts they are, and COPY. PyMySQL is most of it.""",
+        runs.database,
+    ),
+    "upsert": Section(
+        title="Rows into a table",
+        about="",
+        measure=loading.loads,
+        told=lambda found: loading.told(loading.loaded_of(found)),
+    ),
+    "growth": Section(
+        title="Ten times as many records",
+        about="""Time should be a straight line, and memory flat: what a run holds is a few
+pages and batches, however large the source. One run each.""",
+        measure=growth.growth,
+        told=lambda found: growth.told(growth.grown_of(found)),
+    ),
+}
