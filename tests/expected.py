@@ -122,6 +122,9 @@ class Model:
                 if unmet and not kept.gone and not kept.stub:
                     table[key] = replace(kept, run=run, gone=True)
                     counts["deleted"] += 1
+        if shape.write == "snapshot":
+            for place in [each for each in self.waiting[stream] if each[0] not in self.met[stream]]:
+                del self.waiting[stream][place]
         return counts
 
     def load(self, run: str, stream: str, records: Sequence[Record]) -> Counter[str]:
