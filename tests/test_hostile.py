@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 import pytest
 
@@ -14,9 +15,9 @@ from crmmap.extract.body import BadBody
 from crmmap.extract.decode import decode_json
 from crmmap.extract.expected import page_for_people
 from crmmap.extract.lines_body import read_ndjson
-from crmmap.extract.xml_body import NotXml, XmlReader, pieces, read_xml, whole
+from crmmap.extract.xml_body import ALL, NotXml, XmlReader, one_by_one, pieces, read_xml, whole
 from crmmap.kinds.pagination import Link
-from crmmap.select.xpath import Dialect, compile_record_path
+from crmmap.select.xpath import Dialect, RecordPath, compile_record_path
 from crmmap.values import Page, Request, Response
 from fault_server import FaultServer, Seen, Steps, answer, dripped
 from invented import load, plan_of, sqlite, table
@@ -72,42 +73,54 @@ def written(text: str) -> list[bytes]:
     return [text.encode(), (UTF16 + text).encode("utf-16"), seven.encode(), late.encode()]
 
 
+def in_pieces(body: bytes, path: RecordPath, *, most: int = ALL) -> object:
+    return one_by_one(pieces(body), path, most=most)
+
+
+both_ways = pytest.mark.parametrize("read", [whole, in_pieces])
+
+
+@both_ways
 @pytest.mark.parametrize("body", [*written(LAUGHS), *written(THIEF)])
-def test_no_document_with_a_doctype_is_read_however_it_is_hidden(body: bytes) -> None:
+def test_no_document_with_a_doctype_is_read_however_it_is_hidden(read: Any, body: bytes) -> None:
     with pytest.raises(NotXml):
-        whole(pieces(body), PATH)
+        read(body, PATH)
     assert read_xml(body) is None
 
 
-def test_namespaces_that_every_record_would_repeat_are_refused_at_once() -> None:
+@both_ways
+def test_namespaces_that_every_record_would_repeat_are_refused_at_once(read: Any) -> None:
     many = " ".join(f'xmlns:n{at}="u"' for at in range(50_000))
     body = f"<r {many}>{'<e/>' * 10_000}</r>".encode()
 
-    def read() -> None:
+    def refused() -> None:
         with pytest.raises(NotXml, match="namespaces"):
-            whole(pieces(body), PATH)
+            read(body, PATH)
 
-    soon(read)
+    soon(refused)
 
 
-def test_a_long_namespace_that_every_record_would_repeat_is_refused() -> None:
+@both_ways
+def test_a_long_namespace_that_every_record_would_repeat_is_refused(read: Any) -> None:
     body = f'<r xmlns="{"u" * 1_000_000}">{"<e/>" * 1000}</r>'.encode()
     path = compile_record_path("/*/*", Dialect())
     with pytest.raises(NotXml, match="too long"):
-        whole(pieces(body), path)
+        read(body, path)
 
 
-def test_records_that_grow_beyond_what_is_held_are_refused_and_are_no_matter_one_by_one() -> None:
+@both_ways
+def test_records_that_grow_beyond_what_is_held_are_refused_and_no_matter_alone(read: Any) -> None:
     body = f'<r xmlns="{"u" * 50_000}">{"<e/>" * 100}</r>'.encode()
     path = compile_record_path("/*/*", Dialect())
     with pytest.raises(NotXml, match="to hold"):
-        whole(pieces(body), path, most=1_000_000)
+        read(body, path, most=1_000_000)
     assert sum(1 for _ in XmlReader(path).feed(body)) == 100
 
 
-def test_a_few_namespaces_are_no_matter() -> None:
+@both_ways
+def test_a_few_namespaces_are_no_matter(read: Any) -> None:
     many = " ".join(f'xmlns:n{at}="u{at}"' for at in range(50))
-    found, _ = whole(pieces(f"<r {many}><e/><e/></r>".encode()), PATH)
+    found, _ = read(f"<r {many}><e/><e/></r>".encode(), PATH)
     assert len(found) == 2
 
 

@@ -33,7 +33,7 @@ from crmmap.kinds.retry import Retry
 from crmmap.kinds.source import SOURCES
 from crmmap.kinds.tokens import Denied, InMemory
 from crmmap.select.document import ambiguous
-from crmmap.select.elements import ElementCell, XPathSelector
+from crmmap.select.elements import ElementCell, XPathSelector, walk_through
 from crmmap.select.jmespath import compile_expression
 from crmmap.spec import read_mapping
 from crmmap.spec.languages import language_of
@@ -457,7 +457,7 @@ def test_ndjson(word, case):
 NAMESPACES = {"a": "urn:a", "m": "urn:m"}
 
 
-def xml_step(case):
+def xml_step(case, *, walked):
     form = Xml(namespaces=NAMESPACES, null_attribute="m:null", **case.get("with", {}))
     language = language_of(form)
     sources = {"id": "id", "name": "name", **case.get("from", {})}
@@ -470,18 +470,20 @@ def xml_step(case):
         )
         for field, each in sources.items()
     )
+    walk = walk_through(cells) if walked else None
     return SimpleNamespace(
         format=form, shape=(), records=language.records(case.get("path", "/feed/entry")),
-        selector=XPathSelector(cells=cells),
+        selector=XPathSelector(cells=cells, walk=walk), walk=walk,
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("walked", [True, False], ids=["walk", "xpath"])
 @pytest.mark.parametrize(("word", "case"), of_format("xml"))
-def test_xml(word, case):
+def test_xml(word, case, walked):
     answer = Response(
         status=case.get("status", 200), headers={}, body=written(case), url=RESPONSE.url
     )
-    step = xml_step(case)
+    step = xml_step(case, walked=walked)
     if "refuses" in case or "fails" in case:
         kind, says = (
             (BadBody, case["refuses"]) if "refuses" in case else (SourceError, case["fails"])

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from crmmap.extract.xml_body import LARGEST, NotXml, XmlReader, pieces, whole
+from crmmap.extract.xml_body import LARGEST, NotXml, XmlReader, one_by_one, pieces, whole
 from crmmap.select.xpath import Dialect, compile_record_path
 from fault_server import FaultServer, answer
 from invented import load, mapping, mock, plan_of, sqlite, table
@@ -181,7 +182,7 @@ def test_a_document_has_bounds(around: bytes) -> None:
             yield b"<a>12345678</a>" * 70_000
 
     with pytest.raises(NotXml, match="is larger than 16 MiB") as caught:
-        whole(endless(), PATH)  # type: ignore[arg-type]
+        one_by_one(endless(), PATH)  # type: ignore[arg-type]
     assert not caught.value.again
     assert LARGEST == 16 * 1024 * 1024
 
@@ -194,9 +195,10 @@ def test_a_document_has_bounds(around: bytes) -> None:
     ],
     ids=["deep", "long"],
 )
-def test_depth_and_length_have_bounds(body: bytes) -> None:
+@pytest.mark.parametrize("read", [whole, lambda body, path: one_by_one(pieces(body), path)])
+def test_depth_and_length_have_bounds(read: Any, body: bytes) -> None:
     with pytest.raises(NotXml, match="nested too deep, or a text too long") as caught:
-        whole(pieces(body), PATH)
+        read(body, PATH)
     assert not caught.value.again
 
 

@@ -13,7 +13,7 @@ from crmmap.extract.decode import decode_json
 from crmmap.extract.expected import expected, kind_of, page_for_people
 from crmmap.extract.lines_body import demand_length, read_csv, read_ndjson
 from crmmap.extract.unpack import unpacked
-from crmmap.extract.xml_body import NotXml, astray, pieces, whole
+from crmmap.extract.xml_body import NotXml, astray, whole
 from crmmap.extract.xml_mend import mended
 from crmmap.kinds.formats import Csv, Format, Json, Xml
 from crmmap.plan import Step
@@ -74,7 +74,7 @@ def decode_xml(step: Step, form: Xml, response: Response) -> Document:
     refuse_crowded(response, XML)
     body, count = mended(response.body) if form.sanitize else (response.body, 0)
     try:
-        found, root = whole(pieces(body), step.records)
+        found, root = whole(body, step.records, step.walk)
     except NotXml as error:
         mend = "; the format's `sanitize: true` mends such" if error.unclean else ""
         what = str(error) if form.sanitize else f"{error}{mend}"

@@ -211,7 +211,7 @@ def _of_xml(reading: _Reading, place: _Place, form: Xml) -> Generator[Page]:
     """Yield the elements; of a file that was begun, those before the place are passed over."""
     path = reading.step.records
     assert isinstance(path, RecordPath)  # noqa: S101  (a plan pairs it with the format)
-    xml = XmlReader(path)
+    xml = XmlReader(path, reading.step.walk)
     gathered: list[Found] = []
     skipped, count = place.count, 0
     pieces, fixed = _pieces(reading, form)

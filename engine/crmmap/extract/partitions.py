@@ -137,7 +137,7 @@ def with_given(page: Page, given: Mapping[str, str]) -> Page:
         columns = [pl.lit(text).alias(f"{GIVEN}.{name}") for name, text in given.items()]
         return replace(page, records=page.records.with_columns(columns))
     records = [
-        {**record, GIVEN: given} if isinstance(record, dict) else record for record in page.records
+        record | {GIVEN: given} if isinstance(record, dict) else record for record in page.records
     ]
     return replace(page, records=records)
 

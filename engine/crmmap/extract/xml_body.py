@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from lxml import etree
 
+from crmmap.select.elements import Element
+from crmmap.select.walk import Walk
 from crmmap.select.xpath import SAFE, XML, RecordPath
 
 PIECE = 64 * 1024
@@ -45,20 +47,27 @@ class Found:
 
     at: int
     text: str
+    row: Sequence[str | None] | None = None
+    """What the walk found in it, where it was gone."""
 
     @property
     def record(self) -> dict[str, object]:
-        return {XML: self.text}
+        entries: dict[str, object] = {XML: self.text}
+        return entries if self.row is None else Element(entries, self.row)
 
 
 class XmlReader:
     """Takes a document's bytes piece by piece and gives the records that they complete.
 
-    `most` bounds the characters of all records together, for who holds them all.
+    `walk` is gone through each as it ends. `most` bounds the characters of all records together,
+    for who holds them all.
     """
 
-    def __init__(self, path: RecordPath, *, most: int | None = None) -> None:
+    def __init__(
+        self, path: RecordPath, walk: Walk | None = None, *, most: int | None = None
+    ) -> None:
         self._path = path
+        self._walk = walk
         self._most = most
         self._parser = etree.XMLPullParser(events=("start", "end"), tag=path.tags[-1], **SAFE)
         self._within: etree._Element | None = None
@@ -121,9 +130,9 @@ class XmlReader:
             text = etree.tostring(element, encoding="unicode", with_tail=False)
             self._all += len(text)
             if self._most is not None and self._all > self._most:
-                message = f"records that take more than {self._most:,} characters to hold"
-                raise NotXml(message, again=False)
-            yield Found(at=self._count, text=text)
+                raise _too_much(self._most)
+            row = None if self._walk is None else self._walk.row(element)
+            yield Found(at=self._count, text=text, row=row)
             self._count += 1
 
     def _drop(self) -> None:
@@ -140,6 +149,10 @@ class XmlReader:
             raise NotXml(message, again=False)
 
 
+def _too_much(most: int) -> NotXml:
+    return NotXml(f"records that take more than {most:,} characters to hold", again=False)
+
+
 def _bound_namespaces(element: etree._Element) -> None:
     found = element.nsmap
     if len(found) > NAMESPACES or sum(map(len, found.values())) > LONG:
@@ -153,17 +166,92 @@ def pieces(body: bytes) -> Iterator[bytes]:
         yield body[at : at + PIECE]
 
 
+AT_ONCE = 8 * 1024 * 1024
+"""Bytes of a document whose tree, some nine times as large, may stand in memory whole."""
+
+
 def whole(
-    body: Iterable[bytes], path: RecordPath, *, most: int = ALL
+    body: bytes, path: RecordPath, walk: Walk | None = None, *, most: int = ALL
 ) -> tuple[list[Found], etree._Element]:
     """Return all records of a document, and its root without them. Raises NotXml.
 
     `most` bounds the characters of all records together.
     """
-    reader = XmlReader(path, most=most)
+    root = _at_once(body) if len(body) <= AT_ONCE else None
+    if root is None:
+        return one_by_one(pieces(body), path, walk, most=most)
+    return _taken_out(root, path, walk, most=most, bare=_bare(body, walk)), root
+
+
+def one_by_one(
+    body: Iterable[bytes], path: RecordPath, walk: Walk | None = None, *, most: int = ALL
+) -> tuple[list[Found], etree._Element]:
+    """Return what `whole` does, of a document whose tree never stands in memory whole."""
+    reader = XmlReader(path, walk, most=most)
     found = [each for piece in body for each in reader.feed(piece)]
     root = reader.close()
     return found, root
+
+
+def _at_once(body: bytes) -> etree._Element | None:
+    """Return the root of a document, parsed in half the time that pieces take.
+
+    None where the reader must say what is wrong with it, or ask more of it.
+    """
+    _demand_no_doctype(body)
+    try:
+        root: etree._Element = etree.fromstring(body, etree.XMLParser(**SAFE))
+    except (etree.XMLSyntaxError, ValueError):
+        return None
+    if root.getroottree().docinfo.internalDTD is not None:
+        raise _doctype()
+    _bound_namespaces(root)
+    return root if body.count(b"xmlns") <= len(root.nsmap) else None
+
+
+def _bare(body: bytes, walk: Walk | None) -> bool:
+    """Say whether no element that is marked as null holds anything, as far as can be seen at once.
+
+    So it is where each mark stands last in a tag that ends its element: `m:null="true"/>`. In
+    UTF-16 nothing can be seen.
+    """
+    if walk is None or walk.null_name is None or body.lstrip()[:1] != b"<":
+        return False
+    name = re.escape(etree.QName(walk.null_name).localname.encode())
+    return len(re.findall(name + rb"\s*=", body)) == len(
+        re.findall(name + rb'="(?:true|1)"/>', body)
+    )
+
+
+def _taken_out(
+    root: etree._Element, path: RecordPath, walk: Walk | None, *, most: int, bare: bool
+) -> list[Found]:
+    """Take the records out of a document."""
+    found: list[Found] = []
+    size = 0
+    for element in _records(root, path):
+        try:
+            taken = path.takes(element)
+        except ValueError as error:
+            raise NotXml(str(error), again=False) from None
+        if taken:
+            text = etree.tostring(element, encoding="unicode", with_tail=False)
+            size += len(text)
+            if size > most:
+                raise _too_much(most)
+            row = None if walk is None else walk.row(element, bare=bare)
+            found.append(Found(at=len(found), text=text, row=row))
+        if (parent := element.getparent()) is not None:
+            parent.remove(element)
+    return found
+
+
+def _records(root: etree._Element, path: RecordPath) -> list[etree._Element]:
+    """Return the elements at the end of the way, in the order of the document."""
+    here = [root] if path.tags[0] in ("*", root.tag) else []
+    for tag in path.tags[1:]:
+        here = [child for each in here for child in each.iterchildren(tag)]
+    return here
 
 
 def read_xml(body: bytes) -> etree._Element | None:

@@ -9,7 +9,7 @@ from crmmap.kinds.formats import Format, Xml
 from crmmap.kinds.types import Type
 from crmmap.plan.steps import Selector
 from crmmap.select.column import ColumnSelector
-from crmmap.select.elements import ElementCell, XPathSelector
+from crmmap.select.elements import ElementCell, XPathSelector, walk_through
 from crmmap.select.jmespath import (
     Cell,
     Jmespath,
@@ -55,14 +55,11 @@ def selector_of(
             fields=tuple((field, sources_of(field, each)) for field, each in stream.fields.items())
         )
     if isinstance(form, Xml):
-        return XPathSelector(
-            cells=tuple(
-                ElementCell(
-                    field=field, expressions=each, whole="container" in types[field].accepts
-                )
-                for field, each in expressions.items()
-            )
+        cells = tuple(
+            ElementCell(field=field, expressions=each, whole="container" in types[field].accepts)
+            for field, each in expressions.items()
         )
+        return XPathSelector(cells=cells, walk=walk_through(cells))
     return JmespathSelector(
         cells=tuple(
             Cell(

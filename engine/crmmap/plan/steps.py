@@ -18,7 +18,9 @@ from crmmap.kinds.shaping import Shape
 from crmmap.kinds.source import Source
 from crmmap.kinds.types import Type
 from crmmap.kinds.writes import NEXT, Deletes, History, Replace, Snapshot, Sweep, Upsert, Write
+from crmmap.select.elements import XPathSelector
 from crmmap.select.jmespath import Jmespath
+from crmmap.select.walk import Walk
 from crmmap.select.xpath import RecordPath
 from crmmap.spec.duplicates import DUPLICATES
 from crmmap.spec.model import (
@@ -370,6 +372,11 @@ class Step:
     """Of a file or a database: positions in `headers` that may be missing altogether."""
     keeps: Keep = "rejects"
     """Which of its pages the archive keeps."""
+
+    @property
+    def walk(self) -> Walk | None:
+        """What is to be found in XML records as they are read."""
+        return self.selector.walk if isinstance(self.selector, XPathSelector) else None
 
     @property
     def changing(self) -> Step:

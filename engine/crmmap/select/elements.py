@@ -1,14 +1,21 @@
-"""Records that are XML elements, made into a raw frame: one compiled XPath per cell."""
+"""Records that are XML elements, made into a raw frame: by one walk, or by XPath per cell."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
 from lxml import etree
 
-from crmmap.select.xpath import XPath, element_of, element_text, element_value, first
+from crmmap.select.walk import HOLDS_ELEMENTS, NULLED, Walk, Way, walk_of, way_of
+from crmmap.select.xpath import (
+    XPath,
+    element_of,
+    element_text,
+    element_value,
+    first,
+)
 from crmmap.values import (
     AT,
     INDEX,
@@ -33,36 +40,117 @@ class ElementCell:
     whole: bool = False
 
 
+class Element(dict[str, object]):
+    """A record with the texts that a walk found in its element, besides the element's own text."""
+
+    __slots__ = ("row",)
+
+    def __init__(self, entries: Mapping[str, object], row: Sequence[str | None]) -> None:
+        super().__init__(entries)
+        self.row = row
+
+    def __or__(self, more: Mapping[str, object]) -> Element:  # type: ignore[override]
+        return Element({**self, **more}, self.row)
+
+
+def plain_ways(cell: ElementCell) -> tuple[Way, ...] | None:
+    """Return the ways of a cell that a walk can find; None where some expression is more."""
+    ways = [way_of(each) for each in cell.expressions if isinstance(each, XPath)]
+    found = tuple(way for way in ways if way is not None)
+    whole = cell.whole or len(found) < len(cell.expressions)
+    return None if whole else found
+
+
+def walk_through(cells: Sequence[ElementCell]) -> Walk | None:
+    """Return the walk that finds all plain cells of a record; None where there is none."""
+    ways = [way for cell in cells for way in plain_ways(cell) or ()]
+    null_names = [
+        each.dialect.null_name
+        for cell in cells for each in cell.expressions if isinstance(each, XPath)
+    ]  # fmt: skip
+    return walk_of(ways, null_names[0]) if ways else None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class XPathSelector:
     """Makes the raw frame of a page of XML records.
 
     A field takes the first of its alternatives that is not empty, white space apart. Where
     none is, it is the empty text if an element or attribute stands there, else null.
+    What `walk` finds in records as they are read is taken from there, by the column; all
+    other cells by XPath. Both give the same.
     """
 
     cells: tuple[ElementCell, ...]
+    walk: Walk | None = None
 
     def select(self, page: Page) -> RawFrame:
         records = page.records
         assert not isinstance(records, pl.DataFrame)  # noqa: S101  (a plan pairs selector and source)
-        rows = [self._row(record) for record in records]
         places = page.lines if page.lines is not None else range(len(records))
         columns = [
             pl.Series(PAGE, [page.number] * len(records), dtype=pl.UInt32),
             pl.Series(INDEX, range(len(records)), dtype=pl.UInt32),
             pl.Series(AT, places, dtype=pl.UInt32),
         ]
-        for at, cell in enumerate(self.cells):
-            columns += _columns(cell.field, [row[at] for row in rows])
+        walked = _walked(self.walk, records)
+        ways = {cell.field: plain_ways(cell) for cell in self.cells}
+        rest = [cell for cell in self.cells if walked is None or ways[cell.field] is None]
+        found = _by_xpath(rest, records)
+        for cell in self.cells:
+            if cell.field in found:
+                columns += found[cell.field]
+            else:
+                assert self.walk is not None  # noqa: S101  (else all cells are found)
+                assert walked is not None  # noqa: S101
+                at = [self.walk.places[way] for way in ways[cell.field] or ()]
+                columns += _of_walk(cell.field, [walked[each] for each in at])
         return pl.DataFrame(columns)
 
-    def _row(self, record: object) -> list[Found]:
-        try:
-            element = element_of(record)
-        except ValueError:
-            element = None
-        return [_cell(cell, record, element) for cell in self.cells]
+
+def _walked(walk: Walk | None, records: Sequence[object]) -> list[pl.Series] | None:
+    """Return what the walk found in each record, by place; None where it was not gone in all."""
+    rows = [each.row for each in records if isinstance(each, Element)]
+    if walk is None or not rows or len(rows) < len(records):
+        return None
+    return [pl.Series(column, dtype=pl.String) for column in zip(*rows, strict=True)]
+
+
+def _of_walk(name: str, found: Sequence[pl.Series]) -> list[pl.Series]:
+    """Return a field's texts and faults, by what stands at the ends of its ways."""
+    texts = [pl.select(pl.when(each != NULLED).then(each)).to_series() for each in found]
+    if len(texts) > 1:
+        filled = [pl.when(each.str.strip_chars() != "").then(each) for each in texts]
+        texts = [pl.select(pl.coalesce(*filled, *texts)).to_series()]
+    text = texts[0].alias(name)
+    held = text == HOLDS_ELEMENTS
+    if not held.any():
+        return [text]
+    told = pl.when(held).then(pl.lit("xml.container")).alias(fault_column(name))
+    return [
+        pl.select(pl.when(~held).then(text).alias(name)).to_series(),
+        pl.select(told).to_series(),
+    ]
+
+
+def _by_xpath(
+    cells: Sequence[ElementCell], records: Sequence[object]
+) -> dict[str, list[pl.Series]]:
+    """Return the columns of cells that are found by XPath, an element at a time."""
+    if not cells:
+        return {}
+    rows = [_row(cells, record) for record in records]
+    return {
+        cell.field: _columns(cell.field, [row[at] for row in rows]) for at, cell in enumerate(cells)
+    }
+
+
+def _row(cells: Sequence[ElementCell], record: object) -> list[Found]:
+    try:
+        element = element_of(record)
+    except ValueError:
+        element = None
+    return [_cell(cell, record, element) for cell in cells]
 
 
 def _columns(name: str, found: Sequence[Found]) -> list[pl.Series]:

@@ -17,6 +17,8 @@ from lxml import etree
 
 XML = "xml"
 """The entry of a record that holds its element's text."""
+XML_NAMESPACE = "http://www.w3.org/XML/1998/namespace"
+"""What the prefix `xml` means in any document, unsaid."""
 
 SAFE: dict[str, Any] = {
     "resolve_entities": False, "no_network": True, "load_dtd": False, "dtd_validation": False,
@@ -87,6 +89,8 @@ class Dialect:
     def clark(self, name: str) -> str:
         """Return a name as lxml has it: `{namespace}local`."""
         prefix, _, local = name.rpartition(":")
+        if prefix == "xml":
+            return f"{{{XML_NAMESPACE}}}{local}"
         return f"{{{self.namespaces[prefix]}}}{local}" if prefix else local
 
     @property
