@@ -2,7 +2,8 @@
 
 import json
 import os
-from datetime import UTC, datetime, timedelta, timezone
+import re
+from datetime import UTC, datetime, time, timedelta, timezone
 from decimal import ROUND_HALF_EVEN, ROUND_HALF_UP, Decimal, InvalidOperation, localcontext
 from fractions import Fraction
 from random import Random
@@ -16,11 +17,14 @@ from hypothesis import strategies as st
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.schema import CreateTable
 
-from crmmap.kinds import numbering_plans
+from crmmap.kinds import contacts, numbering_plans, references
 from crmmap.kinds.clean import CLEAN
 from crmmap.kinds.flexible import flexible_datetime
 from crmmap.kinds.types import TYPES
 from phone_texts import phone_text
+
+LAW_EXAMPLES = int(os.environ.get("CRMMAP_LAW_EXAMPLES", "0"))
+LAW_SEED = int(os.environ.get("CRMMAP_LAW_SEED", "5"))
 
 VARIANTS = [
     pytest.param(TYPES[word](**attributes), id=f"{word}-{number}")
@@ -262,6 +266,75 @@ def test_moments_sort_as_their_texts(moment):
     assert show(kind, values.sort()).to_list() == sorted(show(kind, values))
 
 
+FORMATS = (
+    "%Y-%m-%d %H:%M", "%m/%d/%Y %I:%M %p", "%m/%d/%y %H:%M:%S", "%d.%m.%Y %H:%M", "%Y%m%d%H%M%S",
+    "%b %d, %Y %I:%M:%S %p", "%d %B %Y %H:%M", "%j/%Y %H:%M", "%A, %d %b %Y %H:%M:%S.%f",
+    "%d %m %Y %H:%M:%S%z",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("how", FORMATS)
+def test_formats_are_those_of_strptime(how):
+    random = Random(LAW_SEED)
+    first = datetime(1970, 1, 1, tzinfo=UTC)
+    moments = [first + timedelta(seconds=random.randrange(90 * 31_536_000)) for _ in range(200)]
+    written = [moment.strftime(how) for moment in moments]
+    spoilt = [spoil(random, text) for text in written]
+    values = read(TYPES["datetime"](formats=(how,)), *written, *spoilt).to_list()
+    assert values[:200] == [strptime(text, how) for text in written]
+    for text, value in zip(spoilt, values[200:], strict=True):
+        assert value in (None, strptime(text, how)), text
+
+
+def strptime(text, how):
+    try:
+        # Up to nine digits of a second are read, and cut.
+        moment = datetime.strptime(re.sub(r"(\.[0-9]{6})[0-9]{1,3}$", r"\1", text), how)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def spoil(random, text, marks="0123456789:-/. TZ+PA"):
+    at = random.randrange(len(text) + 1)
+    return text[:at] + random.choice(marks) + text[at + random.randint(0, 1) :]
+
+
+def test_times_are_pythons():
+    random = Random(LAW_SEED)
+    clocks = [
+        time(random.randrange(24), random.randrange(60), random.randrange(60), random.choice(ends))
+        for ends in ((0,), (500_000, 123_456, 1))
+        for _ in range(200)
+    ]
+    texts = [clock.isoformat(random.choice(("auto", "microseconds"))) for clock in clocks]
+    spoilt = [spoil(random, text) for text in texts]
+    values = read(TYPES["time"](), *texts, *spoilt).to_list()
+    assert values[: len(clocks)] == clocks
+    for text, value in zip(spoilt, values[len(clocks) :], strict=True):
+        assert value is None or value == time.fromisoformat(text[:15]), text
+
+
+def test_durations_are_sums_of_their_parts():
+    random = Random(LAW_SEED)
+    texts, lengths = [], []
+    for _ in range(200):
+        sign, (days, hours, minutes) = random.choice(("", "-", "+")), random.choices(range(60), k=3)
+        second = Decimal(random.randrange(60_000_000)).scaleb(-random.choice((6, 7)))
+        second = second.quantize(Decimal("0.000001"))
+        clock = hours * 3600 + minutes * 60 + second
+        each = {
+            f"{hours}:{minutes:02}:{second:09}": clock,
+            f"PT{hours}H{minutes}M{second}S": clock,
+            f"P{days}DT{second}S": days * 86_400 + second,
+            f"P{days}W": Decimal(days * 604_800),
+            f"{clock}": clock,
+        }
+        texts += [sign + text for text in each]
+        lengths += [-length if sign == "-" else length for length in each.values()]
+    assert read(TYPES["duration"](), *texts).to_list() == lengths
+
+
 zones = st.sampled_from(["EST", "IST", "GMT", "+3", "-05:00", "T", "Z"])
 days = st.sampled_from(
     ["10", "2024", "Jan", "January", "12/13/14", "01/02/2024", "Mon", "5th", "0"]
@@ -278,6 +351,47 @@ def test_flexible_dates_never_take_a_part_from_nowhere(text):
         moment = datetime.fromisoformat(understood)
         assert f"{moment.year % 100:02}" in text
         assert not {"EST", "IST"} & set(text.split())
+
+
+# --- the quick way ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "general", "texts"),
+    [
+        ("email", contacts._any_address, ("ada@example.com", "Ada.L+x@Mail-1.Example.ORG")),
+        ("url", references._any_url, ("https://example.com:80/a?b=1#c", "HTTP://www.é.de/")),
+        (
+            "uuid",
+            references._in_digits,
+            ("00112233-4455-6677-8899-aAbBcCdDeEfF", "{00112233-4455-6677-8899-aabbccddeeff}"),
+        ),
+    ],
+)
+def test_what_is_read_quickly_is_read_alike(kind, general, texts):
+    random = Random(LAW_SEED)
+    marks = "aZ0é.-@:/?#[]<>{}_%+ \u00a0ß\\\"'"
+    odd = [spoil(random, spoil(random, random.choice(texts), marks), marks) for _ in range(400)]
+    values = read(TYPES[kind](), *texts, *odd)
+    column = pl.DataFrame({"text": [*texts, *odd]}).select(general(pl.col("text")))
+    assert values.to_list() == column.to_series().to_list()
+    assert values.head(2).null_count() == 0
+
+
+@pytest.mark.parametrize("how", ["half_even", "half_up"])
+def test_signs_groups_and_rounding_change_no_amount(how):
+    random = Random(LAW_SEED)
+    kind = TYPES["decimal"](group=",", currency=True, round=how)
+    exact = [Decimal(random.randrange(10**9)).scaleb(-random.randrange(6)) for _ in range(200)]
+    write = ("{}", "{:,}", "${:,}", "{} €", "-{}", "-${:,}")
+    texts = [random.choice(write).format(each) for each in exact]
+    expected = [
+        (-each if text[0] == "-" else each).quantize(Decimal("0.01"), f"ROUND_{how.upper()}")
+        for each, text in zip(exact, texts, strict=True)
+    ]
+    assert read(kind, *texts).to_list() == expected
+    odd = ["20$00", "1,23.5", "$", "$-+5", "1.2.3", "€ 1,000", "5€5", "1,0000"]
+    assert read(kind, *odd).to_list() == [None] * 5 + [1000, None, None]
 
 
 # --- contacts -----------------------------------------------------------------------------------
@@ -304,13 +418,12 @@ def test_phone_is_the_phonenumbers_library(texts, region):
 
 def test_phones_in_bulk_are_those_of_the_library():
     """`CRMMAP_LAW_EXAMPLES` says how many, of every region in the world."""
-    examples = int(os.environ.get("CRMMAP_LAW_EXAMPLES", 0))
-    regions = sorted(phonenumbers.SUPPORTED_REGIONS) if examples else PHONE_REGIONS
-    random = Random(int(os.environ.get("CRMMAP_LAW_SEED", 5)))
+    regions = sorted(phonenumbers.SUPPORTED_REGIONS) if LAW_EXAMPLES else PHONE_REGIONS
+    random = Random(LAW_SEED)
     for region in regions:
         texts = [
             phone_text(random, region if random.random() < 0.7 else random.choice(regions))
-            for _ in range(max(examples // len(regions), 60))
+            for _ in range(max(LAW_EXAMPLES // len(regions), 60))
         ]
         texts = [text for text in texts if len(text) <= 60]
         expected = [phone_of_library(text, region) for text in texts]

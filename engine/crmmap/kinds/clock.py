@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import polars as pl
 
 from crmmap.declare import OneOrMany
+from crmmap.kinds.once import in_stages, in_turn
 from crmmap.kinds.time_formats import TimeFormat, clock_format
 
 if TYPE_CHECKING:
     from sqlalchemy.types import TypeEngine
 
 CLOCK = (
+    TimeFormat(
+        polars="%H:%M:%S",
+        pattern="^(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]$",
+        zoned=False,
+        length=8,
+    ),
     TimeFormat(
         polars="%H:%M:%S%.f",
         pattern=r"^(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,9})?$",
@@ -52,7 +61,7 @@ class Time:
 
     def read(self, text: pl.Expr) -> pl.Expr:
         formats = (*map(clock_format, self.formats), *CLOCK)
-        return pl.coalesce(_clock(text, each) for each in formats)
+        return in_turn(text, [partial(_clock, how=each) for each in formats], self.dtype)
 
     def sql(self) -> TypeEngine[Any]:
         from crmmap.kinds import stored
@@ -76,6 +85,8 @@ class Time:
 
 
 def _clock(text: pl.Expr, how: TimeFormat) -> pl.Expr:
+    if "%.f" not in how.polars:
+        return how.matching(text).str.to_time(how.polars, strict=False)
     # By way of a day: polars reads a bare time without its fraction only.
     day = pl.lit("2001-01-01 ") + how.matching(text)
     moment = day.str.to_datetime(f"%Y-%m-%d {how.polars}", strict=False, exact=True, time_unit="us")
@@ -119,13 +130,11 @@ class Duration:
         return frozenset({"string", "number"})
 
     def read(self, text: pl.Expr) -> pl.Expr:
-        return pl.coalesce(_clocked(text), _iso(text), self._counted(text))
+        return in_turn(text, (_clocked, _iso, self._counted), self.dtype)
 
     def _counted(self, text: pl.Expr) -> pl.Expr:
         number = pl.when(text.str.contains(NUMBER)).then(text).cast(pl.Decimal(38, 6), strict=False)
-        total = number * MICROSECONDS[self.unit]
-        whole = pl.when(total % 1 == 0).then(total)
-        return _seconds(whole.cast(pl.Int128, strict=False))
+        return _seconds(in_stages(number * MICROSECONDS[self.unit], _if_whole, pl.Int128()))
 
     def sql(self) -> TypeEngine[Any]:
         from crmmap.kinds import stored
@@ -149,19 +158,28 @@ class Duration:
 
 
 def _clocked(text: pl.Expr) -> pl.Expr:
-    parts = [text.str.extract(CLOCKED, group) for group in range(1, 6)]
-    hours, minutes, seconds = (_whole(part) for part in parts[1:4])
-    total = (hours * 3600 + minutes * 60 + seconds) * 1_000_000 + _fraction(parts[4])
-    return _seconds(pl.when(text.str.contains(CLOCKED)).then(_signed(total, parts[0])))
+    return _in_units(text, CLOCKED, (3600, 60, 1), text.str.contains(":", literal=True))
 
 
 def _iso(text: pl.Expr) -> pl.Expr:
-    parts = [text.str.extract(ISO_LENGTH, group) for group in range(1, 8)]
-    weeks, days, hours, minutes, seconds = (_whole(part) for part in parts[1:6])
-    total = (weeks * 604_800 + days * 86_400 + hours * 3600 + minutes * 60 + seconds) * 1_000_000
     read = text.str.contains(ISO_LENGTH) & text.str.contains(SOMETHING)
     read &= ~text.str.ends_with("T")
-    return _seconds(pl.when(read).then(_signed(total + _fraction(parts[6]), parts[0])))
+    return _in_units(text, ISO_LENGTH, (604_800, 86_400, 3600, 60, 1), read)
+
+
+def _in_units(text: pl.Expr, pattern: str, units: Sequence[int], read: pl.Expr) -> pl.Expr:
+    """Add up a pattern's groups: a sign, how many of each unit, which are seconds, a fraction."""
+
+    def total(parts: pl.Expr) -> pl.Expr:
+        sign, *whole, fraction = (parts.struct[f"{at}"] for at in range(1, len(units) + 3))
+        seconds = pl.sum_horizontal(
+            _whole(part) * unit for part, unit in zip(whole, units, strict=True)
+        )
+        number = _signed(seconds * 1_000_000 + _fraction(fraction), sign)
+        return pl.when(sign.is_not_null()).then(number)
+
+    parts = pl.when(read).then(text).str.extract_groups(pattern)
+    return _seconds(in_stages(parts, total, pl.Int64()))
 
 
 def _whole(digits: pl.Expr) -> pl.Expr:
@@ -181,8 +199,19 @@ MOST = 10**17
 """Microseconds: a hundred thousand million seconds."""
 
 
+def _if_whole(number: pl.Expr) -> pl.Expr:
+    return pl.when(number % 1 == 0).then(number).cast(pl.Int128, strict=False)
+
+
 def _seconds(microseconds: pl.Expr) -> pl.Expr:
-    near = pl.when(microseconds.abs() <= MOST).then(microseconds).cast(pl.Int64, strict=False)
+    return in_stages(in_stages(microseconds, _near, pl.Int64()), _as_decimal, LENGTH)
+
+
+def _near(microseconds: pl.Expr) -> pl.Expr:
+    return pl.when(microseconds.abs() <= MOST).then(microseconds).cast(pl.Int64, strict=False)
+
+
+def _as_decimal(near: pl.Expr) -> pl.Expr:
     sign = pl.when(near < 0).then(pl.lit("-")).otherwise(pl.lit(""))
     digits = near.abs().cast(pl.String).str.zfill(7)
     text = pl.concat_str(sign, digits.str.head(-6), pl.lit("."), digits.str.tail(6))

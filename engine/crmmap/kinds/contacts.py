@@ -11,7 +11,7 @@ import polars as pl
 
 from crmmap.declare import SettingText
 from crmmap.kinds import numbering_plans
-from crmmap.kinds.once import on_distinct
+from crmmap.kinds.once import in_turn, on_distinct
 from crmmap.kinds.people import some_name
 
 if TYPE_CHECKING:
@@ -21,6 +21,10 @@ LONGEST_EMAIL = 254
 ATOM = r"[\p{L}\p{M}\p{N}!#$%&'*+/=?^_`{|}~-]+"
 LABEL = r"[\p{L}\p{M}\p{N}]+(?:-+[\p{L}\p{M}\p{N}]+)*"
 EMAIL = rf"^{ATOM}(?:\.{ATOM})*@(?:{LABEL}\.)+{LABEL}$"
+PLAIN_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
+PLAIN_LABEL = "[a-z0-9]+(?:-+[a-z0-9]+)*"
+PLAIN_EMAIL = rf"^{PLAIN_ATOM}(?:\.{PLAIN_ATOM})*@(?:{PLAIN_LABEL}\.)+{PLAIN_LABEL}$"
+"""What is all ASCII, and in lower case where it will be: what most are, and stay as they are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,11 +46,7 @@ class Email:
         return frozenset({"string"})
 
     def read(self, text: pl.Expr) -> pl.Expr:
-        # Some letters grow as they become lower case.
-        short = text.str.to_lowercase().str.len_chars() <= LONGEST_EMAIL
-        parts = text.str.splitn("@", 2).struct
-        address = pl.concat_str(parts[0], pl.lit("@"), parts[1].str.to_lowercase())
-        return pl.when(short & text.str.contains(EMAIL)).then(address)
+        return in_turn(text, (_plain_address, _any_address), self.dtype)
 
     def sql(self) -> TypeEngine[Any]:
         from crmmap.kinds import stored
@@ -62,6 +62,19 @@ class Email:
 
     def spoil(self, random: Random) -> object | None:
         return random.choice(("nobody", "a@b@example.com", "none@", "Ada <ada@example.com>"))
+
+
+def _plain_address(text: pl.Expr) -> pl.Expr:
+    short = text.str.len_bytes() <= LONGEST_EMAIL
+    return pl.when(short & text.str.contains(PLAIN_EMAIL)).then(text)
+
+
+def _any_address(text: pl.Expr) -> pl.Expr:
+    # Some letters grow as they become lower case.
+    short = text.str.to_lowercase().str.len_chars() <= LONGEST_EMAIL
+    parts = text.str.splitn("@", 2).struct
+    address = pl.concat_str(parts[0], pl.lit("@"), parts[1].str.to_lowercase())
+    return pl.when(short & text.str.contains(EMAIL)).then(address)
 
 
 def _ascii(name: str) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import polars as pl
 
 from crmmap.declare import Limits
+from crmmap.kinds.once import in_stages, in_turn
 
 if TYPE_CHECKING:
     from sqlalchemy.types import TypeEngine
@@ -35,7 +36,9 @@ class Integer:
         return DIGITS
 
     def read(self, text: pl.Expr) -> pl.Expr:
-        return text.str.replace(r"([0-9])\.0*$", "${1}").cast(pl.Int64, strict=False)
+        return in_turn(
+            text, (_whole_number, lambda text: _whole_number(_unpointed(text))), self.dtype
+        )
 
     def sql(self) -> TypeEngine[Any]:
         from crmmap.kinds import stored
@@ -50,6 +53,15 @@ class Integer:
 
     def spoil(self, random: Random) -> object | None:
         return random.choice((5.5, "five", "1,5", 2**63))
+
+
+def _whole_number(text: pl.Expr) -> pl.Expr:
+    return text.cast(pl.Int64, strict=False)
+
+
+def _unpointed(text: pl.Expr) -> pl.Expr:
+    """Return `5` of `5.` and `5.0`."""
+    return text.str.replace(r"([0-9])\.0*$", "${1}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,9 +81,7 @@ class Number:
         return DIGITS
 
     def read(self, text: pl.Expr) -> pl.Expr:
-        number = text.cast(pl.Float64, strict=False)
-        # -0.0 equals 0.0, so both must have one text.
-        return pl.when(number == 0).then(0.0).when(number.is_finite()).then(number)
+        return in_stages(text.cast(pl.Float64, strict=False), _finite, self.dtype)
 
     def sql(self) -> TypeEngine[Any]:
         from crmmap.kinds import stored
@@ -86,6 +96,11 @@ class Number:
 
     def spoil(self, random: Random) -> object | None:
         return random.choice(("NaN", "Infinity", "1e999", "1,5", "many"))
+
+
+def _finite(number: pl.Expr) -> pl.Expr:
+    # -0.0 equals 0.0, so both must have one text.
+    return pl.when(number == 0).then(0.0).when(number.is_finite()).then(number)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,28 +142,38 @@ class Decimal:
         return DIGITS
 
     def read(self, text: pl.Expr) -> pl.Expr:
-        plain = self._plain(text)
-        if self.round != "refuse":
-            return self._rounded(plain)
+        if not self.currency:
+            return self._bare(text)
+        ways = (self._unsigned, lambda text: self._bare(_without_currency(text)))
+        return in_turn(text, ways, self.dtype)
+
+    def _unsigned(self, text: pl.Expr) -> pl.Expr:
+        # A point may be a currency sign, so a text with one is never read as it is.
+        return self._bare(pl.when(~text.str.contains(r"\p{Sc}")).then(text))
+
+    def _bare(self, text: pl.Expr) -> pl.Expr:
+        if self.group:
+            text = in_stages(text, self._ungrouped, pl.String())
+        if self.point != ".":
+            text = in_stages(text, self._pointed, pl.String())
+        ways = (self._exact,) if self.round == "refuse" else (self._exact, self._rounded)
+        return in_turn(text, ways, self.dtype)
+
+    def _ungrouped(self, text: pl.Expr) -> pl.Expr:
+        group, point = re.escape(self.group), re.escape(self.point)
+        grouped = rf"^[+-]?[0-9]{{1,3}}(?:{group}[0-9]{{3}})+(?:{point}[0-9]*)?$"
+        bare = text.str.replace_all(self.group, "", literal=True)
+        return pl.when(text.str.contains(grouped)).then(bare).otherwise(text)
+
+    def _pointed(self, text: pl.Expr) -> pl.Expr:
+        pointed = text.str.replace(self.point, ".", literal=True)
+        # A "." that is no group was no point of theirs either.
+        return pl.when(~text.str.contains(".", literal=True)).then(pointed)
+
+    def _exact(self, plain: pl.Expr) -> pl.Expr:
         fits = plain.str.contains(rf"^[+-]?[0-9]*(?:\.[0-9]{{0,{self.scale}}}0*)?$")
         # polars' own cast rounds without a word, hence the pattern.
         return pl.when(fits).then(plain).cast(self.dtype, strict=False)
-
-    def _plain(self, text: pl.Expr) -> pl.Expr:
-        """Turn the source's way of writing into sign, digits, `.`, digits."""
-        if self.currency:
-            sign_first, sign_last = r"\p{Sc}\s*([^\p{Sc}]*)", r"([^\p{Sc}]*[0-9.,])\s*\p{Sc}"
-            text = text.str.replace(rf"^([+-]?)(?:{sign_first}|{sign_last})$", "${1}${2}${3}")
-        if self.group:
-            group, point = re.escape(self.group), re.escape(self.point)
-            grouped = rf"^[+-]?[0-9]{{1,3}}(?:{group}[0-9]{{3}})+(?:{point}[0-9]*)?$"
-            bare = text.str.replace_all(self.group, "", literal=True)
-            text = pl.when(text.str.contains(grouped)).then(bare).otherwise(text)
-        if self.point != ".":
-            pointed = text.str.replace(self.point, ".", literal=True)
-            # A "." that is no group was no point of theirs either.
-            text = pl.when(~text.str.contains(".", literal=True)).then(pointed)
-        return text
 
     def _rounded(self, plain: pl.Expr) -> pl.Expr:
         """Cut after `scale` digits, then add one unit where what was cut asks for it."""
@@ -192,3 +217,8 @@ class Decimal:
     def spoil(self, random: Random) -> object | None:
         too_large = "9" * (self.precision - self.scale + 1)
         return random.choice(("twelve", "1.2.3", "1e2", too_large))
+
+
+def _without_currency(text: pl.Expr) -> pl.Expr:
+    sign_first, sign_last = r"\p{Sc}\s*([^\p{Sc}]*)", r"([^\p{Sc}]*[0-9.,])\s*\p{Sc}"
+    return text.str.replace(rf"^([+-]?)(?:{sign_first}|{sign_last})$", "${1}${2}${3}")

@@ -1,14 +1,18 @@
 """Ways to evaluate an expression once: polars evaluates it anew wherever it stands.
 
+`in_turn` is for what can be written in several ways, of which most values are written in the first.
 `on_distinct` is for what polars has no word for: Python over the distinct
 values of a column, each once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import polars as pl
+
+Way = Callable[[pl.Expr], pl.Expr]
+"""How values of one writing are read: null where they are written otherwise."""
 
 
 def on_distinct(text: pl.Expr, function: Callable[[str], str | None]) -> pl.Expr:
@@ -28,9 +32,29 @@ def in_stages(first: pl.Expr, then: Callable[[pl.Expr], pl.Expr], dtype: pl.Data
     """Evaluate `first`, then what `then` makes of its result, which may name it many times."""
 
     def apply(column: pl.Series) -> pl.Series:
-        return column.to_frame("first").select(then(pl.col("first"))).to_series()
+        return column.to_frame("first").select_seq(then(pl.col("first"))).to_series()
 
     return first.map_batches(apply, return_dtype=dtype, is_elementwise=True)
+
+
+def in_turn(text: pl.Expr, ways: Sequence[Way], dtype: pl.DataType) -> pl.Expr:
+    """Return what the first of the ways makes of each value that it does not null.
+
+    It is `coalesce` of all the ways, but a later one sees only what is left by those before it.
+    """
+
+    def apply(column: pl.Series) -> pl.Series:
+        texts = column.alias("text")
+        read = texts.to_frame().select_seq(ways[0](pl.col("text"))).to_series()
+        for way in ways[1:]:
+            if read.null_count() == column.null_count():
+                break
+            left = (read.is_null() & texts.is_not_null()).arg_true()
+            others = texts.gather(left).to_frame().select_seq(way(pl.col("text"))).to_series()
+            read = read.scatter(left, others)
+        return read
+
+    return text.map_batches(apply, return_dtype=dtype, is_elementwise=True)
 
 
 def within(value: pl.Expr, first: object, last: object, dtype: pl.DataType) -> pl.Expr:

@@ -196,6 +196,7 @@ class Json:
         return None
 
 
+SPACE = re.compile(r"[ \t\r\n]")
 TOKEN = re.compile(r'("(?:[^"\\]|\\.)*")|[ \t\r\n]+')
 STORABLE = re.compile("[^\0\ud800-\udfff]*")
 
@@ -206,7 +207,9 @@ def _compact(text: str) -> str | None:
         json.loads(text, parse_int=str, parse_float=str, parse_constant=_no_constant)
     except (ValueError, RecursionError):
         return None
-    return TOKEN.sub(r"\1", text) if _storable(text) else None
+    if not _storable(text):
+        return None
+    return TOKEN.sub(r"\1", text) if SPACE.search(text) else text
 
 
 def _no_constant(name: str) -> object:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -11,7 +13,7 @@ import polars as pl
 
 from crmmap.declare import OneOrMany, SettingText
 from crmmap.kinds.flexible import flexible_date, flexible_datetime
-from crmmap.kinds.once import in_stages, on_distinct, within
+from crmmap.kinds.once import Way, in_turn, on_distinct, within
 from crmmap.kinds.time_formats import ZONE, TimeFormat, time_format
 
 if TYPE_CHECKING:
@@ -21,7 +23,24 @@ DAY = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
 MINUTE = "[0-9]{2}:[0-9]{2}"
 SECOND = MINUTE + r":[0-5][0-9](?:\.[0-9]{1,9})?"
 ISO_DATE = TimeFormat(polars="%Y-%m-%d", pattern=f"^{DAY}$", zoned=False)
+FIXED = tuple(
+    TimeFormat(
+        polars=f"%Y-%m-%d{between}%H:%M:%S{word}{zone}",
+        pattern=f"^{DAY}{between}{MINUTE}:[0-5][0-9]{pattern}{zone}$",
+        zoned=bool(zone),
+        length=length,
+    )
+    for between, word, pattern, zone, length in (
+        ("T", "", "", "Z", 20),
+        ("T", ".%3f", "[.][0-9]{3}", "Z", 24),
+        ("T", ".%6f", "[.][0-9]{6}", "Z", 27),
+        ("T", "", "", "", 19),
+        (" ", "", "", "", 19),
+    )
+)
+"""What most moments are written as, without parts that may be missing: polars reads it faster."""
 ISO = (
+    *FIXED,
     *(
         TimeFormat(
             polars=f"%Y-%m-%d{between}{clock}{'%#z' if zone else ''}",
@@ -36,11 +55,7 @@ ISO = (
 )
 SHOWN = "%Y-%m-%dT%H:%M:%S%.6fZ"
 """How a moment is shown: of one width, so that texts sort as their moments do."""
-AS_SHOWN = TimeFormat(
-    polars="%Y-%m-%dT%H:%M:%S%.f%#z",
-    pattern=rf"^{DAY}T{MINUTE}:[0-5][0-9]\.[0-9]{{6}}Z$",
-    zoned=True,
-)
+AS_SHOWN = FIXED[2]
 
 EPOCHS = {"epoch_s": 1_000_000, "epoch_ms": 1_000}
 """Formats that count from 1970 → the microseconds of what they count."""
@@ -107,12 +122,11 @@ class Date:
         return frozenset({"string", "number"})
 
     def read(self, text: pl.Expr) -> pl.Expr:
-        formats = [time_format(each, with_time=False) for each in self.formats]
-        read = pl.coalesce(_day(text, each) for each in (*formats, ISO_DATE))
-        if not self.flexible:
-            return read
-        understood = on_distinct(pl.when(read.is_null()).then(text), flexible_date)
-        return pl.coalesce(read, _day(understood, ISO_DATE))
+        formats = (*(time_format(each, with_time=False) for each in self.formats), ISO_DATE)
+        ways: list[Way] = [partial(_day, how=each) for each in formats]
+        if self.flexible:
+            ways.append(lambda text: _day(on_distinct(text, flexible_date), ISO_DATE))
+        return in_turn(text, ways, self.dtype)
 
     def sql(self) -> TypeEngine[Any]:
         from crmmap.kinds import stored
@@ -182,30 +196,33 @@ class Datetime:
         return frozenset({"string", "number"})
 
     def read(self, text: pl.Expr) -> pl.Expr:
+        ways: list[Way] = [way for each in self.formats or ("iso",) for way in self._ways(each)]
         if self.formats:
-            ways = [self._declared(text, each) for each in self.formats]
-            read = pl.coalesce(*ways, self._moment(text, AS_SHOWN))
-        else:
-            read = self._iso(text)
+            ways += self._moments([AS_SHOWN])
         if self.flexible:
-            understood = on_distinct(pl.when(read.is_null()).then(text), flexible_datetime)
-            read = pl.coalesce(read, in_stages(understood, self._iso, self.dtype))
-        return within(read, FIRST, LAST, self.dtype)
+            ways.append(
+                lambda text: in_turn(
+                    on_distinct(text, flexible_datetime), self._moments(ISO), self.dtype
+                )
+            )
+        return within(in_turn(text, ways, self.dtype), FIRST, LAST, self.dtype)
 
-    def _declared(self, text: pl.Expr, how: str) -> pl.Expr:
+    def _ways(self, how: str) -> list[Way]:
         if how == "iso":
-            return self._iso(text)
+            return self._moments(ISO)
         if how in EPOCHS:
-            return _counted(text, EPOCHS[how])
+            return [partial(_counted, microseconds=EPOCHS[how])]
         if how == "odata":
-            return _counted(text.str.extract(ODATA, 1), EPOCHS["epoch_ms"])
+            return [lambda text: _counted(text.str.extract(ODATA, 1), EPOCHS["epoch_ms"])]
         if how == "rfc2822":
-            mail = _mail(text)
-            return pl.coalesce(self._moment(mail, each) for each in MAIL)
-        return self._moment(text, time_format(how, with_time=True))
+            return [
+                lambda text: in_turn(_without_day(text), self._moments(MAIL), self.dtype),
+                lambda text: in_turn(_zone_as_number(text), self._moments(MAIL), self.dtype),
+            ]
+        return self._moments([time_format(how, with_time=True)])
 
-    def _iso(self, text: pl.Expr) -> pl.Expr:
-        return pl.coalesce(self._moment(text, how) for how in ISO)
+    def _moments(self, formats: Iterable[TimeFormat]) -> list[Way]:
+        return [partial(self._moment, how=each) for each in formats]
 
     def _moment(self, text: pl.Expr, how: TimeFormat) -> pl.Expr:
         moment = how.matching(text).str.to_datetime(
@@ -243,12 +260,14 @@ class Datetime:
         return random.choice(("soon", "2024-02-30T10:00:00Z", "2024-01-01T25:00:00Z", "10 AM IST"))
 
 
-def _mail(text: pl.Expr) -> pl.Expr:
-    """Return a mail's date without the name of the day, its zone as a number."""
-    bare = text.str.replace(MAIL_DAY, "")
+def _without_day(mail: pl.Expr) -> pl.Expr:
+    return mail.str.replace(MAIL_DAY, "")
+
+
+def _zone_as_number(mail: pl.Expr) -> pl.Expr:
     for name, offset in MAIL_ZONES.items():
-        bare = bare.str.replace(f" {name}$", f" {offset}")
-    return bare
+        mail = mail.str.replace(f" {name}$", f" {offset}")
+    return _without_day(mail)
 
 
 def _counted(text: pl.Expr, microseconds: int) -> pl.Expr:
