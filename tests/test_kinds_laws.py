@@ -286,6 +286,17 @@ def test_formats_are_those_of_strptime(how):
         assert value in (None, strptime(text, how)), text
 
 
+def test_years_of_two_digits_are_in_pythons_century():
+    texts = [f"02/06/{year:02}" for year in range(100)]
+    expected = [datetime.strptime(text, "%m/%d/%y") for text in texts]
+    days = read(TYPES["date"](formats=("%m/%d/%y",)), *texts)
+    assert days.to_list() == [each.date() for each in expected]
+    moments = read(
+        TYPES["datetime"](formats=("%m/%d/%y %H:%M",)), *(f"{each} 00:00" for each in texts)
+    )
+    assert [each.replace(tzinfo=None) for each in moments] == expected
+
+
 def strptime(text, how):
     try:
         # Up to nine digits of a second are read, and cut.

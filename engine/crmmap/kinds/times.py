@@ -13,7 +13,7 @@ import polars as pl
 
 from crmmap.declare import OneOrMany, SettingText
 from crmmap.kinds.flexible import flexible_date, flexible_datetime
-from crmmap.kinds.once import Way, in_turn, on_distinct, within
+from crmmap.kinds.once import Way, in_stages, in_turn, on_distinct, within
 from crmmap.kinds.time_formats import ZONE, TimeFormat, time_format
 
 if TYPE_CHECKING:
@@ -145,7 +145,19 @@ class Date:
 
 def _day(text: pl.Expr, how: TimeFormat) -> pl.Expr:
     day = how.matching(text).str.to_date(how.polars, strict=False, exact=True)
-    return within(day, date.min, date.max, pl.Date())
+    return within(_in_century(day, how, pl.Date()), date.min, date.max, pl.Date())
+
+
+def _in_century(time: pl.Expr, how: TimeFormat, dtype: pl.DataType) -> pl.Expr:
+    """Return the time of a `%y` in Python's century: 69 is 1969, which is 2069 to polars."""
+    if "%y" not in how.polars or "%Y" in how.polars:
+        return time
+
+    def earlier(time: pl.Expr) -> pl.Expr:
+        late = time.dt.year() == 2069
+        return pl.when(late).then(time.dt.offset_by("-100y")).otherwise(time)
+
+    return in_stages(time, earlier, dtype)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,6 +240,7 @@ class Datetime:
         moment = how.matching(text).str.to_datetime(
             how.polars, strict=False, exact=True, time_unit="us"
         )
+        moment = _in_century(moment, how, pl.Datetime("us", "UTC" if how.zoned else None))
         if how.zoned:
             return moment.dt.convert_time_zone("UTC")
         local = moment.dt.replace_time_zone(
