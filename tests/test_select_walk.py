@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crmmap.extract.xml_body import one_by_one, pieces, whole
+from crmmap.extract.xml_mend import mended
 from crmmap.select.elements import Element, ElementCell, XPathSelector, plain_ways, walk_through
 from crmmap.select.walk import Way, way_of
 from crmmap.select.xpath import Dialect, compile_record_path, compile_relative
@@ -107,3 +108,18 @@ def test_what_a_mapping_gives_stands_beside_what_was_walked() -> None:
     assert isinstance(given_more, Element)
     assert given_more.row == ["x"]
     assert dict(given_more) == {"xml": found[0].text, GIVEN: {"b": "y"}}
+
+
+fragments = st.sampled_from(
+    [b"&", b"&amp;", b"&lt;", b"&eacute;", b"&nbsp", b"&#", b"&#1;", b"&#x1F;", b"&#233;", b";",
+     b"x", b"\x01", b"\x1f", b"\t", "é".encode(), b"<a>", b"amp;", b"&unknown;",
+     b"&&", b"&#x110000;"]
+)  # fmt: skip
+
+
+@given(st.lists(fragments, max_size=8))
+def test_a_document_is_mended_the_same_with_and_without_cdata_in_it(parts: list[bytes]) -> None:
+    body, end = b"<r>" + b"".join(parts), b"<![CDATA[&]]>"
+    text, count = mended(body)
+    assert mended(body + end) == (text + end, count)
+    assert mended(text) == (text, 0)
