@@ -8,6 +8,7 @@ import uuid
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from crmmap.errors import Interrupted
 from crmmap.events import RunReport
 from crmmap.extract import open_reader
 from crmmap.load import Store
+from crmmap.load.archive_queries import pieces, runs_since
 from crmmap.loop import Options
 from crmmap.loop.packing import pack_fields, unpack_fields
 from crmmap.loop.remap import Archive, foresee, remap
@@ -67,6 +69,18 @@ def test_a_new_field_is_filled_from_what_was_kept(store_url: str) -> None:
     assert again(second, store_url).counts.updated in (0, 2)
     kept = [{"id": "1", "size": "m"}, {"id": "2"}, {"id": "3"}, {"id": "4", "size": "l"}]
     assert run_from(second, store_url, notes=kept).counts.unchanged == 4
+
+
+def test_pages_are_listed_a_few_at_a_time(store_url: str) -> None:
+    run_from(all_kept(stream("notes")), store_url, notes=[{"id": f"{n}"} for n in range(6)])
+    with closing(Store.open(store_url, application="tests")) as store:
+        (run_id,) = store.ask(partial(runs_since, mapping="loop", since=None))
+        some = partial(pieces, run_id=run_id, streams=("notes",))
+        every = store.ask(partial(some, after=None, count=9))
+        assert [each.key[1] for each in every] == [1, 2, 3]
+        for place in range(3):
+            after = every[place - 1] if place else None
+            assert store.ask(partial(some, after=after, count=2)) == every[place : place + 2]
 
 
 def test_what_was_read_later_and_not_kept_stays(store_url: str) -> None:

@@ -16,7 +16,7 @@ from crmmap.load.statements import Session
 RUNS = ledger.RUNS
 READING = sa.func.coalesce(RUNS.c.kind, "run") == "run"
 """Of runs: those that read the source."""
-PLACE = (TABLE.c.batch_seq, TABLE.c.page, TABLE.c.piece)
+PLACE = (TABLE.c.batch_seq, TABLE.c.page, TABLE.c.piece, TABLE.c.stream)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,23 +59,31 @@ def _chosen(session: Session, mapping: str, since: datetime | None) -> list[Any]
     return conditions
 
 
-def pieces(
-    session: Session, *, mapping: str, streams: Sequence[str], since: datetime | None
-) -> list[Body]:
-    """Return the pieces of a stream's pages, by any of its names, in order; without their bodies.
+def runs_since(session: Session, mapping: str, since: datetime | None) -> list[str]:
+    """Return the runs that read the mapping's source, and began then or later; oldest first."""
+    query = sa.select(RUNS.c.run_id).where(*_chosen(session, mapping, since))
+    found = session.connection.execute(query.order_by(RUNS.c.started_at, RUNS.c.run_id))
+    return list(found.scalars())
 
-    They are those of runs that began then or later.
+
+def pieces(
+    session: Session, *, run_id: str, streams: Sequence[str], after: Body | None, count: int
+) -> list[Body]:
+    """Return pieces of the pages that a run read of a stream, by any of its names, in order.
+
+    At most `count`, those after another; without their bodies.
     """
     query = (
-        sa.select(RUNS.c.run_id, TABLE.c.stream, *PLACE, TABLE.c.bytes)
-        .join_from(RUNS, TABLE, RUNS.c.run_id == TABLE.c.run_id)
-        .where(*_chosen(session, mapping, since), TABLE.c.stream.in_(streams))
-        .where(TABLE.c.page != NO_PAGE)
-        .order_by(RUNS.c.started_at, RUNS.c.run_id, *PLACE)
+        sa.select(*PLACE, TABLE.c.bytes)
+        .where(TABLE.c.run_id == run_id, TABLE.c.stream.in_(streams), TABLE.c.page != NO_PAGE)
+        .order_by(*PLACE)
+        .limit(count)
     )
+    if after is not None:
+        query = query.where(sa.tuple_(*PLACE) > sa.tuple_(*after.key))
     return [
-        Body(run_id=row[0], key=tuple(row[1:5]), size=row[5])
-        for row in session.connection.execute(query)
+        Body(run_id=run_id, key=tuple(key), size=size)
+        for *key, size in session.connection.execute(query)
     ]
 
 
@@ -86,8 +94,7 @@ def fetched(session: Session, chosen: Sequence[Body]) -> list[Body]:
 
 def _fetched(session: Session, chosen: Sequence[Body]) -> Iterator[Body]:
     for each in chosen:
-        names = (TABLE.c.stream, *PLACE)
-        same = (name == value for name, value in zip(names, each.key, strict=True))
+        same = (name == value for name, value in zip(PLACE, each.key, strict=True))
         query = sa.select(TABLE.c.part, TABLE.c.body).where(TABLE.c.run_id == each.run_id, *same)
         row = session.connection.execute(query).one_or_none()
         if row is not None:

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 
 import polars as pl
 
@@ -20,7 +21,15 @@ from crmmap.extract import Reader
 from crmmap.kinds.source import Files
 from crmmap.kinds.writes import Append, Delete, History, Replace, Sweep, Write
 from crmmap.load import OUTCOME, Store
-from crmmap.load.archive_queries import Body, Coverage, coverage, fetched, fields_body, pieces
+from crmmap.load.archive_queries import (
+    Body,
+    Coverage,
+    coverage,
+    fetched,
+    fields_body,
+    pieces,
+    runs_since,
+)
 from crmmap.loop.again import Again, Kept
 from crmmap.loop.packing import unpack, unpack_fields
 from crmmap.loop.run import run
@@ -29,6 +38,9 @@ from crmmap.loop.work import Options, by_field, by_rule
 from crmmap.plan import FoundField, Plan, Step, grown
 from crmmap.transform import apply, dedupe, resolve
 from crmmap.values import INDEX, PAGE, Page, Start
+
+LISTED = 1000
+"""Pieces that are listed at once, without what they hold."""
 
 AT_ONCE = 8_000_000
 """Bytes of the pieces that are fetched from the store together, about."""
@@ -69,11 +81,7 @@ class Archive:
 
     def kept(self, step: Step) -> Iterator[Kept]:
         """Yield a stream's pages in the order in which they were read."""
-        mapping, names = self.plan.mapping, (step.name, *step.was)
-        every = self.store.ask(
-            lambda session: pieces(session, mapping=mapping, streams=names, since=self.since)
-        )
-        for chosen in _together(every):
+        for chosen in self._pieces(step):
             for each in self.store.ask(lambda session, some=chosen: fetched(session, some)):  # type: ignore[misc]
                 whole = unpack(each.body)
                 self.withheld += whole.withheld
@@ -81,6 +89,17 @@ class Archive:
                     run_id=each.run_id, raws=whole.raws, refused=whole.refused,
                     places=whole.places, part=each.part,
                 )  # fmt: skip
+
+    def _pieces(self, step: Step) -> Iterator[list[Body]]:
+        """Yield the pieces of a stream's pages in order, in groups that can be held at once."""
+        names = (step.name, *step.was)
+        mapping, since = self.plan.mapping, self.since
+        for run_id in self.store.ask(partial(runs_since, mapping=mapping, since=since)):
+            some = partial(pieces, run_id=run_id, streams=names, count=LISTED)
+            found = self.store.ask(partial(some, after=None))
+            while found:
+                yield from _together(found)
+                found = self.store.ask(partial(some, after=found[-1]))
 
     def found(self, step: Step) -> tuple[FoundField, ...]:
         """Return the fields that the source listed for a stream, last of all."""
