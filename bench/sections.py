@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from bench import growth, loading, runs, tables
+from bench import growth, loading, portions, runs, tables
 from bench.scenarios import How
 
 
@@ -58,6 +58,14 @@ server-side cursor that leaves all values the texts they are, and COPY. PyMySQL 
         about="",
         measure=loading.loads,
         told=lambda found: loading.told(loading.loaded_of(found)),
+    ),
+    "micro": Section(
+        title="The parts of a run",
+        about="""Each by itself, in one thread: CPU seconds of the best of five rounds
+([parts.py](parts.py), [micro.py](micro.py)). What is selected is not yet typed; what is typed and
+checked was selected before, so that the second figure has the first in it.""",
+        measure=portions.portions,
+        told=portions.told,
     ),
     "growth": Section(
         title="Ten times as many records",
