@@ -22,7 +22,7 @@ from functools import partial
 from pathlib import Path
 from types import FrameType
 
-from crmmap.extract import open_reader
+from crmmap.extract.readers import open_reader
 from crmmap.load import Mark, Store
 from crmmap.loop.archive import MEGABYTE, Archiving
 from crmmap.loop.commit import load

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from crmmap.events import RunReport
-from crmmap.extract import Reader, open_reader
+from crmmap.extract.readers import Reader, open_reader
 from crmmap.load import Store
 from crmmap.loop import Options, run
 from crmmap.plan import Plan, compile_plan

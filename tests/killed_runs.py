@@ -74,7 +74,7 @@ def _run(mapping: str, store: str) -> int:
     import threading
     from datetime import UTC, datetime
 
-    from crmmap.extract import open_reader
+    from crmmap.extract.readers import open_reader
     from crmmap.load import Store
     from crmmap.loop import Options, run
     from crmmap.plan import compile_plan

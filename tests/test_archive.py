@@ -23,7 +23,9 @@ from crmmap.load import Piece, Tally, Transaction
 from crmmap.loop.packing import pack, unpack
 from crmmap.plan import compile_plan, placeholder_settings
 from crmmap.redact import Redactor
-from crmmap.report import rendered, run_document, summary
+from crmmap.report.document import run_document
+from crmmap.report.parts import rendered
+from crmmap.report.summary import summary
 from crmmap.values import Counts, Page, Reason, Refusal, Secret, as_json, as_json_soon
 from invented import mapping, sqlite
 from stores import PEOPLE, Loader, load, store_url  # noqa: F401  (fixtures)

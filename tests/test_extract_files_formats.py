@@ -15,7 +15,7 @@ import pytest
 
 from commands import command, crmmap, environment, write
 from crmmap.errors import SourceError
-from crmmap.extract.readers import FileReader
+from crmmap.extract.file_reader import FileReader
 from crmmap.extract.request import given_values
 from crmmap.plan import compile_plan
 from crmmap.spec import read_mapping

@@ -11,7 +11,7 @@ import pytest
 
 from commands import crmmap, write
 from crmmap.errors import SourceError
-from crmmap.extract.readers import FileReader
+from crmmap.extract.file_reader import FileReader
 from crmmap.plan import compile_plan
 from crmmap.spec import read_mapping
 from crmmap.values import Page, Start

@@ -12,7 +12,7 @@ import fsspec
 import pytest
 
 from crmmap.errors import SourceError
-from crmmap.extract.readers import FileReader
+from crmmap.extract.file_reader import FileReader
 from crmmap.plan import compile_plan
 from crmmap.spec import read_mapping
 from crmmap.values import Page, Start

@@ -23,7 +23,8 @@ from crmmap.kinds.oauth2 import OAuth2
 from crmmap.kinds.responses import ResponseRule
 from crmmap.kinds.retry import Retry
 from crmmap.plan import compile_plan
-from crmmap.report import plan_document, plan_parts, rendered
+from crmmap.report.parts import rendered
+from crmmap.report.plan import plan_document, plan_parts
 from crmmap.select.jmespath import compile_expression
 from crmmap.values import Page, Request, Secret
 from fault_server import Answer, FaultServer, Seen, answer

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from crmmap.events import NO_TROUBLES, RunReport, Troubles
-from crmmap.extract.readers import HttpReader
+from crmmap.extract.http_reader import HttpReader
 from crmmap.load import Store
 from crmmap.loop import Options, run
 from crmmap.plan import FoundField, Plan, Step, compile_plan, placeholder_settings

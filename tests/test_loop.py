@@ -13,7 +13,7 @@ import pytest
 
 from crmmap.errors import ExitCode, SourceError, Throttled
 from crmmap.events import NO_TROUBLES, Event, RunReport, Troubles
-from crmmap.extract.readers import HttpReader
+from crmmap.extract.http_reader import HttpReader
 from crmmap.load import Store
 from crmmap.loop import Options, run
 from crmmap.plan import FoundField, Plan, Step, compile_plan, placeholder_settings

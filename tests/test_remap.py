@@ -19,7 +19,7 @@ from commands import PEOPLE, crmmap
 from crmmap.cli.once import new_options, run_once
 from crmmap.errors import Interrupted
 from crmmap.events import RunReport
-from crmmap.extract import open_reader
+from crmmap.extract.readers import open_reader
 from crmmap.load import Store
 from crmmap.load.archive_queries import pieces, runs_since
 from crmmap.loop import Options

@@ -13,19 +13,11 @@ from hypothesis import strategies as st
 
 from crmmap.errors import ExitCode
 from crmmap.events import Event, RunReport, StreamReport, Waits
-from crmmap.report import (
-    FORMATS,
-    Grid,
-    Heading,
-    Line,
-    Missed,
-    problem_report,
-    progress_on,
-    rendered,
-    run_document,
-    summary,
-    worst,
-)
+from crmmap.report.document import run_document
+from crmmap.report.parts import Grid, Heading, Line, rendered
+from crmmap.report.problems import FORMATS, problem_report
+from crmmap.report.progress import progress_on
+from crmmap.report.summary import Missed, summary, worst
 from crmmap.report.wording import duration, printable
 from crmmap.values import OUTCOMES, Counts, Problem
 

@@ -31,7 +31,7 @@ from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_a
 
 from changing_crm import Crm, Manner, Read, changed
 from crmmap.events import Event, RunReport
-from crmmap.extract import open_reader
+from crmmap.extract.readers import open_reader
 from crmmap.load import Store, ledger
 from crmmap.load.tables import CURRENT, DELETED_AT, RUN_ID, VALID_FROM, VALID_TO
 from crmmap.loop import Options, run

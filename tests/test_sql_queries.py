@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from crmmap.errors import SourceError
-from crmmap.extract import open_reader
+from crmmap.extract.readers import open_reader
 from crmmap.values import Secret, Start
 from databases import Origin, mariadb, origin, postgres  # noqa: F401  (fixtures)
 from invented import load, plan_of, sqlite, table

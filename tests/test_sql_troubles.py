@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from commands import crmmap, write
 from crmmap.errors import ExitCode, SourceError, SourceUnreachable
 from crmmap.events import Troubles
-from crmmap.extract import open_reader
+from crmmap.extract.readers import open_reader
 from crmmap.values import Secret, Start
 from databases import Origin, mariadb, origin, postgres  # noqa: F401  (fixtures)
 from invented import load, plan_of, sqlite, table

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crmmap.extract import open_reader
 from crmmap.extract.database_cells import clock, tagged, text_of, texts_of, untagged
+from crmmap.extract.readers import open_reader
 from crmmap.values import Secret, Start
 from databases import Origin, mariadb, origin, postgres  # noqa: F401  (fixtures)
 from invented import load, plan_of, sqlite, table

@@ -8,7 +8,7 @@ from crmmap import __version__
 from crmmap.cli.mappings import gather
 from crmmap.cli.surroundings import Surroundings
 from crmmap.errors import ExitCode
-from crmmap.report import problem_report
+from crmmap.report.problems import problem_report
 
 
 def check_mappings(words: Sequence[str], format_: str, surroundings: Surroundings) -> ExitCode:

@@ -67,7 +67,7 @@ def _sources(found: Found, plan: Plan) -> Mapping[str, Http]:
 
 
 def _log_in(name: str, source: Http, order: LoginOrder, surroundings: Surroundings) -> None:
-    from crmmap.extract import log_in
+    from crmmap.extract.login import log_in
 
     vault = vault_of(surroundings.environment)
 

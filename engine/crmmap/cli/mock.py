@@ -24,7 +24,7 @@ from crmmap.errors import ExitCode
 from crmmap.kinds.database import Sql
 from crmmap.kinds.source import Files
 from crmmap.mock import Pretence, World, pretended, world_of
-from crmmap.report import Line, Part, rendered
+from crmmap.report.parts import Line, Part, rendered
 from crmmap.report.wording import plural
 
 

@@ -13,7 +13,9 @@ from pathlib import Path
 
 from crmmap.errors import SettingError
 from crmmap.events import Observe, RunReport
-from crmmap.extract import Keeper, KeyringVault, Vault, open_reader
+from crmmap.extract.keyring_vault import KeyringVault
+from crmmap.extract.readers import open_reader
+from crmmap.extract.vault import Keeper, Vault
 from crmmap.load import Store
 from crmmap.loop import Options, run
 from crmmap.plan import Plan

@@ -14,7 +14,8 @@ from crmmap.cli.stores import is_missing_file, store_url, temporary_store
 from crmmap.cli.surroundings import Surroundings
 from crmmap.errors import ExitCode
 from crmmap.plan import Plan, compile_plan, placeholder_settings, usual
-from crmmap.report import plan_document, plan_parts, rendered
+from crmmap.report.parts import rendered
+from crmmap.report.plan import plan_document, plan_parts
 from crmmap.spec import Mapping
 from crmmap.values import Secret
 

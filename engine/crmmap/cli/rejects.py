@@ -19,7 +19,7 @@ from crmmap.load import reject_queries as queries
 from crmmap.load.reject_queries import Reject, State, Which
 from crmmap.load.statements import Session
 from crmmap.moments import moment
-from crmmap.report import rendered
+from crmmap.report.parts import rendered
 from crmmap.report.rejects import (
     count_by,
     counts_document,

@@ -25,7 +25,7 @@ from crmmap.cli.surroundings import Surroundings
 from crmmap.cli.watching import Watch, named, run_all, tell
 from crmmap.errors import ExitCode
 from crmmap.events import RunReport
-from crmmap.extract import Reader, open_reader
+from crmmap.extract.readers import Reader, open_reader
 from crmmap.load import Store
 from crmmap.load.archive_queries import began
 from crmmap.loop.remap import Archive, foresee, remap

@@ -24,12 +24,13 @@ from crmmap.cli.surroundings import Surroundings
 from crmmap.cli.watching import Watch, named, run_all, tell
 from crmmap.errors import ExitCode
 from crmmap.events import Rehearsal, RunReport
-from crmmap.extract import Reader, open_reader
+from crmmap.extract.readers import Reader, open_reader
 from crmmap.load import Store
 from crmmap.load.reject_queries import Which
 from crmmap.loop.retry import Tries, rehearse, retry
 from crmmap.plan import Plan
-from crmmap.report import plain, rendered
+from crmmap.report.document import plain
+from crmmap.report.parts import rendered
 from crmmap.report.rejects import rehearsal_document, rehearsal_parts
 from crmmap.report.wording import plural
 

@@ -29,7 +29,7 @@ from crmmap.load.state import StreamState, put_state, states_of
 from crmmap.load.statements import Session
 from crmmap.loop.given_cursors import kept_cursors, with_cursor
 from crmmap.plan import Plan
-from crmmap.report import rendered
+from crmmap.report.parts import rendered
 from crmmap.report.state import VERSION, state_document, state_parts
 
 States = Mapping[str, StreamState]

@@ -11,7 +11,7 @@ from crmmap.cli.mappings import read_all, refuse_unknown_streams
 from crmmap.cli.surroundings import Surroundings
 from crmmap.errors import CrmmapError, ExitCode
 from crmmap.prove import Asked, Tested, document, parts, prove_mapping
-from crmmap.report import rendered
+from crmmap.report.parts import rendered
 from crmmap.report.writing import write
 
 

@@ -14,16 +14,10 @@ from crmmap.cli.stopping import stopping
 from crmmap.cli.surroundings import Surroundings
 from crmmap.errors import CrmmapError, ExitCode, gravest
 from crmmap.events import Event, RunReport, StreamReport
-from crmmap.report import (
-    Missed,
-    Outcome,
-    Progress,
-    progress_on,
-    rendered,
-    run_document,
-    summary,
-    worst,
-)
+from crmmap.report.document import run_document
+from crmmap.report.parts import rendered
+from crmmap.report.progress import Progress, progress_on
+from crmmap.report.summary import Missed, Outcome, summary, worst
 
 STOPPING = "finishing the batch in flight; press Ctrl-C again to stop at once"
 STOPPED = "stopped at once; what was committed stays; run it again to go on"

@@ -20,7 +20,8 @@ from typing import TypeVar
 from crmmap.errors import Interrupted, SourceError, SourceUnreachable
 from crmmap.extract.asker import Asker
 from crmmap.extract.body import BadBody, BadEncoding
-from crmmap.extract.failure import Failure, network_failure, phrase
+from crmmap.extract.failure import Failure, phrase
+from crmmap.extract.network_failure import network_failure
 from crmmap.extract.origin import Origins, address, origin_of, printable
 from crmmap.extract.pace import Pace, Timer
 from crmmap.extract.patience import Patience, Wait

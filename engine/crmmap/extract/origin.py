@@ -13,9 +13,6 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from urllib3.exceptions import LocationParseError
-from urllib3.util import parse_url
-
 from crmmap.errors import SourceError
 from crmmap.kinds.source import Http
 
@@ -68,6 +65,9 @@ class Origins:
 
     def check_dialled(self, url: str) -> None:
         """Like `check`, for a prepared URL: read it also with the parser that dials."""
+        from urllib3.exceptions import LocationParseError
+        from urllib3.util import parse_url
+
         self.check(url)
         try:
             dialled = parse_url(url)

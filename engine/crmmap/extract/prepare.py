@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-
-import requests
+from typing import TYPE_CHECKING
 
 from crmmap.errors import SourceError
 from crmmap.extract.body import ACCEPTED
@@ -12,6 +11,9 @@ from crmmap.extract.origin import printable
 from crmmap.kinds.formats import Csv, Json, Ndjson, Xml
 from crmmap.kinds.source import Http
 from crmmap.values import Request, Secret
+
+if TYPE_CHECKING:
+    import requests
 
 _FIELD_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 """What HTTP/1.1 allows in a header's value (RFC 9110, 5.5), as http.client encodes it."""
@@ -23,6 +25,8 @@ def prepare(request: Request, source: Http, *, where: str, plain: bool) -> reque
     `where` names it in messages. With `plain`, no compressed answer is asked for.
     Raises SourceError for what can't be written as HTTP.
     """
+    import requests
+
     try:
         return requests.Request(
             request.method,

@@ -2,43 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
-from pathlib import PurePath
 from typing import Protocol
 
-import polars as pl
-
-from crmmap.events import NO_TROUBLES, Event, Observe, Troubles
-from crmmap.extract.asker import Account, Asker
-from crmmap.extract.client import Client
-from crmmap.extract.database import Database
-from crmmap.extract.database_reading import Found, look, reading_of
-from crmmap.extract.database_rows import read_rows
-from crmmap.extract.file_documents import read_documents
-from crmmap.extract.files import CsvFile, Wanted, progress_of, read_pages
-from crmmap.extract.found import find_fields
+from crmmap.events import Event, Observe, Troubles
 from crmmap.extract.halting import halting
-from crmmap.extract.listing import listed
-from crmmap.extract.partitions import read_parts, with_given
 from crmmap.extract.patience import Wait
-from crmmap.extract.request import Context, given_values
-from crmmap.extract.responses import read_responses
-from crmmap.extract.several_files import Reading, read_files, share_of
-from crmmap.extract.spool import Asked, Spool, Spooled
-from crmmap.extract.standard_input import StandardInput
-from crmmap.extract.stored import Stored
 from crmmap.extract.vault import Keeper
 from crmmap.kinds.database import Sql
-from crmmap.kinds.formats import Csv
 from crmmap.kinds.source import Files
 from crmmap.plan import FoundField, Plan, Step
-from crmmap.select.strict import read_json
 from crmmap.values import Page, Start
 
 Clock = Callable[[], datetime]
@@ -95,23 +72,33 @@ def open_reader(
     seconds, then it is cut.
     """
     readers: dict[str, Reader] = {}
+    halts: list[Callable[[], None]] = []
 
     def halt() -> None:
-        for reader in tuple(readers.values()):
-            if isinstance(reader, HttpReader | DatabaseReader):
-                reader.halt()
+        for each in tuple(halts):
+            each()
 
+    # What a reader is made of is imported where a source needs it: its libraries take long.
     try:
         for name, source in plan.sources.items():
             if isinstance(source, Files):
+                from crmmap.extract.file_reader import FileReader
+
                 readers[name] = FileReader(plan, clock)
             elif all(step.absent for step in plan.steps if step.source_name == name):
                 continue
             elif isinstance(source, Sql):
-                readers[name] = DatabaseReader(plan, source, stop)
+                from crmmap.extract.database_reader import DatabaseReader
+
+                readers[name] = database = DatabaseReader(plan, source, stop)
+                halts.append(database.halt)
             else:
+                from crmmap.extract.client import Client
+                from crmmap.extract.http_reader import HttpReader
+
                 client = Client(source, stop=stop, clock=clock, observe=_told(observe), vault=vault)
                 readers[name] = HttpReader(plan, client)
+                halts.append(client.halt)
         with halting(stop, halt):
             yield Readers(readers)
     finally:
@@ -161,179 +148,3 @@ class Readers:
 
     def _of(self, step: Step) -> Reader:
         return self.by_source[step.source_name]
-
-
-@dataclass(frozen=True, slots=True)
-class HttpReader:
-    """Reads the streams of an HTTP API."""
-
-    plan: Plan
-    client: Client
-    accounts: dict[str, Account] = field(default_factory=dict)
-    spool: Spool = field(default_factory=Spool)
-
-    def pages(self, step: Step, start: Start) -> Iterator[Page]:
-        return read_parts(self.plan, step, start, self._part)
-
-    def _part(self, step: Step, context: Context, position: str | None) -> Iterator[Page]:
-        asked, asker = self._asked(step), self._asker(step)
-        return read_responses(self.plan, step, asked, position, context, asker)
-
-    def _asker(self, step: Step) -> Asker:
-        account = self.accounts.setdefault(step.name, Account())
-        return Asker(stream=step.name, rules=step.responses, account=account)
-
-    def _asked(self, step: Step) -> Asked:
-        keeps = any(other.pages_of == step.name for other in self.plan.steps)
-        if not keeps and step.pages_of is None:
-            return self.client
-        return Spooled(self.client, self.spool, keeps)
-
-    def troubles(self, step: Step) -> Troubles:
-        account = self.accounts.get(step.name)
-        return account.troubles() if account is not None else NO_TROUBLES
-
-    def absent(self, step: Step) -> str | None:
-        return None
-
-    def fields(self, step: Step) -> tuple[FoundField, ...]:
-        return find_fields(self.plan, step, self.client, self._asker(step))
-
-    def share(self, step: Step, page: Page) -> float | None:
-        return None
-
-    def parse(self, step: Step, raws: list[str]) -> Page:
-        return Page(number=1, records=[read_json(raw) for raw in raws])
-
-    def clean(self, text: str) -> str:
-        return self.client.clean(text)
-
-    def halt(self) -> None:
-        """Cut what is asked, for the run is to stop."""
-        self.client.halt()
-
-    def close(self) -> None:
-        self.client.close()
-        self.spool.close()
-
-
-@dataclass(frozen=True, slots=True)
-class FileReader:
-    """Reads the streams of files."""
-
-    plan: Plan
-    clock: Clock
-    readings: dict[str, Reading] = field(default_factory=dict)
-    standard_input: StandardInput = field(default_factory=StandardInput)
-
-    def pages(self, step: Step, start: Start) -> Iterator[Page]:
-        reading = self.readings[step.name] = Reading()
-        found = listed(step, self.standard_input)
-        yield from read_files(step, start, found, self.clock(), reading, partial(self._read, step))
-
-    def _read(self, step: Step, file: Stored, position: str | None) -> Iterator[Page]:
-        named = {"name": PurePath(file.name).name, "path": file.name}
-        given = given_values(self.plan, step, {"file": named}) if step.given else {}
-        for page in self._of(step, file, position):
-            yield with_given(page, given) if given else page
-
-    def absent(self, step: Step) -> str | None:
-        return None if step.file else "no file is named for it"
-
-    def fields(self, step: Step) -> tuple[FoundField, ...]:
-        return ()
-
-    def share(self, step: Step, page: Page) -> float | None:
-        return share_of(page, self.readings[step.name], progress_of)
-
-    def troubles(self, step: Step) -> Troubles:
-        reading = self.readings.get(step.name)
-        return NO_TROUBLES if reading is None else Troubles(unread=dict(reading.unread))
-
-    def parse(self, step: Step, raws: list[str]) -> Page:
-        if isinstance(step.format, Csv):
-            return _page_of_texts(raws)
-        return Page(number=1, records=[read_json(raw) for raw in raws])
-
-    def clean(self, text: str) -> str:
-        return text
-
-    def close(self) -> None:
-        """Let go of standard input; other files are open only while they are read."""
-        self.standard_input.close()
-
-    def _of(self, step: Step, file: Stored, position: str | None) -> Iterator[Page]:
-        if not isinstance(step.format, Csv):
-            return read_documents(step, file, position)
-        return read_pages(self._csv(step, file), position, chunk_rows=step.batch)
-
-    def _csv(self, step: Step, file: Stored) -> CsvFile:
-        form = step.format
-        assert isinstance(form, Csv)  # noqa: S101  (lint pairs the format with the source)
-        wanted = Wanted(headers=step.headers, optional=step.optional)
-        return CsvFile(file=file, format=form, wanted=wanted)
-
-
-@dataclass(slots=True)
-class DatabaseReader:
-    """Reads the streams of a database, which is opened when the first of them is read."""
-
-    plan: Plan
-    source: Sql
-    stop: threading.Event
-    found: dict[str, Found] = field(default_factory=dict)
-    """What is known of each stream's query: asked once, whatever its partitions."""
-    accounts: dict[str, Account] = field(default_factory=dict)
-    _database: Database | None = None
-    _opening: threading.Lock = field(default_factory=threading.Lock)
-
-    def pages(self, step: Step, start: Start) -> Iterator[Page]:
-        return read_parts(self.plan, step, start, self._part)
-
-    def _part(self, step: Step, context: Context, position: str | None) -> Iterator[Page]:
-        database = self._opened().counting(self.accounts.setdefault(step.name, Account()))
-        if step.name not in self.found:
-            self.found[step.name] = look(database, self.plan, step, context)
-        reading = reading_of(database, self.plan, step, context, self.found[step.name])
-        return read_rows(database, reading, position)
-
-    def _opened(self) -> Database:
-        with self._opening:
-            if self._database is None:
-                self._database = Database.open(self.source, stop=self.stop)
-            return self._database
-
-    def absent(self, step: Step) -> str | None:
-        return None
-
-    def fields(self, step: Step) -> tuple[FoundField, ...]:
-        return ()
-
-    def troubles(self, step: Step) -> Troubles:
-        account = self.accounts.get(step.name)
-        return account.troubles() if account is not None else NO_TROUBLES
-
-    def share(self, step: Step, page: Page) -> float | None:
-        return None
-
-    def parse(self, step: Step, raws: list[str]) -> Page:
-        return _page_of_texts(raws)
-
-    def clean(self, text: str) -> str:
-        return text
-
-    def halt(self) -> None:
-        """End the statements under way, for the run is to stop."""
-        if self._database is not None:
-            self._database.halt()
-
-    def close(self) -> None:
-        if self._database is not None:
-            self._database.close()
-
-
-def _page_of_texts(raws: list[str]) -> Page:
-    """Return raw records that are texts by column as a page again."""
-    records = [json.loads(raw) for raw in raws]
-    names = dict.fromkeys(name for record in records for name in record)
-    return Page(number=1, records=pl.DataFrame(records, schema=dict.fromkeys(names, pl.String)))

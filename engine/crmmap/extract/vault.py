@@ -10,12 +10,13 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
-
-from cryptography.fernet import Fernet, InvalidToken
+from typing import TYPE_CHECKING, Protocol
 
 from crmmap.errors import Interrupted, SourceError
 from crmmap.values import Secret
+
+if TYPE_CHECKING:
+    from cryptography.fernet import Fernet
 
 GLANCE = 0.1
 """Seconds after which somebody who waits for the lock looks up."""
@@ -68,6 +69,8 @@ class Vault:
 
     def get(self, name: str) -> str | None:
         """Return what is kept under a name."""
+        from cryptography.fernet import InvalidToken
+
         kept = self._read().get(name)
         if kept is None:
             return None
@@ -105,6 +108,8 @@ class Vault:
         return found
 
     def _fernet(self) -> Fernet:
+        from cryptography.fernet import Fernet
+
         text = self.key.reveal() if self.key is not None else self._own_key()
         try:
             return Fernet(text)
@@ -117,6 +122,8 @@ class Vault:
             raise SourceError(message) from None
 
     def _own_key(self) -> str:
+        from cryptography.fernet import Fernet
+
         file = self.folder / "key"
         try:
             if not file.exists():

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from datetime import datetime, timedelta, timezone, tzinfo
 
-from dateutil import parser
-
 LONGEST = 64
 DEFAULTS = (datetime(2000, 1, 1), datetime(2003, 10, 28))  # noqa: DTZ001  (a text may lack a zone)
 """They differ in year, month, day and weekday, so that a part taken from them shows."""
@@ -23,6 +21,8 @@ def flexible_datetime(text: str) -> str | None:
     different dates (`01/02/2024`), or names a zone other than UTC (`EST` is
     several). `GMT+3` is refused too: half of the world means the opposite.
     """
+    from dateutil import parser
+
     if len(text) > LONGEST or OFFSET_OF_A_ZONE.search(text):
         return None
     day_first = (False,) if YEAR_FIRST.match(text) else (False, True)

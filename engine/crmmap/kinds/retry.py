@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-import backoff
-
 from crmmap.declare import Limits
 
 DAY = 86_400.0
@@ -37,6 +35,8 @@ class Retry:
 
     def waits(self) -> Iterator[float]:
         """Yield the seconds to wait before attempt 2, 3, …, jittered; `attempts - 1` of them."""
+        import backoff
+
         if self.backoff == "exponential":
             bounds = backoff.expo(base=2, factor=self.base, max_value=self.longest)
         else:

@@ -296,10 +296,6 @@ def dialect_for(url: str) -> tuple[Dialect, URL]:
     Raises StoreUnfit, without echoing the URL, where it is malformed or names
     a database that crmmap does not load into.
     """
-    from crmmap.load.mysql import MySql
-    from crmmap.load.postgres import Postgres
-    from crmmap.load.sqlite import Sqlite
-
     try:
         parsed = make_url(url)
         backend = parsed.drivername.partition("+")[0]
@@ -308,10 +304,16 @@ def dialect_for(url: str) -> tuple[Dialect, URL]:
     if "\0" in url or "%00" in url:
         raise StoreUnfit(f"the store's URL holds a NUL character. {WRITTEN}")
     if backend == "sqlite":
+        from crmmap.load.sqlite import Sqlite
+
         return Sqlite(), parsed.set(drivername="sqlite+pysqlite")
     if backend in ("postgresql", "postgres"):
+        from crmmap.load.postgres import Postgres
+
         return Postgres(), parsed.set(drivername="postgresql+psycopg")
     if backend in ("mysql", "mariadb"):
+        from crmmap.load.mysql import MySql
+
         return MySql(), parsed.set(drivername="mysql+pymysql")
     why = UNABLE.get(backend, WRITTEN)
     raise StoreUnfit(f"the store's URL names '{backend}'; crmmap does not load into that. {why}")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from crmmap.events import NO_TROUBLES, Troubles
-from crmmap.extract import Reader
+from crmmap.extract.readers import Reader
 from crmmap.plan import FoundField, Step
 from crmmap.values import Page, Refusal, Start
 

@@ -17,7 +17,7 @@ from functools import partial
 import polars as pl
 
 from crmmap.events import Observe, RunReport, StreamReport
-from crmmap.extract import Reader
+from crmmap.extract.readers import Reader
 from crmmap.kinds.source import Files
 from crmmap.kinds.writes import Append, Delete, History, Replace, Sweep, Write
 from crmmap.load import OUTCOME, Store

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 from crmmap.events import Observe, Rehearsal, RunReport
-from crmmap.extract import Reader
+from crmmap.extract.readers import Reader
 from crmmap.load import Store
 from crmmap.load.reject_queries import Which, find_rejects, raws_of
 from crmmap.loop.again import Again, Kept

@@ -18,7 +18,7 @@ from time import monotonic
 from crmmap.channels import in_thread
 from crmmap.errors import CrmmapError, StoreError, StoreLocked
 from crmmap.events import Observe, RunReport, StreamReport
-from crmmap.extract import Reader
+from crmmap.extract.readers import Reader
 from crmmap.load import Store
 from crmmap.loop.stream import run_stream
 from crmmap.loop.waiting import settle_waiting

@@ -13,7 +13,7 @@ import polars as pl
 
 from crmmap.errors import StoreLocked
 from crmmap.events import Event, Observe, RunKind, StreamReport
-from crmmap.extract import Reader
+from crmmap.extract.readers import Reader
 from crmmap.kinds.limits import RejectLimit
 from crmmap.load import Store
 from crmmap.plan import FoundField, Plan, Step

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from crmmap.prove.results import Finding, Proof, Tested
-from crmmap.report import Line, Part
+from crmmap.report.parts import Line, Part
 from crmmap.report.wording import duration, plural
 
 
