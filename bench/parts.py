@@ -23,7 +23,7 @@ from bench.micro import casts
 from bench.runs import contacts
 from bench.scenarios import serving
 from bench.stages import planned
-from crmmap.extract import open_reader
+from crmmap.extract.readers import open_reader
 from crmmap.load import Mark, Store, Tally, Transaction
 from crmmap.loop.archive import Archiving
 from crmmap.loop.commit import load

@@ -7,7 +7,8 @@ from io import StringIO
 import pytest
 
 from crmmap.plan import ForeignKey, compile_plan, placeholder_settings
-from crmmap.report import plan_document, plan_parts, rendered
+from crmmap.report.parts import rendered
+from crmmap.report.plan import plan_document, plan_parts
 from invented import mapping
 
 TEXT = """
