@@ -410,7 +410,7 @@ def test_signs_groups_and_rounding_change_no_amount(how):
 
 PHONE_REGIONS = ("US", "CA", "AG", "GB", "GG", "DE", "IT", "RU", "AR", "JP")
 """Those that differ most in how a number is found in its digits."""
-ENOUGH = 5
+ENOUGH = 10
 """So often are twenty texts read that the plans are used at all."""
 
 

@@ -11,7 +11,7 @@ import polars as pl
 
 from crmmap.declare import SettingText
 from crmmap.kinds import numbering_plans
-from crmmap.kinds.once import in_turn, on_distinct
+from crmmap.kinds.once import in_turn, on_distinct, unread
 from crmmap.kinds.people import some_name
 
 if TYPE_CHECKING:
@@ -23,8 +23,11 @@ LABEL = r"[\p{L}\p{M}\p{N}]+(?:-+[\p{L}\p{M}\p{N}]+)*"
 EMAIL = rf"^{ATOM}(?:\.{ATOM})*@(?:{LABEL}\.)+{LABEL}$"
 PLAIN_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 PLAIN_LABEL = "[a-z0-9]+(?:-+[a-z0-9]+)*"
-PLAIN_EMAIL = rf"^{PLAIN_ATOM}(?:\.{PLAIN_ATOM})*@(?:{PLAIN_LABEL}\.)+{PLAIN_LABEL}$"
+PLAIN_LOCAL = rf"{PLAIN_ATOM}(?:\.{PLAIN_ATOM})*"
+PLAIN_DOMAIN = rf"(?:{PLAIN_LABEL}\.)+{PLAIN_LABEL}"
+PLAIN_EMAIL = rf"^{PLAIN_LOCAL}@{PLAIN_DOMAIN}$"
 """What is all ASCII, and in lower case where it will be: what most are, and stay as they are."""
+ASCII_EMAIL = rf"^{PLAIN_LOCAL}@(?i-u:{PLAIN_DOMAIN})$"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +49,7 @@ class Email:
         return frozenset({"string"})
 
     def read(self, text: pl.Expr) -> pl.Expr:
-        return in_turn(text, (_plain_address, _any_address), self.dtype)
+        return in_turn(text, (_plain_address, _ascii_address, _any_address), self.dtype)
 
     def sql(self) -> TypeEngine[Any]:
         from crmmap.kinds import stored
@@ -69,12 +72,20 @@ def _plain_address(text: pl.Expr) -> pl.Expr:
     return pl.when(short & text.str.contains(PLAIN_EMAIL)).then(text)
 
 
+def _ascii_address(text: pl.Expr) -> pl.Expr:
+    short = text.str.len_bytes() <= LONGEST_EMAIL
+    return pl.when(short & text.str.contains(ASCII_EMAIL)).then(_domain_in_lower_case(text))
+
+
 def _any_address(text: pl.Expr) -> pl.Expr:
     # Some letters grow as they become lower case.
     short = text.str.to_lowercase().str.len_chars() <= LONGEST_EMAIL
+    return pl.when(short & text.str.contains(EMAIL)).then(_domain_in_lower_case(text))
+
+
+def _domain_in_lower_case(text: pl.Expr) -> pl.Expr:
     parts = text.str.splitn("@", 2).struct
-    address = pl.concat_str(parts[0], pl.lit("@"), parts[1].str.to_lowercase())
-    return pl.when(short & text.str.contains(EMAIL)).then(address)
+    return pl.concat_str(parts[0], pl.lit("@"), parts[1].str.to_lowercase())
 
 
 def _ascii(name: str) -> str:
@@ -116,9 +127,12 @@ class Phone:
 
     def _numbers(self, texts: pl.Series) -> pl.Series:
         plain = numbering_plans.e164(texts, self.region)
-        odd = plain.is_null() & texts.is_not_null()
-        asked = texts.filter(odd).to_frame("text").select(on_distinct(pl.col("text"), self._number))
-        return plain.scatter(odd.arg_true(), asked.to_series())
+        if plain.null_count() == texts.null_count():
+            return plain
+        odd = unread(plain, texts)
+        asked = texts.gather(odd).to_frame("text")
+        numbers = asked.select_seq(on_distinct(pl.col("text"), self._number))
+        return plain.scatter(odd, numbers.to_series())
 
     def _number(self, text: str) -> str | None:
         import phonenumbers

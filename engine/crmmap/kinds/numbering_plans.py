@@ -16,6 +16,8 @@ from typing import Any
 
 import polars as pl
 
+from crmmap.kinds.once import unread
+
 SEPARATORS = [*" ()[]-./\xa0\xad\u200b\u2060\u2212", *map(chr, range(0x2010, 0x2016))]
 """What the library takes for punctuation, but what also stands for an extension, as `x` and `~`."""
 
@@ -73,11 +75,17 @@ class NumberingPlan:
 
     def read(self, digits: pl.Series) -> pl.Series:
         """Return E.164 of what begins with `+` and the calling code, or is written as at home."""
-        home = pl.col(digits.name).str.strip_prefix(f"+{self.code}").alias("home")
-        frame = digits.to_frame().select(home)
-        frame = frame.with_columns(self.trunks[0].removed(pl.col("home")).alias("number"))
+        home, number, read = self.expressions()
+        frame = digits.alias("digits").to_frame().select_seq(home)
+        return frame.with_columns_seq(number).select_seq(read).to_series().alias(digits.name)
+
+    @cache  # noqa: B019  (plans are few, and kept)
+    def expressions(self) -> tuple[pl.Expr, pl.Expr, pl.Expr]:
+        """Return what is dialled at home, the number proper, and E.164 where it is certain."""
+        home = pl.col("digits").str.strip_prefix(f"+{self.code}").alias("home")
+        number = self.trunks[0].removed(pl.col("home")).alias("number")
         whole = pl.concat_str(pl.lit(f"+{self.code}"), pl.col("number"))
-        return frame.select(pl.when(self._certain()).then(whole).alias(digits.name)).to_series()
+        return home, number, pl.when(self._certain()).then(whole).alias("number")
 
     def _certain(self) -> pl.Expr:
         home, number = pl.col("home"), pl.col("number")
@@ -223,10 +231,10 @@ def e164(texts: pl.Series, region: str) -> pl.Series:
     if plan is None:
         return pl.Series(texts.name, [None], pl.String).new_from_index(0, len(texts))
     plain = plan.read(_digits(texts))
-    if plain.null_count() == texts.null_count():
+    if plain.null_count() - texts.null_count() < WORTH_A_PLAN:
         return plain
-    odd = plain.is_null() & texts.is_not_null()
-    return plain.scatter(odd.arg_true(), _second_look(texts.filter(odd), plan))
+    odd = unread(plain, texts)
+    return plain.scatter(odd, _second_look(texts.gather(odd), plan))
 
 
 def _digits(texts: pl.Series) -> pl.Series:

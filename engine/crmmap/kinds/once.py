@@ -11,6 +11,9 @@ from collections.abc import Callable, Sequence
 
 import polars as pl
 
+FEW = 500
+"""So few values are read in all ways at once: to try each by itself would cost more."""
+
 Way = Callable[[pl.Expr], pl.Expr]
 """How values of one writing are read: null where they are written otherwise."""
 
@@ -30,9 +33,10 @@ def on_distinct(text: pl.Expr, function: Callable[[str], str | None]) -> pl.Expr
 
 def in_stages(first: pl.Expr, then: Callable[[pl.Expr], pl.Expr], dtype: pl.DataType) -> pl.Expr:
     """Evaluate `first`, then what `then` makes of its result, which may name it many times."""
+    late = then(pl.col("first"))
 
     def apply(column: pl.Series) -> pl.Series:
-        return column.to_frame("first").select_seq(then(pl.col("first"))).to_series()
+        return column.to_frame("first").select_seq(late).to_series()
 
     return first.map_batches(apply, return_dtype=dtype, is_elementwise=True)
 
@@ -42,19 +46,32 @@ def in_turn(text: pl.Expr, ways: Sequence[Way], dtype: pl.DataType) -> pl.Expr:
 
     It is `coalesce` of all the ways, but a later one sees only what is left by those before it.
     """
+    readers = [way(pl.col("text")) for way in ways]
+    together = [pl.coalesce(readers[at:]) for at, _ in enumerate(readers)]
 
     def apply(column: pl.Series) -> pl.Series:
         texts = column.alias("text")
-        read = texts.to_frame().select_seq(ways[0](pl.col("text"))).to_series()
-        for way in ways[1:]:
+        read = texts.to_frame().select_seq(readers[0]).to_series()
+        for one, all_others in zip(readers[1:], together[1:], strict=True):
             if read.null_count() == column.null_count():
                 break
-            left = (read.is_null() & texts.is_not_null()).arg_true()
-            others = texts.gather(left).to_frame().select_seq(way(pl.col("text"))).to_series()
-            read = read.scatter(left, others)
+            left = unread(read, texts)
+            few = left.len() <= FEW
+            late = texts.gather(left).to_frame().select_seq(all_others if few else one)
+            read = read.scatter(left, late.to_series())
+            if few:
+                break
         return read
 
     return text.map_batches(apply, return_dtype=dtype, is_elementwise=True)
+
+
+def unread(read: pl.Series, texts: pl.Series) -> pl.Series:
+    """Return where there is a text, and nothing was made of it."""
+    return pl.DataFrame({"read": read, "text": texts}).select_seq(UNREAD).to_series()
+
+
+UNREAD = pl.arg_where(pl.col("read").is_null() & pl.col("text").is_not_null())
 
 
 def within(value: pl.Expr, first: object, last: object, dtype: pl.DataType) -> pl.Expr:
