@@ -7,7 +7,8 @@ Column names in the judged frame, for a field `phone`:
     phone|type      a Boolean per rule: did the value pass?
 
 A rule that can't be asked (there is no value, or an earlier rule refused it)
-is passed, so that a cell is refused for the first cause only.
+is passed, so that a cell is refused for the first cause only. There is no column
+for `type` and `required` where every value passes, as nulls counted tell at once.
 """
 
 from __future__ import annotations
@@ -43,13 +44,10 @@ def judge(
     given no default, and nothing is required of it.
     """
     tidy = raw.with_columns(_tidy(field, raw) for field in fields)
-    texts = tidy.with_columns(
-        pl.col(field.name).alias(text_column(field.name))
-        for field in fields
-        if tidy.schema[field.name] == pl.String
-    )
+    textual = [field for field in fields if tidy.schema[field.name] == pl.String]
+    texts = tidy.hstack([tidy[field.name].alias(text_column(field.name)) for field in textual])
     typed = texts.with_columns(
-        field.read.alias(field.name) for field in fields if text_column(field.name) in texts.columns
+        field.read.alias(field.name) for field in textual if not field.read.meta.is_column()
     )
     judged = typed.with_columns(
         verdict for field in fields for verdict in _first_verdicts(field, typed)
@@ -72,7 +70,8 @@ def _tidy(field: FieldPlan, raw: RawFrame) -> pl.Expr:
 
 def _first_verdicts(field: FieldPlan, typed: pl.DataFrame) -> list[pl.Expr]:
     verdicts = []
-    if (text := text_column(field.name)) in typed.columns:
+    text = text_column(field.name)
+    if text in typed.columns and typed[field.name].null_count() > typed[text].null_count():
         read = pl.col(field.name).is_not_null() | pl.col(text).is_null()
         verdicts.append(read.alias(verdict_column(field.name, "type")))
     if (fault := fault_column(field.name)) in typed.columns:
@@ -84,14 +83,16 @@ def _complete(judged: pl.DataFrame, fields: Sequence[FieldPlan]) -> pl.DataFrame
     """Null what was refused, fill in defaults, then ask whether anything required is missing."""
     deleted = pl.col(DELETED) if DELETED in judged.columns else pl.lit(value=False)
     filled = judged.with_columns(
-        _settled(field, judged, deleted).alias(field.name) for field in fields
+        _settled(field, judged, deleted).alias(field.name)
+        for field in fields
+        if field.default is not None or rules_of(field, judged)
     )
     return filled.with_columns(
         (pl.col(field.name).is_not_null() | ~sound(field, filled)).alias(
             verdict_column(field.name, "required")
         )
         for field in fields
-        if field.required
+        if field.required and filled[field.name].null_count()
     )
 
 
