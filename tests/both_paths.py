@@ -46,7 +46,7 @@ def compared(
     """Return both paths' answers, or why the compiled path declined."""
     if (why := declined(cell)) is not None:
         return why
-    dtype = dtype or dtype_of(touched([cell]), records, {})
+    dtype = dtype or dtype_of(touched((cell,)), records, {})
     columns = compile_cell(cell, dtype)
     if isinstance(columns, Declined):
         return columns.reason
@@ -67,7 +67,7 @@ def values_compared(text: str, records: Sequence[object]) -> Compared | str:
     """
     expression = compile_expression(text)
     by_field = Cell(field="f", expressions=(expression,), accepts=SCALAR)
-    dtype = dtype_of(touched([by_field]), records, {})
+    dtype = dtype_of(touched((by_field,)), records, {})
     try:
         found = whole(find(expression.tree, Record(dtype=dtype)))
     except Outside as outside:

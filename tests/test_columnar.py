@@ -28,7 +28,7 @@ def compiled(cell: Cell, records: list[object]) -> list[tuple[str | None, str | 
     """Return the texts and faults of the compiled path, or why it declined."""
     if (why := declined(cell)) is not None:
         return why
-    dtype = dtype_of(touched([cell]), records, {})
+    dtype = dtype_of(touched((cell,)), records, {})
     columns = compile_cell(cell, dtype)
     if isinstance(columns, Declined):
         return columns.reason

@@ -36,7 +36,7 @@ class Jmespath:
     """A compiled JMESPath expression (an `Expression`)."""
 
     text: str
-    tree: Tree
+    tree: Tree = field(compare=False)
     search: Find = field(repr=False, compare=False)
     names: tuple[str, ...] | None
     """The way, where the expression is a plain walk through objects, as most are."""

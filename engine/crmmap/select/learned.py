@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import polars as pl
 
-from crmmap.select.document import NotANumber
+from crmmap.select.document import Ambiguous, NotANumber
 from crmmap.select.jmespath import Cell, Leaf
 from crmmap.select.sight import ITEM, Touched
 
@@ -65,9 +65,11 @@ def _dtype(touched: Touched, found: Sequence[object], hints: Hints, at: Leaf) ->
 
 
 def _kind(value: object) -> type:
-    if isinstance(value, Decimal | NotANumber):
-        return int
-    return next(kind for kind in (bool, int, str, list, dict) if isinstance(value, kind))
+    return ALSO.get(type(value), type(value))
+
+
+ALSO: Mapping[type, type] = {Decimal: int, NotANumber: int, Ambiguous: dict}
+"""Types of decoded values that stand for a JSON kind beside Python's own."""
 
 
 def _expected(touched: Touched, hint: pl.DataType | None) -> type:

@@ -8,8 +8,9 @@ refuses to read it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import reduce
+from functools import lru_cache, reduce
 
 from crmmap.select.closures import Tree
 from crmmap.select.jmespath import Cell, Leaf
@@ -39,9 +40,14 @@ def declined(cell: Cell) -> str | None:
     return None
 
 
-def touched(cells: Iterable[Cell]) -> Touched:
+@lru_cache
+def touched(cells: tuple[Cell, ...]) -> Touched:
     """Return what the cells' expressions read of a record, but of those that are declined."""
-    return _tree(place for cell in cells if declined(cell) is None for place in _seen(cell))
+    places: list[Leaf] = []
+    for cell in cells:
+        with suppress(Outside):
+            places += _seen(cell)
+    return _tree(places)
 
 
 def _tree(places: Iterable[Leaf]) -> Touched:
