@@ -1,10 +1,11 @@
-"""One cell on both paths: compiled to columns, and record by record."""
+"""Cells on both paths: compiled to columns, and record by record."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
 import polars as pl
 
@@ -14,7 +15,7 @@ from crmmap.select.jmespath import Cell, Jmespath, JmespathSelector, compile_exp
 from crmmap.select.sight import Outside
 from crmmap.select.vector_lists import whole
 from crmmap.select.vector_nodes import find
-from crmmap.select.vectors import Record, Trouble
+from crmmap.select.vectors import Record
 from crmmap.values import Page
 
 SCALAR = frozenset({"string", "number"})
@@ -41,54 +42,92 @@ class Compared:
 
 
 def compared(
-    cell: Cell, records: Sequence[object], dtype: pl.Struct | None = None
-) -> Compared | str:
-    """Return both paths' answers, or why the compiled path declined."""
+    cells: Sequence[Cell], records: Sequence[object], dtype: pl.Struct | None = None
+) -> list[Compared | str]:
+    """Return both paths' answers for each cell and then for each of its expressions.
+
+    Instead of answers that there are none of: why the compiled path declined.
+    """
+    dtype = dtype or dtype_of(touched(tuple(cells)), records, {})
+    asked: list[_Asked | str] = []
+    for each in cells:
+        asked.append(_of_cell(each, records, dtype))
+        asked += [_of_value(one, records, dtype) for one in each.expressions]
+    exprs = {
+        f"{at}{name}": expr
+        for at, each in enumerate(asked) if not isinstance(each, str)
+        for name, expr in each.exprs.items()
+    }  # fmt: skip
+    made = frame_of(records, dtype).select("#", **exprs) if exprs else pl.DataFrame()
+    return [each if isinstance(each, str) else each.told(at, made) for at, each in enumerate(asked)]
+
+
+@dataclass(frozen=True)
+class _Asked:
+    exprs: dict[str, pl.Expr]
+    """`value`, `fault`, and `unsure`."""
+    dtype: pl.DataType
+    exact: Sequence[Answer]
+
+    def told(self, at: int, made: pl.DataFrame) -> Compared:
+        value, fault, unsure = (made[f"{at}{name}"] for name in ("value", "fault", "unsure"))
+        assert (value.dtype, fault.dtype) == (self.dtype, pl.String)
+        answers = [
+            None if doubt else (one, rule)
+            for one, rule, doubt in zip(value, fault, unsure, strict=True)
+        ]
+        return Compared([_plain(each) for each in answers], self.exact)
+
+
+def _plain(answer: Answer | None) -> Answer | None:
+    if answer is None:
+        return None
+    if answer[1] == "raised":
+        return None, "raised"
+    return answer[0].to_list() if isinstance(answer[0], pl.Series) else answer[0], answer[1]
+
+
+NEVER = pl.lit(value=False)
+NONE = pl.lit(None, dtype=pl.String)
+
+
+def _of_cell(cell: Cell, records: Sequence[object], dtype: pl.Struct) -> _Asked | str:
     if (why := declined(cell)) is not None:
         return why
-    dtype = dtype or dtype_of(touched((cell,)), records, {})
     columns = compile_cell(cell, dtype)
     if isinstance(columns, Declined):
         return columns.reason
-    frame = frame_of(records, dtype)
-    fault = pl.lit(None, dtype=pl.String).alias("f!") if columns.fault is None else columns.fault
-    unsure = pl.lit(value=False) if columns.unsure is None else columns.unsure
-    made = frame.select("#", columns.value, fault, unsure.alias("?"))
-    assert made["f"].dtype == columns.dtype
-    assert made["f!"].dtype == pl.String
-    answers = [None if row["?"] else (row["f"], row["f!"]) for row in made.iter_rows(named=True)]
-    return Compared(answers, exact(cell, records, columns.dtype))
+    exprs = {
+        "value": columns.value,
+        "fault": NONE if columns.fault is None else columns.fault,
+        "unsure": NEVER if columns.unsure is None else columns.unsure,
+    }
+    return _Asked(exprs, columns.dtype, exact(cell, records, columns.dtype))
 
 
-def values_compared(text: str, records: Sequence[object]) -> Compared | str:
-    """Return what both paths find, as Python values, whatever its kind: `("raised", None)` if so.
+def _of_value(expression: Jmespath, records: Sequence[object], dtype: pl.Struct) -> _Asked | str:
+    """Ask for what the expression finds, of any kind: fault `raised` where evaluating raises.
 
     Of objects only the entries that the compiled path reads are compared; null is as good as none.
     """
-    expression = compile_expression(text)
-    by_field = Cell(field="f", expressions=(expression,), accepts=SCALAR)
-    dtype = dtype_of(touched((by_field,)), records, {})
     try:
         found = whole(find(expression.tree, Record(dtype=dtype)))
     except Outside as outside:
         return str(outside)
-    some = frame_of(records, dtype).select("#", value=found.expr, **_told(found.trouble))
-    answers: list[Answer | None] = [
-        None if row["unsure"] else RAISED if row["fails"] else (row["value"], None)
-        for row in some.iter_rows(named=True)
-    ]
-    return Compared(answers, [_exact_value(expression, each, found.dtype) for each in records])
+    fails, unsure = (
+        pl.any_horizontal([NEVER, *exprs]).fill_null(value=False)
+        for exprs in (found.trouble.fails, found.trouble.unsure)
+    )
+    value = found.expr.cast(pl.String) if found.dtype == pl.Null() else found.expr
+    fitting = pl.String() if found.dtype == pl.Null() else found.dtype
+    fault = pl.when(fails).then(pl.lit("raised"))
+    return _Asked(
+        {"value": value, "fault": fault, "unsure": unsure}, fitting,
+        [_exact_value(expression, each, fitting) for each in records],
+    )  # fmt: skip
 
 
 RAISED: Answer = (None, "raised")
-
-
-def _told(trouble: Trouble) -> dict[str, pl.Expr]:
-    never = pl.lit(value=False)
-    return {
-        name: pl.any_horizontal([never, *exprs]).fill_null(value=False)
-        for name, exprs in (("fails", trouble.fails), ("unsure", trouble.unsure))
-    }
 
 
 def _exact_value(expression: Jmespath, record: object, dtype: pl.DataType) -> Answer:
@@ -111,10 +150,10 @@ def exact(cell: Cell, records: Sequence[object], dtype: pl.DataType) -> list[Ans
     return list(zip(values, faults, strict=True))
 
 
-def frame_of(records: Sequence[object], dtype: pl.Struct) -> pl.DataFrame:
+def frame_of(records: Sequence[Any], dtype: pl.Struct) -> pl.DataFrame:
     """Return the records as columns, beside a column `#`. Raises Unfit."""
     columns = {
-        each.name: pl.Series([_fitted(record, dtype)[each.name] for record in records],
+        each.name: pl.Series([_fitted(record.get(each.name), each.dtype) for record in records],
                              dtype=each.dtype, strict=True)
         for each in dtype.fields
     }  # fmt: skip

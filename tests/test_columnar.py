@@ -2,46 +2,11 @@
 
 from __future__ import annotations
 
-import polars as pl
 import pytest
 
-from crmmap.select.columnar import (
-    BLANKS,
-    Declined,
-    compile_cell,
-    declined,
-    dtype_of,
-    touched,
-)
-from crmmap.select.jmespath import Cell, JmespathSelector, compile_expression
-from crmmap.values import Page
-
-SCALAR = frozenset({"string", "number"})
-
-
-def cell(*texts: str, accepts: frozenset[str] = SCALAR) -> Cell:
-    expressions = tuple(compile_expression(text) for text in texts)
-    return Cell(field="f", expressions=expressions, accepts=accepts)
-
-
-def compiled(cell: Cell, records: list[object]) -> list[tuple[str | None, str | None]] | str:
-    """Return the texts and faults of the compiled path, or why it declined."""
-    if (why := declined(cell)) is not None:
-        return why
-    dtype = dtype_of(touched((cell,)), records, {})
-    columns = compile_cell(cell, dtype)
-    if isinstance(columns, Declined):
-        return columns.reason
-    frame = pl.DataFrame({"r": records}, schema={"r": dtype}, strict=True).with_row_index("#")
-    fault = pl.lit(None, dtype=pl.String).alias("f!") if columns.fault is None else columns.fault
-    made = frame.unnest("r").select("#", columns.value, fault)
-    return list(zip(made["f"].to_list(), made["f!"].to_list(), strict=True))
-
-
-def exact(cell: Cell, records: list[object]) -> list[tuple[str | None, str | None]]:
-    frame = JmespathSelector(cells=(cell,)).select(Page(number=1, records=records))
-    faults = frame["f!"] if "f!" in frame.columns else [None] * len(records)
-    return list(zip(frame["f"], faults, strict=True))
+from both_paths import SCALAR, Compared, cell, compared
+from crmmap.select.columnar import BLANKS
+from crmmap.select.jmespath import Cell
 
 
 @pytest.mark.parametrize(
@@ -63,7 +28,9 @@ def exact(cell: Cell, records: list[object]) -> list[tuple[str | None, str | Non
     ],
 )
 def test_plain_walks(cell: Cell, records: list[object]) -> None:
-    assert compiled(cell, records) == exact(cell, records)
+    for answers in compared([cell], records):
+        assert isinstance(answers, Compared)
+        assert list(answers.compiled) == list(answers.exact)
 
 
 def test_all_blanks_of_python_are_known() -> None:
