@@ -7,6 +7,7 @@ and whatever JSON leaves open: missing entries, nulls, empty texts, lists and ob
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -59,8 +60,19 @@ def objects(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
     return st.fixed_dictionaries({}, optional={k: optional(v) for k, v in schema.items()})
 
 
-roots = st.dictionaries(NAMES, schemas, min_size=1, max_size=3)
-several = roots.flatmap(lambda root: st.lists(objects(root), min_size=1, max_size=6))
+roots = st.fixed_dictionaries(dict.fromkeys("abc", schemas))
+
+
+def places(schema: Any, at: str) -> Iterator[str]:
+    """Yield the ways to a value and to all within it."""
+    yield at
+    if isinstance(schema, tuple):
+        for way in ("[*]", "[]", "[0]", "[-1]"):
+            yield from places(schema[1], at + way)
+    elif isinstance(schema, dict):
+        for name, inner in schema.items():
+            yield from places(inner, f"{at}.{name}")
+
 
 # --- expressions ----------------------------------------------------------------------------------
 
@@ -94,13 +106,18 @@ def _grown(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     )
 
 
-expressions = st.recursive(
-    st.sampled_from(
-        ["a", "b", "c", "a.b", "a.a", "b.a", "a[0]", "a[*].b", "a[]", "a[].a", "b[*]", "@.a", "`1`",
-         "'a'", "''", "`[]`", "`0`", "`true`", "`null`", "`[\"a\", \"b\"]`", "`1.5`", "@"]
-    ),
-    _grown, max_leaves=4,
-)  # fmt: skip
+LITERALS = [
+    "`1`", "'a'", "''", "`[]`", "`0`", "`true`", "`null`", "`[\"a\", \"b\"]`", "`[1, 2]`", "`1.5`",
+    "@", "c", "missing",
+]  # fmt: skip
+
+
+def expressions(root: dict[str, Any]) -> st.SearchStrategy[str]:
+    ways = [way for name, schema in root.items() for way in places(schema, name)]
+    leaf = st.one_of(st.sampled_from(ways), st.sampled_from(ways), st.sampled_from(LITERALS))
+    return st.recursive(leaf, _grown, max_leaves=4)
+
+
 ACCEPTS = st.sampled_from(
     [
         frozenset({"string", "number"}),
@@ -110,13 +127,20 @@ ACCEPTS = st.sampled_from(
 )
 
 
-cells = st.builds(lambda texts, accepts: cell(*texts, accepts=accepts),
-                  st.lists(expressions, min_size=1, max_size=2), ACCEPTS)  # fmt: skip
+def cells(root: dict[str, Any]) -> st.SearchStrategy[list[Cell]]:
+    texts = st.lists(expressions(root), min_size=1, max_size=2)
+    made = st.builds(lambda texts, accepts: cell(*texts, accepts=accepts), texts, ACCEPTS)
+    return st.lists(made, min_size=1, max_size=4)
+
+
+def records(root: dict[str, Any]) -> st.SearchStrategy[list[object]]:
+    return st.lists(objects(root), min_size=1, max_size=6)
 
 
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[*HealthCheck])
-@given(st.lists(cells, min_size=1, max_size=3), several)
-def test_both_paths_find_the_same(asked: list[Cell], records: list[object]) -> None:
+@given(roots.flatmap(lambda root: st.tuples(cells(root), records(root))))
+def test_both_paths_find_the_same(case: tuple[list[Cell], list[object]]) -> None:
+    asked, records = case
     for answers in compared(asked, records):
         if isinstance(answers, Compared):
             assert not answers.differ, answers
