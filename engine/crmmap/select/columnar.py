@@ -18,7 +18,7 @@ import polars as pl
 from crmmap.select.jmespath import Cell
 from crmmap.select.learned import Hints, dtype_of, hints_of
 from crmmap.select.sight import Outside, Touched, declined, touched
-from crmmap.select.vector_nodes import find
+from crmmap.select.vector_nodes import find, involved
 from crmmap.select.vectors import (
     Column,
     Record,
@@ -90,9 +90,13 @@ def compile_cells(cells: tuple[Cell, ...], dtype: pl.Struct) -> tuple[Columns | 
 def compile_cell(cell: Cell, dtype: pl.Struct) -> Columns | Declined:
     """Return a cell's columns over a frame whose columns are `dtype`'s fields."""
     try:
-        return _cell(cell, [find(each.tree, Record(dtype=dtype)) for each in cell.expressions])
+        made = _cell(cell, [find(each.tree, Record(dtype=dtype)) for each in cell.expressions])
     except Outside as outside:
         return Declined(str(outside))
+    except RecursionError:
+        return Declined("is nested too deep")
+    exprs = (made.value, made.fault, made.unsure)
+    return Declined("is too involved") if any(map(involved, exprs)) else made
 
 
 # --- values to a cell -----------------------------------------------------------------------------

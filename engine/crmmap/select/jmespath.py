@@ -74,7 +74,11 @@ def compile_expression(text: str) -> Jmespath:
         message = "is not JMESPath: empty, too deeply nested, or not finished"
         raise ValueError(message) from None
     tree = dict(compiled.parsed)
-    return Jmespath(text, tree, closure(tree), _names(tree))
+    try:
+        return Jmespath(text, tree, closure(tree), _names(tree))
+    except RecursionError:
+        message = "is too deeply nested"
+        raise ValueError(message) from None
 
 
 def _names(tree: Tree) -> tuple[str, ...] | None:

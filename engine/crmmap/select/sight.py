@@ -65,8 +65,12 @@ def _seen(cell: Cell) -> list[Leaf]:
         message = "takes whole values as JSON"
         raise Outside(message)
     walk = _Walk(seen={})
-    for each in cell.expressions:
-        _scalar(walk.see(each.tree, Sight(places=frozenset({()}))))
+    try:
+        for each in cell.expressions:
+            _scalar(walk.see(each.tree, Sight(places=frozenset({()}))))
+    except RecursionError:
+        message = "is nested too deep"
+        raise Outside(message) from None
     return list(walk.seen)
 
 

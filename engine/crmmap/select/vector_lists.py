@@ -28,24 +28,28 @@ from crmmap.select.vectors import (
 
 def chosen(conditions: Sequence[pl.Expr], values: Sequence[Value]) -> Column:
     """Return the first value whose condition holds, else the one that has none, with no trouble."""
-    dtype = common(values)
-    made = [whole(each, dtype).expr for each in values]
+    made, dtype = alike(values)
     expr = made[len(conditions)] if len(made) > len(conditions) else pl.lit(None)
     for condition, value in reversed([*zip(conditions, made, strict=False)]):
         expr = pl.when(condition).then(value).otherwise(expr)
     return column(expr, dtype)
 
 
-def common(values: Sequence[Value]) -> pl.DataType:
-    """Return the dtype of all values but those that are always null. Raises Outside."""
-    dtypes = {whole(each).dtype for each in values if not _untyped(each)} - {pl.Null()}
-    untyped = any(_untyped(each) for each in values)
-    if len(dtypes) > 1 or (untyped and any(not isinstance(each, pl.List) for each in dtypes)):
+def alike(values: Sequence[Value]) -> tuple[list[pl.Expr], pl.DataType]:
+    """Return the values as expressions of one dtype, or of Null if all are. Raises Outside."""
+    made = [None if _untyped(each) else whole(each) for each in values]
+    dtypes = {each.dtype for each in made if each is not None} - {pl.Null()}
+    if None in made:
+        dtypes = dtypes or {pl.List(pl.String())}
+    dtype = dtypes.pop() if dtypes else pl.Null()
+    if dtypes or (None in made and not isinstance(dtype, pl.List)):
         message = "gives values of several kinds"
         raise Outside(message)
-    if dtypes:
-        return dtypes.pop()
-    return pl.List(pl.String()) if untyped else pl.Null()
+    columns = [
+        whole(value, dtype) if each is None else each
+        for value, each in zip(values, made, strict=True)
+    ]
+    return [each.expr for each in columns], dtype
 
 
 def _untyped(value: Value) -> bool:
@@ -82,20 +86,27 @@ def inner_of(dtype: pl.DataType | None) -> pl.DataType | None:
 
 def listed(values: Sequence[Value], inner: pl.DataType | None = None) -> Column:
     """Return the list of the values, nulls included, without their trouble."""
-    dtype = common(values) if values else inner or pl.String()
+    exprs, dtype = alike(values)
     if dtype == pl.Null():
-        dtype = pl.String()
-    if not values:
-        return column(pl.lit([], dtype=pl.List(dtype)), pl.List(dtype))
-    exprs = [
-        pl.lit(None, dtype=dtype) if is_nothing(each) else whole(each, dtype).expr
-        for each in values
+        dtype = inner or pl.String()
+    if not exprs:
+        return column(pl.lit([], dtype=pl.List(dtype)).first(), pl.List(dtype))
+    typed = [
+        pl.lit(None, dtype=dtype) if is_nothing(value) else expr
+        for value, expr in zip(values, exprs, strict=True)
     ]
-    if not isinstance(dtype, pl.List):
-        return column(pl.concat_list(exprs), pl.List(dtype))
-    # polars would string lists together, instead of making a list of them.
-    boxes = pl.concat_list(pl.struct(each.alias("_")) for each in exprs)
-    return column(boxes.list.eval(pl.element().struct.field("_")), pl.List(dtype))
+    made = pl.concat_list(typed)
+    if isinstance(dtype, pl.List):
+        # polars would string lists together, instead of making a list of them.
+        boxes = pl.concat_list(pl.struct(each.alias("_")) for each in typed)
+        made = boxes.list.eval(pl.element().struct.field("_"))
+    # One list for all records, unlike one value for all, stands for one record only.
+    return column(made.first() if all(map(_written, typed)) else made, pl.List(dtype))
+
+
+def _written(expr: pl.Expr) -> bool:
+    """Say whether an expression reads nothing of a record."""
+    return not expr.meta.root_names() and "element()" not in str(expr)
 
 
 def projected(

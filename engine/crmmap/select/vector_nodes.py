@@ -35,17 +35,22 @@ from crmmap.select.vectors import (
     truth,
 )
 
-INVOLVED = 20_000
+INVOLVED = 10_000
 """The longest expression, as polars writes it: parts that are needed twice stand there twice."""
 
 
 def find(tree: Tree, at: Value) -> Value:
     """Return what the tree finds at a value. Raises Outside."""
     found = NODES[tree["type"]](tree, at)
-    if isinstance(found, Column) and len(str(found.expr)) > INVOLVED:
+    if isinstance(found, Column) and involved(found.expr):
         message = "is too involved"
         raise Outside(message)
     return found
+
+
+def involved(expr: pl.Expr | None) -> bool:
+    """Say whether an expression is too long to be worth computing."""
+    return expr is not None and len(str(expr)) > INVOLVED
 
 
 # --- ways into a record ---------------------------------------------------------------------------
