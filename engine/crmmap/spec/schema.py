@@ -183,10 +183,17 @@ def _bare_words(shape: KindShape) -> Schema:
     """Return the schema of a kind written as a text. The title lets a message find the family."""
     words: list[Schema] = [{"enum": [t for t, made in shape.table.items() if bare(made)]}]
     for token, made in shape.table.items():
-        if most := len(positional(made)):
-            pattern = rf"^{token}\( *[0-9]{{1,9}} *(, *[0-9]{{1,9}} *){{0,{most - 1}}}\)$"
+        if pattern := arguments_pattern(token, made):
             words.append({"pattern": pattern})
     return {"title": shape.family, "anyOf": words}
+
+
+def arguments_pattern(token: str, made: type) -> str | None:
+    """Return the pattern of a kind with its whole numbers in brackets; None if it takes none."""
+    most = len(positional(made))
+    if not most:
+        return None
+    return rf"^{token}\( *[0-9]{{1,9}} *(, *[0-9]{{1,9}} *){{0,{most - 1}}}\)$"
 
 
 def _text_limits(limits: Limits) -> Schema:

@@ -10,17 +10,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, cast
-
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError
-from referencing import Registry
+from typing import TYPE_CHECKING, Any, cast
 
 from crmmap.kinds.limits import PERCENT
 from crmmap.spec.faults import WORD, Fault, guess, quoted
+from crmmap.spec.fits import holds
+from crmmap.spec.model import Mapping
 from crmmap.spec.partitions import NAME
 from crmmap.spec.schema import mapping_schema
 from crmmap.values import Path
+
+if TYPE_CHECKING:
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import ValidationError
 
 PATTERNS = {
     NAME: "must be a name: a letter or '_', then letters, digits or '_', 63 at most",
@@ -45,6 +47,9 @@ def _validator() -> Draft202012Validator:
 
 def validator_of(schema: dict[str, Any]) -> Draft202012Validator:
     """Return a validator that fetches nothing, whatever its schema refers to."""
+    from jsonschema import Draft202012Validator
+    from referencing import Registry
+
     return Draft202012Validator(schema, registry=Registry())
 
 
@@ -62,6 +67,8 @@ class _Broken:
 
 def schema_faults(document: object) -> list[Fault]:
     """Return everything that the schema says against a document of plain values, each once."""
+    if holds(document, Mapping):
+        return []
     found = {}
     for error in _validator().iter_errors(document):
         for fault in _faults(_broken(error)):
