@@ -1,7 +1,8 @@
 """`python -m bench [SECTION …]`: measure crmmap beside what one would write by hand.
 
-Without a section: all of them. Each takes the place of its last measurement in results.json, of
-which RESULTS.md and its pictures are made anew. `--quick`: a tenth of all sizes, one run each.
+Without a section: all of them but `peers`, which needs others to be installed. Each takes the place
+of its last measurement in results.json, of which RESULTS.md and its pictures are made anew.
+`--quick`: a tenth of all sizes, one run each.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from bench import plots
 from bench.measure import ROOT
 from bench.page import Remembered, machine, now, page, remembered, told
 from bench.scenarios import How
-from bench.sections import SECTIONS
+from bench.sections import OPTIONAL, SECTIONS
 
 
 def options(arguments: Sequence[str]) -> argparse.Namespace:
@@ -53,7 +54,7 @@ def main(arguments: Sequence[str]) -> int:
             folder=folder.resolve(), say=say, servers=not chosen.only_sqlite,
             most=chosen.most,
         )  # fmt: skip
-        for name in chosen.sections or SECTIONS:
+        for name in chosen.sections or [each for each in SECTIONS if each not in OPTIONAL]:
             known[name] = measure(name, how, f"python -m bench {' '.join(arguments)}".strip())
             # At once, so that nothing is lost where a later one fails.
             write(known, file)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from bench import growth, loading, portions, runs, tables
+from bench import growth, loading, peers, portions, runs, tables
 from bench.scenarios import How
 
 
@@ -74,4 +74,14 @@ pages and batches, however large the source. One run each.""",
         measure=growth.growth,
         told=lambda found: growth.told(growth.grown_of(found)),
     ),
+    "peers": _of_runs(
+        "Beside others of its kind",
+        """The same contacts into PostgreSQL by [dlt](https://dlthub.com)'s `rest_api` source: as it
+comes, and [tuned](dlt_contacts.py): no compression on the way, larger buffers, CSV for COPY, two
+workers. It types and upserts by the same key; it keeps no rejects and compares no rows. Not part
+of `make bench`: `python -m bench peers` installs it first.""",
+        peers.peers,
+    ),
 }
+OPTIONAL = frozenset({"peers"})
+"""Sections that are measured only where they are named."""
