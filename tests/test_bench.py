@@ -12,6 +12,7 @@ import pytest
 from bench.__main__ import write
 from bench.data import write_tasks
 from bench.measure import ROOT, Usage
+from bench.micro import casts
 from bench.page import Remembered, remembered
 from bench.runs import contacts, people, tasks
 from bench.scenarios import Scenario
@@ -21,6 +22,8 @@ from bench.scripts import tasks as tasks_script
 from bench.scripts.into import Rows, upsert
 from bench.server import listening
 from bench.stages import STAGES, load_all, planned
+
+from crmmap.kinds.types import TYPES
 
 COUNT = 230
 
@@ -97,3 +100,9 @@ def test_a_section_takes_the_place_of_its_last_measurement_alone(
     assert "| 1.0 | **3.0** |" in page
     assert Usage(**json.loads(file.read_text())["growth"]["found"][0]["usage"]).peak == 100
     assert "3.0 × script" in (tmp_path / "cpu.svg").read_text(encoding="utf-8")
+
+
+def test_the_speed_of_every_type_is_measured() -> None:
+    speeds = dict(casts(values=10, rounds=1))
+    assert {words.split(",")[0].split("(")[0] for words in speeds} == set(TYPES)
+    assert min(speeds.values()) > 0

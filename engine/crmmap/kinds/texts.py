@@ -203,8 +203,7 @@ STORABLE = re.compile("[^\0\ud800-\udfff]*")
 
 def _compact(text: str) -> str | None:
     try:
-        # Numbers are checked, not converted: a number of 5,000 digits is still JSON.
-        json.loads(text, parse_int=str, parse_float=str, parse_constant=_no_constant)
+        CHECKED.decode(text)
     except (ValueError, RecursionError):
         return None
     if not _storable(text):
@@ -215,6 +214,10 @@ def _compact(text: str) -> str | None:
 def _no_constant(name: str) -> object:
     message = f"{name} is not JSON"
     raise ValueError(message)
+
+
+CHECKED = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=_no_constant)
+"""Numbers are checked, not converted: a number of 5,000 digits is still JSON."""
 
 
 def _storable(text: str) -> bool:
