@@ -18,7 +18,7 @@ from typing import Any
 from both_paths import Compared, cell, compared
 from crmmap.select.jmespath import Cell
 
-EXAMPLES = int(os.environ.get("CRMMAP_LAW_EXAMPLES", "2500"))
+EXAMPLES = int(os.environ.get("CRMMAP_LAW_EXAMPLES", "5000"))
 """How many answers of the compiled path are compared, each for several records."""
 CELLS = 12
 
@@ -118,7 +118,7 @@ def a_cell(draw: Random, ways: list[str]) -> Cell:
 # --- the law --------------------------------------------------------------------------------------
 
 
-def test_both_paths_find_the_same(record_property: Any) -> None:
+def test_both_paths_find_the_same() -> None:
     counted: Counter[str] = Counter()
     seed = 0
     while counted["compared"] < EXAMPLES:
@@ -129,8 +129,6 @@ def test_both_paths_find_the_same(record_property: Any) -> None:
         cells = [a_cell(draw, ways) for _ in range(CELLS)]
         counted += alike(cells, records, seed)
         seed += 1
-    for name, count in counted.items():
-        record_property(name, count)
     # A law that is asked nothing holds always.
     assert counted["found"] > EXAMPLES / 5
     assert counted["broke"] > EXAMPLES / 5
