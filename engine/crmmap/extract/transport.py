@@ -10,7 +10,6 @@ from __future__ import annotations
 import http.client
 import logging
 import socket
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import closing, suppress
 from contextvars import ContextVar
@@ -26,6 +25,7 @@ from urllib3.response import BaseHTTPResponse
 
 from crmmap.extract.body import PIECE, BadBody, decoded
 from crmmap.extract.origin import address
+from crmmap.extract.watch import Watch, Watchdog
 from crmmap.kinds.source import Timeouts
 from crmmap.values import Response
 
@@ -44,54 +44,6 @@ FRAMING = ("content-length", "transfer-encoding", "content-encoding")
 
 class DeadlinePassed(Exception):
     """The exchange took longer than it may, and was cut."""
-
-
-class Watch:
-    """Cuts one exchange at its deadline, wherever it hangs.
-
-    `timeout=` bounds a single read, so that a server which sends one byte now and
-    then holds a client for ever. The watch holds a duplicate of the socket and shuts
-    the connection down through it: the reading thread wakes, and no object that it
-    is using changes under its hands.
-    """
-
-    def __init__(self, seconds: float) -> None:
-        self.passed = False
-        self._lock = threading.Lock()
-        self._twin: socket.socket | None = None
-        self._timer = threading.Timer(seconds, self.cut)
-        self._timer.daemon = True
-
-    def __enter__(self) -> Watch:
-        self._timer.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._timer.cancel()
-        self._hold(None)
-
-    def hold(self, connection: socket.socket) -> None:
-        """Watch this connection from now on, instead of the one before."""
-        self._hold(socket.fromfd(connection.fileno(), connection.family, connection.type))
-
-    def _hold(self, twin: socket.socket | None) -> None:
-        with self._lock:
-            if self._twin is not None:
-                self._twin.close()
-            self._twin = twin
-            self._shut()
-
-    def cut(self) -> None:
-        """End the exchange now."""
-        with self._lock:
-            self.passed = True
-            self._shut()
-
-    def _shut(self) -> None:
-        if self.passed and self._twin is not None:
-            # The other side may have gone first.
-            with suppress(OSError):
-                self._twin.shutdown(socket.SHUT_RDWR)
 
 
 _CURRENT: ContextVar[Watch] = ContextVar("watch")
@@ -160,6 +112,7 @@ class Transport:
         self._timeout = timeout
         self._max_body = max_body
         self._session = _session()
+        self._watchdog = Watchdog(timeout.total)
         self._watches: set[Watch] = set()
         self._precious: set[Watch] = set()
         self._halted = False
@@ -170,7 +123,7 @@ class Transport:
         What is `precious` is not cut by `halt`. Raises one of NETWORK_ERRORS, DeadlinePassed, or
         BadBody.
         """
-        with Watch(self._timeout.total) as watch:
+        with self._watchdog.watching() as watch:
             token = _CURRENT.set(watch)
             watches = self._precious if precious else self._watches
             watches.add(watch)
@@ -225,8 +178,7 @@ class Transport:
 
     def close(self) -> None:
         """Cut the exchanges under way and close the connections."""
-        for watch in (*self._watches, *self._precious):
-            watch.cut()
+        self._watchdog.close()
         self._session.close()
 
 
