@@ -6,10 +6,12 @@ import csv
 import json
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -78,8 +80,8 @@ def test_a_plan_says_what_a_run_would_do_without_any_setting(folder: Path) -> No
     assert ran.code == 0
     assert "request   GET URL/notes" in ran.out
     assert "pages     token(token=next, param=after)" in ran.out
-    assert re.search(r"^   id +text +id +direct +required +reject$", ran.out, re.MULTILINE)
-    assert re.search(r"^   text +text +to_string\(body\) +interpreted", ran.out, re.MULTILINE)
+    assert re.search(r"^   id +text +id +compiled +required +reject$", ran.out, re.MULTILINE)
+    assert re.search(r"^   text +text +to_string\(body\) +(comp|exact: )", ran.out, re.MULTILINE)
 
 
 def test_a_plan_says_why_a_stream_comes_after_another(folder: Path) -> None:
@@ -97,7 +99,7 @@ def test_a_plan_as_json_shows_no_secret(folder: Path) -> None:
     stream = ran.json["streams"][0]
     assert ran.json["sources"]["source"]["auth"] == "bearer"
     assert stream["request"]["method"] == "GET"
-    assert [each["selected"] for each in stream["fields"]] == ["direct", "interpreted"]
+    assert [each["selected"] for each in stream["fields"]] == ["compiled", "compiled"]
     assert "canary" not in ran.out
 
 
@@ -183,14 +185,31 @@ def test_a_mock_of_files_writes_them(folder: Path) -> None:
     assert "crmmap run people.yaml" in ran.out
 
 
-def test_a_run_against_the_mock_needs_no_setting(folder: Path) -> None:
-    words = ("--mock", "--records", "40", "--dirty", "50", "--json", "-q")
-    first = crmmap(folder, "run", "api.yaml", *words, "--dry-run")
-    second = crmmap(folder, "run", "api.yaml", *words, "--dry-run")
+def test_a_run_against_the_mock_needs_no_setting_and_is_the_same_on_both_paths(
+    folder: Path,
+) -> None:
+    words = ("--mock", "--records", "40", "--dirty", "50", "-q", "--store")
+    first = crmmap(folder, "run", "api.yaml", *words, "sqlite:///a.db", "--json")
+    second = crmmap(
+        folder, "run", "api.yaml", *words, "sqlite:///b.db", "--json", env={"CRMMAP_EXACT": "1"}
+    )
 
     assert first.code == 0
     assert first.json["counts"]["rejected"] > 0
     assert first.json["counts"] == second.json["counts"]
+    fetched = first.json["counts"]["fetched"]
+    assert first.json["streams"][0]["paths"]["compiled"] > 0.8 * fetched
+    assert second.json["streams"][0]["paths"] == {"compiled": 0, "exact": fetched}
+    for asked in ("id, text FROM api_notes", "page, at, reasons, raw FROM crmmap_rejects"):
+        one, other = (
+            _rows(folder / name, f"SELECT {asked} ORDER BY 1, 2") for name in ("a.db", "b.db")
+        )
+        assert one == other
+
+
+def _rows(path: Path, query: str) -> list[tuple[object, ...]]:
+    with closing(sqlite3.connect(path)) as database:
+        return database.execute(query).fetchall()
 
 
 # --- schema and the package -----------------------------------------------------------------------

@@ -82,8 +82,9 @@ class StreamReport:
     that were tried again by what became of them: see `crmmap.load.accounts.RETRIED_SCHEMA`.
     `archived` tells what was kept in the archive. `gap` says, of one whose rows vanish once a
     complete read does not bring them, or are replaced by it, why its read was not complete.
-    `broken` are sentences about what was expected of the stream, and is not so. `error` is what
-    stopped it.
+    `paths` counts JSON records by how they were read: `compiled`, straight into columns, or
+    `exact`, decoded to values one by one. `broken` are sentences about what was expected of the
+    stream, and is not so. `error` is what stopped it.
     """
 
     stream: str
@@ -110,6 +111,7 @@ class StreamReport:
     unread: Mapping[str, int] = field(default_factory=dict)
     archived: Archived = Archived()
     gap: str = ""
+    paths: Mapping[str, int] = field(default_factory=dict)
     error: BaseException | None = field(default=None, repr=False, compare=False)
 
     @property

@@ -545,6 +545,8 @@ class Batch:
     tried: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     whole: bool = False
     """Whether the read that it is of asks for everything that the stream ever asks for."""
+    compiled: int = 0
+    """How many of its records were never decoded one by one."""
 
     def raw(self, page: int, index: int) -> str:
         """Return a row's whole raw record."""

@@ -131,8 +131,14 @@ def plan_of(job: Job, surroundings: Surroundings) -> Plan:
     mapping = job.found.mapping
     settings = resolve_settings(mapping, surroundings.environment, job.given)
     plan = _at_home(compile_plan(mapping, settings, only=job.sources))
+    plan = as_asked(plan, surroundings)
     surroundings.secrets.extend(plan.secrets)
     return plan
+
+
+def as_asked(plan: Plan, surroundings: Surroundings) -> Plan:
+    """Return the plan with every record decoded, if `CRMMAP_EXACT=1` asks for that."""
+    return plan.exact if surroundings.environment.get("CRMMAP_EXACT") == "1" else plan
 
 
 def _at_home(plan: Plan) -> Plan:

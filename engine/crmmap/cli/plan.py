@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import click
 
+from crmmap.cli.jobs import as_asked
 from crmmap.cli.mappings import given_settings, read_all, refuse_unknown_settings
 from crmmap.cli.stores import is_missing_file, store_url, temporary_store
 from crmmap.cli.surroundings import Surroundings
@@ -40,6 +41,7 @@ def show_plan(order: PlanOrder, surroundings: Surroundings) -> ExitCode:
     given = given_settings(order.settings)
     refuse_unknown_settings([found.mapping], given)
     plan = compile_plan(found.mapping, shown_settings(found.mapping, given))
+    plan = as_asked(plan, surroundings)
     surroundings.write(_text(plan, order, surroundings))
     return ExitCode.OK
 

@@ -10,6 +10,7 @@ from crmmap.cli.jobs import (
     NO_FAULTS,
     Job,
     RunOrder,
+    as_asked,
     command_again,
     faultable,
     jobs_of,
@@ -51,6 +52,7 @@ def run_mappings(order: RunOrder, surroundings: Surroundings) -> ExitCode:
 def _report(order: RunOrder, url: str, watch: Watch, job: Job) -> RunReport:
     with ExitStack() as stack:
         plan = job.plan or stack.enter_context(_mocked(job, order))
+        plan = as_asked(plan, watch.surroundings)
         if order.faults and not faultable(plan):
             watch.say(f"{job.name}: {NO_FAULTS}")
         watch.surroundings.secrets.extend(plan.secrets)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 
 from crmmap.errors import SourceError
+from crmmap.select.raw_records import bytes_of
 from crmmap.values import Page, Request, as_json
 
 KEPT = 10_000
@@ -40,7 +41,9 @@ class Circles:
         """Raise SourceError where a page is one that came before."""
         if not len(page.records):
             return
-        digest = _digest(page.records)
+        raws = bytes_of(page.records)
+        # The same records are sent in the same way.
+        digest = _digest(page.records) if raws is None else _digest_of_bytes(raws)
         earlier = self.pages.get(digest) if len(page.records) >= TELLING else None
         if digest == self.before:
             message = (
@@ -68,6 +71,10 @@ class Circles:
         """Forget everything."""
         self.forget_pages()
         self.requests.clear()
+
+
+def _digest_of_bytes(raws: Sequence[bytes]) -> bytes:
+    return sha256(b"\0".join(raws)).digest()[:16]
 
 
 def _digest(values: Iterable[object]) -> bytes:

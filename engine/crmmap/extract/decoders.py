@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from crmmap.errors import SourceError
 from crmmap.extract.body import BadBody
 from crmmap.extract.crowded import XML, refuse_crowded
 from crmmap.extract.decode import decode_json
 from crmmap.extract.expected import expected, kind_of, page_for_people
+from crmmap.extract.json_quick import Way, way_of
 from crmmap.extract.lines_body import demand_length, read_csv, read_ndjson
 from crmmap.extract.unpack import unpacked
 from crmmap.extract.xml_body import NotXml, astray, whole
@@ -30,12 +32,19 @@ def decoder_of(step: Step) -> Decoder:
     """Return the decoder for a stream's answers."""
     form = step.format
     if form is None or form == Json():
-        return decode_json
+        way = way_of(step)
+        return decode_json if way is None else partial(_quickly, way)
 
     def decode(response: Response) -> Document:
         return _decoded(step, form, _unpacked(step, form, response))
 
     return decode
+
+
+def _quickly(way: Way, response: Response) -> Document:
+    """Return an answer with its records as bytes, or decoded whole."""
+    document = way.decode(response) if response.status != 204 else None
+    return decode_json(response) if document is None else document
 
 
 def _decoded(step: Step, form: Format, response: Response) -> Document:

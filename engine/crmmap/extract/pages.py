@@ -8,12 +8,15 @@ from dataclasses import replace
 
 from crmmap.errors import SourceError
 from crmmap.extract.shaping import Placed, sent_by, shaped
+from crmmap.kinds.numbered import Keyset
 from crmmap.kinds.shaping import Around, Misfit
 from crmmap.plan import Step
+from crmmap.select.compiled import DUPLICATE_KEY
 from crmmap.select.document import Document, Found, Unsuited, ambiguous
 from crmmap.select.jmespath import Jmespath
+from crmmap.select.raw_records import RawRecords
 from crmmap.select.strict import read_whole
-from crmmap.values import Page, Reason, Refusal, Response, as_json
+from crmmap.values import Page, Reason, Refusal, Request, Response, as_json
 
 NOT_AN_OBJECT = Reason(field=None, rule="json.record", message="the record is not an object")
 UNSUITED = Reason(
@@ -21,9 +24,6 @@ UNSUITED = Reason(
 )
 NOT_SUCCEEDED = Reason(
     field=None, rule="response.rejects", message="the source says that it has failed"
-)
-DUPLICATE_KEY = Reason(
-    field=None, rule="json.duplicate_key", message="an object in the record has the same key twice"
 )
 
 
@@ -66,6 +66,23 @@ def both_pages(
     fit = [each for _, each in sent if not isinstance(each, Misfit | Unsuited)]
     unfit = [Refusal(at=0, raw="", reasons=())] * (len(sent) - len(fit) + len(response.refused))
     return replace(page, records=fit, refused=tuple(unfit), lines=None), page
+
+
+def settled(step: Step, request: Request, page: Page) -> Page:
+    """Return a page as paging must see it: by values, where it goes on from those of records.
+
+    What is no record is refused then; of records that stay bytes, that comes out later.
+    """
+    if not isinstance(page.records, RawRecords) or not page.records:
+        return page
+    cap = getattr(step.pagination, "cap", None)
+    near = cap is not None and request.passed + 2 * page.fetched > cap.records
+    last = isinstance(step.pagination, Keyset) and ambiguous(page.records[-1])
+    if not (near or last):
+        return page
+    sound = [record for record in page.records if not ambiguous(record)]
+    unfit = [Refusal(at=0, raw="", reasons=())] * (page.fetched - len(sound))
+    return replace(page, records=sound, refused=tuple(unfit), lines=None)
 
 
 def _read(number: int, found: Found, response: Response, document: Document) -> Page:

@@ -10,15 +10,15 @@ from functools import partial
 from crmmap.errors import SourceError
 from crmmap.extract.asker import Asker
 from crmmap.extract.circles import Circles
-from crmmap.extract.decoders import decoder_of
+from crmmap.extract.decoders import Decoder, decoder_of
 from crmmap.extract.enrich import enriched
 from crmmap.extract.halving import following, halves_of
 from crmmap.extract.held import Held
 from crmmap.extract.nested import Completer
-from crmmap.extract.pages import Complete, both_pages
+from crmmap.extract.pages import Complete, both_pages, settled
 from crmmap.extract.request import BARE, Context, first_request
 from crmmap.extract.ruling import SKIPPED, Skipped
-from crmmap.extract.split import Ask, read_split
+from crmmap.extract.split import Ask, is_split, read_split
 from crmmap.extract.spool import Asked
 from crmmap.extract.windows import refuse_too_many
 from crmmap.kinds.actions import Halve
@@ -55,7 +55,7 @@ def read_responses(
     def hidden(text: str) -> bool:
         return text in own or client.is_secret(text)
 
-    circles, empty = Circles(), 0
+    circles, empty, decode = Circles(), 0, _decoder(step, first)
     while True:
         _refuse_more(step, number)
         circles.refuse_request(request, number)
@@ -63,7 +63,7 @@ def read_responses(
         whole = Completer(plan=plan, step=step, client=held, asker=asker, context=context)
         complete = whole.whole if step.nested else None
         try:
-            ask = partial(_ask, step, client, asker, number, complete)
+            ask = partial(_ask, step, client, decode, asker, number, complete)
             answered, sent, page = _asked(step, request, first, ask)
         except SourceError as error:
             if position is None and isinstance(error, Skipped):
@@ -81,7 +81,7 @@ def read_responses(
         position = None
         empty = 0 if sent.fetched else empty + 1
         circles.refuse_page(sent)
-        after = _following(step, answered, first, sent, halves)
+        after = _following(step, answered, first, settled(step, answered, sent), halves)
         number, fetched = number + 1, fetched + sent.fetched
         kept = _position(after, number, first, hidden, fetched)
         kept = BEGINNING if kept is not None and client.tells(kept) else kept
@@ -112,11 +112,18 @@ def read_responses(
         request = after
 
 
+def _decoder(step: Step, first: Request) -> Decoder:
+    split = step.request.split if step.request is not None else None
+    # Parts of records are put together as values.
+    return decoder_of(step.exact if is_split(split, first) else step)
+
+
 def _ask(
-    step: Step, client: Asked, asker: Asker, number: int, complete: Complete, request: Request
-) -> tuple[Request, Page, Page]:
+    step: Step, client: Asked, decode: Decoder, asker: Asker, number: int, complete: Complete,
+    request: Request,
+) -> tuple[Request, Page, Page]:  # fmt: skip
     """Return the request that was answered at last, and its page: as it was sent, and as shaped."""
-    response, document = client.read(request, decoder_of(step), asker)
+    response, document = client.read(request, decode, asker)
     return response.request or request, *both_pages(step, number, response, document, complete)
 
 

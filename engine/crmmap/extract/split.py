@@ -77,6 +77,11 @@ def items_of(split: Split, request: Request) -> Sequence[object]:
     return found if isinstance(found, list | tuple) else ()
 
 
+def is_split(split: Split | None, first: Request) -> bool:
+    """Say whether a page is asked for in several requests."""
+    return split is not None and len([*_stretches(split, items_of(split, first))]) > 1
+
+
 def _stretches(split: Split, items: Sequence[object]) -> Iterator[Sequence[object]]:
     stretch: list[object] = []
     length = 0

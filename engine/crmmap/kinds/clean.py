@@ -174,3 +174,6 @@ CLEAN: dict[str, type[Clean]] = {
     "map": Map,
     "normalize": Normalize,
 }
+
+TIDYING = (Trim, CollapseSpaces, EmptyToNull, Lower, Upper, StripTags, Normalize)
+"""The kinds of steps that leave a number as it is: digits, one point, and a minus."""

@@ -24,6 +24,8 @@ from crmmap.loop.completeness import asks_for_all, gap_of
 from crmmap.loop.cursors import Cursors, cursors_of, keeps_cursors, parents_of
 from crmmap.loop.work import Work, by_field, by_rule, with_keys
 from crmmap.plan import Step, grown, unknown_types
+from crmmap.select.compiled import CompiledSelector
+from crmmap.select.jmespath import JmespathSelector
 from crmmap.transform import apply
 from crmmap.values import NOTHING, Archived, Batch, Counts, Page, Start
 
@@ -51,8 +53,9 @@ class Progress:
     retried: Counter[str] = field(default_factory=Counter)
     archived: Archived = Archived()
     broken: tuple[str, ...] = ()
+    paths: Counter[str] = field(default_factory=Counter)
 
-    def add(self, mark: Mark, tally: Tally) -> None:
+    def add(self, mark: Mark, tally: Tally, paths: Mapping[str, int]) -> None:
         """Take in a batch that was committed."""
         self.mark = mark
         self.counts += tally.counts
@@ -66,6 +69,7 @@ class Progress:
         if tally.retried is not None:
             self.retried.update(tally.retried[OUTCOME].to_list())
         self.archived += tally.archived
+        self.paths.update(paths)
 
     def report(
         self, status: StreamStatus, message: str = "", error: BaseException | None = None
@@ -91,6 +95,7 @@ class Progress:
             gap=self._gap(),
             archived=self.archived,
             broken=self.broken,
+            paths=dict(self.paths),
         )
 
     def _gap(self) -> str:
@@ -207,13 +212,21 @@ async def _load_all(work: Work, progress: Progress) -> None:
             with_cursor = _with_cursor(work, step, batch, cursors)
             write = partial(load, step, with_cursor, archiving, reasons=progress.reasons)
             mark, tally = await in_thread(work.store.commit, mark, write)
+            paths = _paths(step, batch)
             del batch, with_cursor, write  # its pages, while the next is waited for
-            progress.add(mark, tally)
+            progress.add(mark, tally, paths)
             if progress.ended and keeps_cursors(step) and work.options.limit is None:
                 work.reached[step.name] = cursors.reached(step)
             work.tell(
                 Event(kind="batch", stream=step.name, counts=progress.counts, pages=progress.pages)
             )
+
+
+def _paths(step: Step, batch: Batch) -> Mapping[str, int]:
+    """Return how many records of a batch were read which way, where there are several ways."""
+    if not isinstance(step.selector, CompiledSelector | JmespathSelector):
+        return {}
+    return {"compiled": batch.compiled, "exact": batch.fetched - batch.compiled}
 
 
 def _demanded(work: Work, step: Step) -> Step:

@@ -26,7 +26,6 @@ from crmmap.plan.steps import (
     Plan,
     Recursion,
     Rule,
-    Selector,
     Step,
     Target,
 )
@@ -48,7 +47,6 @@ __all__ = [
     "Plan",
     "Recursion",
     "Rule",
-    "Selector",
     "Step",
     "Target",
     "compile_plan",

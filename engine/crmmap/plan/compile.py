@@ -11,7 +11,7 @@ from types import MappingProxyType
 import polars as pl
 
 from crmmap.kinds.checks import Check, rule_name
-from crmmap.kinds.clean import NullIf
+from crmmap.kinds.clean import TIDYING, NullIf
 from crmmap.kinds.database import Sql
 from crmmap.kinds.durations import seconds
 from crmmap.kinds.incremental import Cursorless, FileIdentity
@@ -150,7 +150,13 @@ def _step(whole: _Whole, name: str, parents: tuple[str, ...]) -> Step:
     return Step(
         name=name,
         target=whole.targets[name],
-        selector=selector_of(stream, types, expressions, form),
+        selector=selector_of(
+            stream,
+            types,
+            expressions,
+            form,
+            plain=[each for each in stream.fields if _plain(mapping.defaults, stream.fields[each])],
+        ),
         fields=tuple(
             replace(
                 _field(field, each, types[field], mapping.defaults, key=field in stream.table.key),
@@ -216,6 +222,12 @@ def _step(whole: _Whole, name: str, parents: tuple[str, ...]) -> Step:
         enriching=tuple(_enriching(each, spec) for each, spec in stream.enrich.items()),
         keeps=stream.archive or mapping.archive.keep,
     )
+
+
+def _plain(defaults: Defaults, field: Field) -> bool:
+    """Say whether nothing changes the digits of a number."""
+    tidied = all(isinstance(step, TIDYING) for step in (*defaults.clean, *field.clean))
+    return tidied and field.lookup is None
 
 
 def _expectation(stream: Stream) -> Expectation | None:

@@ -7,13 +7,13 @@ from typing import Any
 
 from crmmap.kinds.formats import Format, Xml
 from crmmap.kinds.types import Type
-from crmmap.plan.steps import Selector
 from crmmap.select.column import ColumnSelector
+from crmmap.select.columnar import hints_of
+from crmmap.select.compiled import CompiledSelector, Selector
 from crmmap.select.elements import ElementCell, XPathSelector, walk_through
 from crmmap.select.jmespath import (
     Cell,
     Jmespath,
-    JmespathSelector,
     compile_expression,
     leaves,
     names_under,
@@ -48,30 +48,36 @@ def selector_of(
     types: Mapping[str, Type],
     expressions: Mapping[str, tuple[Expression, ...]],
     form: Format | None,
+    *,
+    plain: Iterable[str] = (),
 ) -> Selector:
-    """Return what makes the raw frame of a page; without `expressions`, of columns."""
+    """Return what makes the raw frame of a page; without `expressions`, of columns.
+
+    `plain` are the fields whose texts nothing tidies; of those, a number may come as it is.
+    """
     if not expressions:
         return ColumnSelector(
             fields=tuple((field, sources_of(field, each)) for field, each in stream.fields.items())
         )
     if isinstance(form, Xml):
-        cells = tuple(
+        elements = tuple(
             ElementCell(field=field, expressions=each, whole="container" in types[field].accepts)
             for field, each in expressions.items()
         )
-        return XPathSelector(cells=cells, walk=walk_through(cells))
-    return JmespathSelector(
-        cells=tuple(
-            Cell(
-                field=field,
-                expressions=_jmespath(each),
-                # `true` and `false` are readable as text, but identify nothing.
-                accepts=types[field].accepts
-                - ({"boolean"} if field in stream.table.key else set()),
-            )
-            for field, each in expressions.items()
+        return XPathSelector(cells=elements, walk=walk_through(elements))
+    cells = tuple(
+        Cell(
+            field=field,
+            expressions=_jmespath(each),
+            # `true` and `false` are readable as text, but identify nothing.
+            accepts=types[field].accepts - ({"boolean"} if field in stream.table.key else set()),
         )
+        for field, each in expressions.items()
     )
+    dtypes = {field: types[field].dtype for field in plain}
+    # What Arrow calls decimal it reads from texts, too.
+    own = {field: dtype for field, dtype in dtypes.items() if not dtype.is_decimal()}
+    return CompiledSelector(cells=cells, dtypes=own, hints=hints_of(cells, own))
 
 
 def _jmespath(expressions: Iterable[Expression]) -> tuple[Jmespath, ...]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 
 import polars as pl
 
@@ -18,6 +17,7 @@ from crmmap.kinds.shaping import Shape
 from crmmap.kinds.source import Source
 from crmmap.kinds.types import Type
 from crmmap.kinds.writes import NEXT, Deletes, History, Replace, Snapshot, Sweep, Upsert, Write
+from crmmap.select.compiled import CompiledSelector, Selector
 from crmmap.select.elements import XPathSelector
 from crmmap.select.jmespath import Jmespath
 from crmmap.select.walk import Walk
@@ -34,7 +34,7 @@ from crmmap.spec.model import (
     RequestSpec,
 )
 from crmmap.template import Template
-from crmmap.values import Page, RawFrame, Secret
+from crmmap.values import Secret
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,15 +251,6 @@ class Parts:
         return all(isinstance(each, tuple) for several in self.over.values() for each in several)
 
 
-class Selector(Protocol):
-    """Makes the raw frame of a page: the seam behind which records are read.
-
-    However it is done (interpreted, compiled), the same page must give the same cells.
-    """
-
-    def select(self, page: Page) -> RawFrame: ...
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Changing:
     """How a stream asks once it has a cursor."""
@@ -386,10 +377,22 @@ class Step:
             return self
         return replace(self, request=how.request, records=how.records, pagination=how.pagination)
 
+    @property
+    def exact(self) -> Step:
+        """The step with all of its records decoded to values, also where they could stay bytes."""
+        finding, selector = self.finding, self.selector
+        if finding is not None:
+            compiled = finding.compiled
+            finding = replace(finding, compiled=lambda found: compiled(found).exact)
+        if isinstance(selector, CompiledSelector):
+            selector = selector.exact
+        return replace(self, selector=selector, finding=finding)
+
     def second(self, request: RequestSpec, records: Jmespath, pagination: Pagination) -> Step:
         """Return the step as it asks for what belongs to its records, but is none of them."""
         return replace(
-            self, request=request, records=records, pagination=pagination, incremental=None,
+            self.exact,  # its records are put into others
+            request=request, records=records, pagination=pagination, incremental=None,
             changes=None, shape=(), nested=(), format=None, parts=Parts(), enriching=(),
         )  # fmt: skip
 
@@ -417,6 +420,11 @@ class Plan:
     def targets(self) -> tuple[Target, ...]:
         """The tables that the streams fill, or delete from: of several streams, each as it says."""
         return tuple(step.target for step in self.steps)
+
+    @property
+    def exact(self) -> Plan:
+        """The plan with all records decoded to values: slower, and the same rows."""
+        return replace(self, steps=tuple(step.exact for step in self.steps))
 
     def step(self, name: str) -> Step:
         return next(step for step in self.steps if step.name == name)

@@ -10,6 +10,7 @@ from urllib.parse import unquote
 
 from crmmap.declare import word
 from crmmap.extract.enrich import sample_of
+from crmmap.extract.json_quick import obstacle
 from crmmap.extract.partitions import sample
 from crmmap.extract.request import first_request
 from crmmap.kinds.actions import ACTIONS
@@ -26,7 +27,9 @@ from crmmap.kinds.writes import WRITES
 from crmmap.plan import Enriching, FieldPlan, LookupPlan, Plan, Step
 from crmmap.report.parts import Grid, Heading, Line, Part
 from crmmap.report.wording import listed, number, plural
-from crmmap.select.jmespath import Jmespath, JmespathSelector
+from crmmap.select.columnar import declined
+from crmmap.select.compiled import CompiledSelector
+from crmmap.select.jmespath import JmespathSelector
 from crmmap.spec.shapes import positional
 from crmmap.values import GIVEN, as_json
 
@@ -205,12 +208,13 @@ def _lookup(step: Step, lookup: LookupPlan) -> Document:
 
 
 def _selected(step: Step, field: str) -> str:
-    """Return how a field's value is taken: a file's `column`, a `direct` walk, or `interpreted`."""
-    if not isinstance(step.selector, JmespathSelector):
+    """Return how a field's value is taken: a file's `column`, `compiled`, or `exact` and why."""
+    selector = step.selector
+    if not isinstance(selector, CompiledSelector | JmespathSelector):
         return "column"
-    cell = next(each for each in step.selector.cells if each.field == field)
-    plain = all(isinstance(each, Jmespath) and each.names for each in cell.expressions)
-    return "direct" if plain else "interpreted"
+    cell = next(each for each in selector.cells if each.field == field)
+    why = obstacle(step) or declined(cell)
+    return f"exact: {why}" if why else "compiled"
 
 
 def _word(value: object, table: Mapping[str, type]) -> str:

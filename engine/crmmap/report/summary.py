@@ -111,6 +111,7 @@ def _section(report: RunReport, again: str) -> Iterator[Part]:
     yield from _retried(report)
     yield from _reasons(report)
     yield from _archived(report)
+    yield from _paths(report)
     yield from _outlook(report, again)
 
 
@@ -347,6 +348,17 @@ def _archived(report: RunReport) -> Iterator[Part]:
     dropped = f"; the oldest {plural(kept.dropped, 'page')} dropped" if kept.dropped else ""
     yield Line()
     yield Line(f"archive: {plural(kept.pages, 'page')} kept ({size(kept.bytes)}){dropped}", "quiet")
+
+
+def _paths(report: RunReport) -> Iterator[Part]:
+    """Yield how many JSON records were read which way."""
+    read = Counter[str]()
+    for stream in report.streams:
+        read.update(stream.paths)
+    if read.total():
+        exact = f", {number(read['exact'])} decoded one by one" if read["exact"] else ""
+        yield Line()
+        yield Line(f"JSON records: {number(read['compiled'])} read by columns{exact}", "quiet")
 
 
 def _top(report: RunReport, tallies: Mapping[str, Mapping[str, int]]) -> Iterator[Part]:

@@ -8,7 +8,7 @@ beside it behind the same `select`; both must give the same cells.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import reduce
@@ -75,17 +75,18 @@ def compile_expression(text: str) -> Jmespath:
         raise ValueError(message) from None
     tree = dict(compiled.parsed)
     try:
-        return Jmespath(text, tree, closure(tree), _names(tree))
+        return Jmespath(text, tree, closure(tree), names_of(tree))
     except RecursionError:
         message = "is too deeply nested"
         raise ValueError(message) from None
 
 
-def _names(tree: Tree) -> tuple[str, ...] | None:
+def names_of(tree: Tree) -> tuple[str, ...] | None:
+    """Return the names of a plain walk through objects; None of anything else."""
     if tree["type"] == "field":
         return (tree["value"],)
     if tree["type"] == "subexpression":
-        parts = [_names(child) for child in tree["children"]]
+        parts = [names_of(child) for child in tree["children"]]
         if all(part is not None for part in parts):
             return tuple(name for part in parts for name in part or ())
     return None
@@ -148,6 +149,8 @@ def _search(find: Find, text: str, document: object) -> object:
 
 Leaf = tuple[str | int, ...]
 """A way into a document: names of objects' entries and indexes into lists."""
+ANY = "any"
+"""Stands for each entry of an object."""
 
 
 def leaves(expression: Jmespath) -> tuple[Leaf, ...]:
@@ -177,7 +180,7 @@ def _leaves(tree: Tree, at: Leaf) -> Iterator[Leaf]:
             yield from _leaves(children[1], (*left, *item))
     elif kind == "value_projection":
         for left in _leaves(children[0], at):
-            yield from _leaves(children[1], (*left, "any"))
+            yield from _leaves(children[1], (*left, ANY))
     elif kind != "literal":
         for child in children:
             yield from _leaves(child, at)
@@ -220,17 +223,20 @@ class JmespathSelector:
     cells: tuple[Cell, ...]
 
     def select(self, page: Page) -> RawFrame:
-        records = page.records
-        assert not isinstance(records, pl.DataFrame)  # noqa: S101  (a plan pairs selector and source)
+        assert not isinstance(page.records, pl.DataFrame)  # noqa: S101  (a plan pairs selector and source)
+        records = list(page.records)
         places = page.lines if page.lines is not None else range(len(records))
         columns = [
             pl.Series(PAGE, [page.number] * len(records), dtype=pl.UInt32),
             pl.Series(INDEX, range(len(records)), dtype=pl.UInt32),
             pl.Series(AT, places, dtype=pl.UInt32),
         ]
-        for cell in self.cells:
-            columns += _select_cell(cell, records)
-        return pl.DataFrame(columns)
+        return pl.DataFrame([*columns, *cells_of(self.cells, records)])
+
+
+def cells_of(cells: Iterable[Cell], records: Sequence[object]) -> list[pl.Series]:
+    """Return the fields' columns of decoded records, and `<field>!` where one needs it."""
+    return [column for cell in cells for column in _select_cell(cell, records)]
 
 
 def _select_cell(cell: Cell, records: Sequence[object]) -> list[pl.Series]:

@@ -38,6 +38,14 @@ def read_json(text: str) -> object:
     return read_document(text).value
 
 
+def read_sound(text: str) -> Document:
+    """Return a JSON text as `read_document` does, sooner, if no object in it has a key twice."""
+    try:
+        return Document(json.loads(text, parse_float=_decimal))
+    except ValueError:
+        return read_document(text)
+
+
 def read_whole(text: str) -> object:
     """Return the value of a JSON text that stands in a record. Raises ValueError.
 

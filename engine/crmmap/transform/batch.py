@@ -12,7 +12,8 @@ import polars as pl
 from crmmap.kinds.types import Decimal, Integer, Type, declared
 from crmmap.kinds.writes import Replace
 from crmmap.plan import FieldPlan, Step
-from crmmap.transform.cells import SELECTION, judge, rules_of, text_column, verdict_column
+from crmmap.select.compiled import select_pages, texts_of
+from crmmap.transform.cells import SELECTION, judge_all, rules_of, text_column, verdict_column
 from crmmap.values import (
     AT,
     DELETED,
@@ -42,10 +43,12 @@ def apply(step: Step, pages: Sequence[Page]) -> Batch:
 
     The pages are older than the same runs (`Page.older_than`).
     """
-    raw = pl.concat([step.selector.select(page) for page in pages], how="diagonal")
+    selected = select_pages(step.selector, pages)
+    pages = selected.pages
     sources = {page.number: page for page in pages}
-    judged = judge(raw, step.fields, step.tombstones)
+    judged = judge_all(selected.frames, step.fields, step.tombstones)
     broken = _broken(judged, step)
+    judged = _with_texts(judged, step, broken, sources)
     sorted_out = _sorted_out(judged, step, broken)
     rejected = sorted_out.filter(~pl.col(FILTERED) & pl.col(REJECTED))
     kept = sorted_out.filter(~pl.col(FILTERED) & ~pl.col(REJECTED))
@@ -64,6 +67,7 @@ def apply(step: Step, pages: Sequence[Page]) -> Batch:
         asked=_asked(pages, rejects) if per else {},
         older_than=pages[0].older_than,
         tried={page.number: page.tried for page in pages if page.tried},
+        compiled=selected.compiled,
     )
 
 
@@ -120,6 +124,29 @@ def _broken(judged: pl.DataFrame, step: Step) -> tuple[_Broken, ...]:
     asked = [_Broken(field, rule) for field in step.fields for rule in rules_of(field, judged)]
     kept = judged.select(pl.col(each.verdict).all() for each in asked).row(0) if asked else ()
     return tuple(each for each, well in zip(asked, kept, strict=True) if not well)
+
+
+def _with_texts(
+    judged: pl.DataFrame, step: Step, broken: Sequence[_Broken], sources: Mapping[int, Page]
+) -> pl.DataFrame:
+    """Add the texts of refused values that came without, as they are told in notes."""
+    for each in broken:
+        text = text_column(each.field.name)
+        if each.rule in (SELECTION, "required"):
+            continue
+        lacking = ~pl.col(each.verdict)
+        if text in judged.columns:
+            lacking &= pl.col(text).is_null()
+        rows = judged.select(PAGE, INDEX, lacking.alias("lacks")).with_row_index("row")
+        rows = rows.filter("lacks")
+        if rows.is_empty():
+            continue
+        found = [sources[page].records[index] for page, index in rows.select(PAGE, INDEX).rows()]
+        texts = dict(zip(rows["row"], texts_of(step.selector, each.field.name, found), strict=True))
+        known = judged[text] if text in judged.columns else [None] * judged.height
+        column = [texts.get(row, value) for row, value in enumerate(known)]
+        judged = judged.with_columns(pl.Series(text, column, dtype=pl.String))
+    return judged
 
 
 def _sorted_out(judged: pl.DataFrame, step: Step, broken: Sequence[_Broken]) -> pl.DataFrame:

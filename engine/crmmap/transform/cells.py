@@ -18,7 +18,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from crmmap.plan import FieldPlan, Filter
-from crmmap.values import DELETED, RawFrame, fault_column
+from crmmap.values import DELETED, INDEX, PAGE, RawFrame, fault_column
 
 
 def text_column(field: str) -> str:
@@ -61,6 +61,25 @@ def judge(
         passes = [rule.passes.fill_null(value=False) for each in tombstones for rule in each.rules]
         judged = judged.with_columns(pl.all_horizontal(passes).alias(DELETED))
     return _complete(judged, fields)
+
+
+def judge_all(
+    frames: Sequence[RawFrame], fields: Sequence[FieldPlan], tombstones: Sequence[Filter] = ()
+) -> pl.DataFrame:
+    """Return what `judge` makes of several raw frames, as one, in the order of their records."""
+    judged = [judge(frame, fields, tombstones) for frame in frames]
+    if len(judged) == 1:
+        return judged[0]
+    asked = dict.fromkeys(
+        verdict_column(field.name, rule)
+        for each in judged for field in fields for rule in rules_of(field, each)
+    )  # fmt: skip
+    # What was not asked of a frame its records pass.
+    return (
+        pl.concat(judged, how="diagonal")
+        .with_columns(pl.col(name).fill_null(value=True) for name in asked)
+        .sort(PAGE, INDEX)
+    )
 
 
 def _tidy(field: FieldPlan, raw: RawFrame) -> pl.Expr:

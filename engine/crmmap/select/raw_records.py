@@ -1,0 +1,61 @@
+"""Records as the source sent them: bytes, of which few ever become values of Python."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import cast, overload
+
+from crmmap.select.document import Document
+from crmmap.select.strict import read_document, read_json
+
+
+@dataclass(frozen=True, slots=True)
+class RawRecords:
+    """A sequence of records, each a JSON object in UTF-8, decoded when it is asked for.
+
+    Whoever takes the records apart saw to it that each is one whole JSON text, of an object that
+    is not nested too deep to read. It may still have a key twice (`Ambiguous`).
+    """
+
+    raws: Sequence[bytes]
+
+    def __len__(self) -> int:
+        return len(self.raws)
+
+    @overload
+    def __getitem__(self, at: int) -> object: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[object]: ...
+    def __getitem__(self, at: int | slice) -> object:
+        return raw_records(self.raws[at]) if isinstance(at, slice) else _value(self.raws[at])
+
+    def __iter__(self) -> Iterator[object]:
+        return iter(together(self.raws)[0])
+
+
+def raw_records(raws: Sequence[bytes]) -> Sequence[object]:
+    """Return raw records as what a page holds."""
+    # All that a sequence is asked for here is there; the house has no base classes.
+    return cast("Sequence[object]", RawRecords(raws))
+
+
+def bytes_of(records: object) -> Sequence[bytes] | None:
+    """Return the bytes of records that were not decoded; None of others."""
+    return records.raws if isinstance(records, RawRecords) else None
+
+
+def together(
+    raws: Sequence[bytes], read: Callable[[str], Document] = read_document
+) -> tuple[list[object], bool]:
+    """Return what raw records hold, and whether an object in them may have a key twice.
+
+    Read as one text, they take less time than one by one.
+    """
+    document = read((b"[" + b",".join(raws) + b"]").decode())
+    assert isinstance(document.value, list)  # noqa: S101  (it stands between brackets)
+    return document.value, document.has_ambiguous
+
+
+def _value(raw: bytes) -> object:
+    return read_json(bytes(raw).decode())

@@ -1,0 +1,249 @@
+"""Records read straight into columns are those that are decoded one by one, whatever is sent."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from crmmap.errors import SourceError
+from crmmap.extract.decoders import decoder_of
+from crmmap.extract.pages import both_pages, settled
+from crmmap.plan import Step, compile_plan
+from crmmap.spec.read import read_mapping
+from crmmap.transform import apply
+from crmmap.values import Batch, Page, Request, Response
+
+EXAMPLES = int(os.environ.get("CRMMAP_LAW_EXAMPLES", "100"))
+MAPPING = """
+crmmap: 1
+name: paths
+source: {kind: http, base_url: "https://api.example"}
+streams:
+  people:
+    request: {path: /people}
+    records: RECORDS
+    pagination: PAGINATION
+    table: {name: people, key: id}
+    fields:
+      id: id
+      a: {from: [a, o.x], on_error: null_and_note, check: {max_length: 3}}
+      n: {from: n, type: integer, on_error: null_and_note, check: {min: 0}}
+      f: {from: f, type: number, on_error: null_and_note, check: {max: 100}}
+      g: {from: f}
+      d: {from: d, type: "decimal(14,2)", on_error: null_and_note, default: "7"}
+      b: {from: b, type: boolean, on_error: null_and_note}
+      x: {from: o.x}
+      y: {from: "o.p.q", type: number, on_error: null_and_note}
+      l: {from: "l[].y | [0]"}
+      whole: {from: o, type: json}
+"""
+TOKEN = "{kind: token, token: paging.next, param: after}"
+
+
+def step_of(records: str = "results[]", pagination: str = TOKEN) -> Step:
+    text = MAPPING.replace("RECORDS", json.dumps(records)).replace("PAGINATION", pagination)
+    return compile_plan(read_mapping(text.encode(), "paths.yaml"), {}).steps[0]
+
+
+STEPS = {
+    "results[]": step_of(),
+    "keyset": step_of("data.items", "{kind: keyset, from: id, param: since}"),
+    "@": step_of("@", "none"),
+}
+
+
+def read(step: Step, bodies: Sequence[bytes]) -> tuple[list[Page], list[object]]:
+    """Return the pages that answers become, and what paging and messages say of each answer."""
+    pages: list[Page] = []
+    said: list[object] = []
+    request, decode = Request(url="https://api.example"), decoder_of(step)
+    for body in bodies:
+        response = Response(status=200, headers={}, body=body, url="https://api.example")
+        try:
+            sent, page = both_pages(step, len(pages) + 1, response, decode(response))
+            pages.append(page)
+            assert step.pagination is not None
+            said.append(step.pagination.next(request, settled(step, request, sent)))
+        except (SourceError, ValueError) as error:
+            said.append(str(error))
+    return pages, said
+
+
+def told(batch: Batch) -> list[object]:
+    """Return all that a batch holds."""
+    tables = (batch.rows, batch.rejects, batch.notes)
+    return [batch.read, batch.gap, *([each.columns, each.rows()] for each in tables)]
+
+
+def demand_equal(step: Step, bodies: Sequence[bytes]) -> int:
+    """Demand one outcome of both paths; return how many records were read into columns."""
+    (pages, said), (others, expected) = read(step, bodies), read(step.exact, bodies)
+    assert said == expected
+    assert [page.fetched for page in pages] == [page.fetched for page in others]
+    if not pages:
+        return 0
+    batch = apply(step, pages)
+    assert told(batch) == told(apply(step.exact, others))
+    return batch.compiled
+
+
+# --- hostile answers --------------------------------------------------------------------------
+
+blanks = st.sampled_from(["", "", "", " ", "\n", "\r\n\t "])
+texts = st.sampled_from(
+    ['""', '" "', '"x"', '"Zoë"', '"long text"', '"12"', '"1.50"', '"1e2"', '"true"', '"\\u00e9"',
+     '"\\ud83d\\ude00"', '"a\\"b\\\\"', '"]}"', '"2024-01-01"', '"\u2003"', '"\\u2028x"']
+)  # fmt: skip
+numbers = st.sampled_from(
+    ["0", "7", "-1", "12", "1.5", "1.10", "99.999", "-0", "-0.0", "1.0", "5e-1", "1e2", "1E+3",
+     "9007199254740993", "9223372036854775807", "9223372036854775808", "-9223372036854775809",
+     "1" * 40, "0.1000000000000000055", "1e308", "1e309", "1E400", "1e-400", "1e-500", "1" * 400]
+)  # fmt: skip
+words = st.sampled_from(["true", "false", "null", "null"])
+odd = st.sampled_from(
+    ['"\\u0000"', '"\\ud800"', "NaN", "-Infinity", "01", "tru", '"\\x"', "1" * 4400]
+)
+leaves = st.one_of(texts, numbers, words)
+names = st.sampled_from(
+    ['"id"', '"a"', '"\\u0061"', '"n"', '"f"', '"d"', '"b"', '"o"', '"l"', '"x"', '"zz"', '""',
+     '"p"']
+)  # fmt: skip
+values = st.recursive(
+    leaves,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3).map(lambda each: f"[{','.join(each)}]"),
+        st.lists(st.tuples(names, inner), max_size=3).map(
+            lambda pairs: "{" + ",".join(f"{name}:{value}" for name, value in pairs) + "}"
+        ),
+        inner.map(lambda each: "[" * 30 + each + "]" * 30),
+    ),
+    max_leaves=5,
+)
+
+
+@st.composite
+def records(draw: st.DrawFn) -> str:
+    """Draw a record as most are, and of some an entry that is not so."""
+    number = draw(st.integers(0, 99))
+    entries = [
+        ('"id"', f'"k{number}"'),
+        ('"a"', draw(st.sampled_from(['"x"', '"yy"', '"four"', "null", '" "']))),
+        ('"n"', draw(st.sampled_from(["1", "-2", "30", "null"]))),
+        ('"f"', draw(st.sampled_from(["1.5", "0.1", "101.25", "null", "3"]))),
+        ('"d"', draw(st.sampled_from(['"1.10"', '"12"', '"1.234"', "null"]))),
+        ('"b"', draw(st.sampled_from(["true", "false", "null"]))),
+        ('"o"', draw(st.sampled_from(['{"x":"s"}', '{"x":"t","p":{"q":2.5}}', "null", "{}"]))),
+        ('"l"', draw(st.sampled_from(['[{"y":"u"}]', "[]", "null", '[{"y":"v"},{"y":"w"}]']))),
+    ]
+    if draw(st.integers(0, 5)) == 0:
+        entries.append((draw(names), draw(values)))
+    if draw(st.integers(0, 9)) == 0:
+        at = draw(st.integers(0, len(entries) - 1))
+        entries[at] = (entries[at][0], draw(values))
+    if draw(st.integers(0, 9)) == 0:
+        del entries[draw(st.integers(0, len(entries) - 1))]
+    blank = draw(blanks)
+    return "{" + ",".join(f"{blank}{name}{blank}:{value}{blank}" for name, value in entries) + "}"
+
+
+@st.composite
+def answers(draw: st.DrawFn, where: str) -> bytes:
+    """Draw an answer's bytes: mostly sound, some not quite, a few not JSON at all."""
+    several = draw(st.lists(records(), max_size=12))
+    kind = draw(st.integers(0, 11))
+    if kind == 0:
+        several.append(draw(st.one_of(values, odd)))
+    blank = draw(blanks)
+    listed = f"{blank}[{blank}{f'{blank},{blank}'.join(several)}{blank}]{blank}"
+    beside = draw(
+        st.sampled_from(['"paging":{"next":"t2"}', '"paging":null', '"paging":{"next":5}'])
+    )
+    document = {
+        "results[]": f'{{{beside},"results":{listed}}}',
+        "keyset": f'{{"data":{{"items":{listed},"more":1}},{beside}}}',
+        "@": listed,
+    }[where]
+    if kind == 1:
+        document = draw(st.sampled_from([
+            document.replace('"results"', '"r\\u0065sults"'), document.replace('"items"', '"item"'),
+            f"{{{beside},{document[1:]}", document.replace('"paging":', '"x":1e400,"paging":'),
+            document + "x", document[:-1], "\ufeff" + document, '"' + document,
+            document.replace('"data"', '"data":{"items":[{"id":"z"}]},"data"'),
+            document.replace('"results"', '"results":[{"id":"z"}],"results"'),
+        ]))  # fmt: skip
+    body = document.encode()
+    if kind == 2 and body:
+        at = draw(st.integers(0, len(body) - 1))
+        body = (
+            body[:at]
+            + draw(st.sampled_from([b"\xff", b"\xed\xa0\x80", b"\0", b"}", b"\\", b'"', b" "]))
+            + body[at + 1 :]
+        )
+    return document.encode("utf-16") if kind == 3 and draw(st.booleans()) else body
+
+
+@st.composite
+def reads(draw: st.DrawFn) -> tuple[str, list[bytes]]:
+    where = draw(st.sampled_from(sorted(STEPS)))
+    return where, draw(st.lists(answers(where), min_size=1, max_size=3))
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(reads())
+@example(
+    (
+        "@",
+        [b"[" + b",".join([b'{"id":"1","f":1.5,"f":2}', b'{"id":"2","zz":{"q":1,"q":1}}']) + b"]"],
+    )
+)
+@example(("@", [b'[{"id":"1","a":"\\u0000"},{"id":"2","a":"x"}]']))
+@example(("@", [b'[{"id":"1"},{"id":"2","l":' + b"[" * 900 + b"]" * 900 + b"}]"]))
+def test_both_paths_give_one_outcome(read: tuple[str, list[bytes]]) -> None:
+    where, bodies = read
+    demand_equal(STEPS[where], bodies)
+
+
+# --- and the quick path is taken ---------------------------------------------------------------
+
+
+def people(count: int, **odd: str) -> bytes:
+    """Return an answer of so many plain records, some of them with an entry more."""
+    rows = [
+        f'{{"id": "{at}", "a": "x", "n": {at}, "f": {at}.5, "b": true, "d": "1.10"'
+        + (f", {odd[f'at{at}']}" if f"at{at}" in odd else "") + "}"
+        for at in range(count)
+    ]  # fmt: skip
+    return f'{{"paging": {{"next": "t"}}, "results": [{", ".join(rows)}]}}'.encode()
+
+
+@pytest.mark.parametrize(
+    ("odd", "exact"),
+    [
+        ({}, 0),
+        ({"at500": '"o": {"x": "s"}'}, 0),
+        ({"at100": '"zz": 1', "at150": '"zz": 1.5', "at900": '"zy": [{"q": 1}]'}, 0),
+        ({"at100": '"o": {"x": 5}', "at700": '"o": {"x": "s"}'}, 1),
+        ({"at100": '"zz": 1', "at150": '"zz": "x"', "at151": '"zz": 2'}, 1),
+        ({"at7": '"a": "y"', "at333": '"o": {"x": 1, "x": 1}'}, 2),
+        ({"at599": '"zz": "\\u0000"'}, 1),
+    ],
+)
+def test_only_the_records_that_do_not_fit_are_decoded(odd: dict[str, str], exact: int) -> None:
+    assert demand_equal(STEPS["results[]"], [people(600, **odd), people(400)]) == 1000 - exact
+
+
+def test_where_most_records_are_odd_little_time_is_lost_on_them() -> None:
+    mixed = {f"at{at}": f'"zz": {at if at % 2 else "true"}' for at in range(1000)}
+    assert demand_equal(STEPS["results[]"], [people(1000, **mixed)]) < 100
+
+
+def test_entries_whose_names_are_data_are_not_gathered_without_end() -> None:
+    body = json.dumps(
+        [{"id": str(n), "by": {f"k{n}.{m}": m for m in range(50)}} for n in range(800)]
+    )
+    assert demand_equal(STEPS["@"], [body.encode()]) < 400
