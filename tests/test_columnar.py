@@ -65,6 +65,7 @@ def test_all_blanks_of_python_are_known() -> None:
         (cell("a < b"), [{"a": "x", "b": 1}, {"b": 1}, {"a": "x"}]),
         (cell("max(a)"), [{"a": [1, 3, 2]}, {"a": []}, {"a": [1, None]}, {}]),
         (cell("sum(a)"), [{"a": [1, 2]}, {"a": []}, {"a": [2**63 - 1, -1]}]),
+        (cell("a[::99999999999999999999] | [0]"), [{"a": ["x", "y"]}, {"a": []}]),
         (cell("to_number(a)"), [{"a": "12"}, {"a": "x"}, {"a": ""}, {}]),
     ],
 )
@@ -103,6 +104,7 @@ def test_what_columns_cannot_decide_is_left_to_the_exact_path(
         (cell("a.*"), "reads all entries of an object"),
         (cell("keys(a)"), "reads all entries of an object"),
         (cell("avg(a)"), "calls avg()"),
+        (cell(r'"\ud83d"'), "names an entry by what is no text"),
     ],
 )  # fmt: skip
 def test_cells_that_are_never_compiled_say_why(cell: Cell, reason: str) -> None:

@@ -117,6 +117,17 @@ def _scalar(value: Sight) -> None:
         raise Outside(message)
 
 
+def _named(name: str) -> None:
+    if not is_unicode(name):
+        message = "names an entry by what is no text"
+        raise Outside(message)
+
+
+def is_unicode(text: str) -> bool:
+    """Say whether a text has no half of a character, as JSON's escapes may make."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
 @dataclass(frozen=True, slots=True)
 class _Walk:
     """A walk through an expression. `seen` are the places that it came to, in order."""
@@ -132,6 +143,8 @@ class _Walk:
 
     def below(self, value: Sight, step: str | int) -> Sight:
         """Return what stands at an entry, or at any item, of the value."""
+        if isinstance(step, str):
+            _named(step)
         places = frozenset((*place, step) for place in value.places)
         self.seen.update(dict.fromkeys(sorted(places, key=str)))
         made = value.items if step == ITEM else (value.entries or {}).get(str(step))
@@ -194,6 +207,8 @@ def _list(walk: _Walk, tree: Tree, at: Sight) -> Sight:
 
 
 def _dict(walk: _Walk, tree: Tree, at: Sight) -> Sight:
+    for child in tree["children"]:
+        _named(child["value"])
     return Sight(
         entries={child["value"]: walk.see(child["children"][0], at) for child in tree["children"]}
     )

@@ -9,6 +9,7 @@ import polars as pl
 
 from crmmap.select.sight import Outside
 from crmmap.select.vectors import (
+    LAST,
     NONE,
     Column,
     Parts,
@@ -217,7 +218,9 @@ def sliced(value: Value, part: slice) -> Value:
         return replace(value, parts=value.parts[part])
     if not isinstance(value, Column) or not isinstance(value.dtype, pl.List):
         return nothing(value.trouble)
-    return column(value.expr.list.eval(_taken(part)), value.dtype, value.trouble)
+    bounds = (part.start, part.stop, part.step)
+    held = slice(*(None if each is None else max(-LAST, min(each, LAST)) for each in bounds))
+    return column(value.expr.list.eval(_taken(held)), value.dtype, value.trouble)
 
 
 def _taken(part: slice) -> pl.Expr:

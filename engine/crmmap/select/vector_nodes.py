@@ -15,7 +15,7 @@ from typing import Any
 import polars as pl
 
 from crmmap.select.closures import Tree
-from crmmap.select.sight import Outside
+from crmmap.select.sight import Outside, is_unicode
 from crmmap.select.vector_functions import called
 from crmmap.select.vector_lists import chosen, flattened, projected, sliced, values_of
 from crmmap.select.vector_logic import equal, ordered
@@ -185,7 +185,7 @@ def literal(value: object) -> Value:
     """Return a value that stands in the expression."""
     if isinstance(value, list):
         return Parts(parts=tuple(literal(each) for each in value))
-    if isinstance(value, dict):
+    if isinstance(value, dict) and all(map(_storable, value)):
         return Parts(parts=tuple(literal(each) for each in value.values()), names=tuple(value))
     dtype = next((dtype for fits, dtype in DTYPES if fits(value)), None)
     if dtype is None:
@@ -205,7 +205,7 @@ DTYPES: tuple[tuple[Callable[[Any], bool], pl.DataType], ...] = (
 
 
 def _storable(text: str) -> bool:
-    return not any(character == "\0" or "\ud800" <= character <= "\udfff" for character in text)
+    return "\0" not in text and is_unicode(text)
 
 
 def _list(tree: Tree, at: Value) -> Value:
