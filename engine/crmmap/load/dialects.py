@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -74,8 +74,24 @@ WRITTEN = (
 )
 
 
-Copy = Callable[[Connection, str, Sequence[Typed], pl.DataFrame], int]
-"""Appends a frame's columns to a table and returns how many rows were written."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Insert:
+    """An INSERT into columns of a table; all names are quoted, and values are `mark`s.
+
+    `conflict` stands after the rows: see `Dialect.on_conflict`.
+    """
+
+    table: str
+    names: tuple[str, ...]
+    mark: str
+    conflict: str = ""
+
+    def text(self, rows: int = 1) -> str:
+        """Return the statement for so many rows."""
+        row = f"({', '.join([self.mark] * len(self.names))})"
+        values = ", ".join([row] * rows)
+        text = f"INSERT INTO {self.table} ({', '.join(self.names)}) VALUES {values}"  # noqa: S608  (names are quoted, values are parameters)
+        return f"{text} {self.conflict}".rstrip()
 
 
 UNABLE = {
@@ -104,8 +120,8 @@ class Dialect(Protocol):
         ...
 
     @property
-    def copy(self) -> Copy | None:
-        """What puts rows into a table faster than any INSERT, if there is such a way."""
+    def merges(self) -> bool:
+        """Whether `pour` heeds what an INSERT says of rows that are there already."""
         ...
 
     @property
@@ -150,14 +166,13 @@ class Dialect(Protocol):
         """
         ...
 
-    def insert(
-        self,
-        connection: Connection,
-        statement: str,
-        columns: Sequence[Typed],
-        rows: pl.DataFrame,
+    def pour(
+        self, connection: Connection, insert: Insert, columns: Sequence[Typed], rows: pl.DataFrame
     ) -> int:
-        """Run an INSERT for each row of a frame; return how many rows were written."""
+        """Do what an INSERT says for each row of a frame, by the database's quickest way.
+
+        Return how many rows were written.
+        """
         ...
 
     def unbounded(self, text: str) -> str:

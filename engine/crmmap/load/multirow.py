@@ -22,7 +22,7 @@ TOO_LONG = 1153
 LEFT_ALONE = " ON DUPLICATE KEY UPDATE /* nothing */ "
 CHANGED = " ON DUPLICATE KEY UPDATE "
 INSERT = re.compile(r"(.* VALUES )(\(%s(?:, %s)*\))( ON DUPLICATE KEY UPDATE .*)?", re.DOTALL)
-"""As `insert_statement` writes it; in names each % is doubled, so that none looks like a mark."""
+"""As `Insert.text` writes it; in names each % is doubled, so that none looks like a mark."""
 
 CELLS = "crmmap_cells"
 """The execution option that holds the frame whose rows an INSERT is run for."""

@@ -19,7 +19,7 @@ from sqlalchemy.schema import CreateColumn
 from sqlalchemy.types import TypeEngine
 
 from crmmap.errors import StoreError, StoreUnfit
-from crmmap.load.dialects import Copy, Fault, Refusal, spelled_by
+from crmmap.load.dialects import Fault, Insert, Refusal, spelled_by
 from crmmap.load.multirow import CELLS, CHANGED, LEFT_ALONE, write_many, write_one
 from crmmap.load.mysql_errors import explanation, failure_of, fault_of, refusal_of
 from crmmap.load.mysql_session import (
@@ -53,7 +53,7 @@ class MySql:
     now: str = "SELECT utc_timestamp(6)"
     placeholder: str = "%s"
     row_list: str = "({})"
-    copy: Copy | None = None
+    merges: bool = True
     single_writer: bool = False
 
     def connect(self, url: URL, application: str) -> Engine:
@@ -105,11 +105,11 @@ class MySql:
         changes = ", ".join(f"{table}.{name} = {value}" for name, value in given.items())
         return f"UPDATE {table} JOIN {other} ON {same} SET {changes} WHERE {where}"  # noqa: S608  (names are quoted, and no values)
 
-    def insert(
-        self, connection: Connection, statement: str, columns: Sequence[Typed], rows: pl.DataFrame
+    def pour(
+        self, connection: Connection, insert: Insert, columns: Sequence[Typed], rows: pl.DataFrame
     ) -> int:
         cells = rows.select(to_driver(columns, connection.dialect))
-        return connection.exec_driver_sql(statement, execution_options={CELLS: cells}).rowcount
+        return connection.exec_driver_sql(insert.text(), execution_options={CELLS: cells}).rowcount
 
     def unbounded(self, text: str) -> str:
         # A cast would have the session's collation. This is so long that it must be a LONGTEXT.

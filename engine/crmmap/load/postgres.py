@@ -25,8 +25,8 @@ from crmmap.load.dialects import (
     REFERRED_TO,
     TIMED_OUT,
     WRITTEN,
-    Copy,
     Fault,
+    Insert,
     Refusal,
     check_options,
     seconds,
@@ -35,7 +35,6 @@ from crmmap.load.dialects import (
     standard_on_conflict,
     standard_update_from,
 )
-from crmmap.load.storage import insert_each
 from crmmap.plan import Column as Typed
 
 SETTINGS = {
@@ -107,14 +106,6 @@ CONNECTING = {
 }
 
 
-def _copy(connection: Connection, table: str, columns: Sequence[Typed], rows: pl.DataFrame) -> int:
-    """Append rows by COPY. A rule of the table is not applied, but its triggers are."""
-    names = ", ".join(_quoted(column.name) for column in columns)
-    statement = f"COPY {_quoted(table)} ({names}) FROM STDIN (FORMAT csv)"
-    cells = rows.select(column.name for column in columns)
-    return connection.exec_driver_sql(statement, execution_options={COPIED: cells}).rowcount
-
-
 @dataclass(frozen=True, slots=True)
 class Postgres:
     """See `crmmap.load.dialects.Dialect`. Times are `timestamp with time zone`."""
@@ -122,7 +113,7 @@ class Postgres:
     now: str = "SELECT clock_timestamp()"
     placeholder: str = "%s"
     row_list: str = "({})"
-    copy: Copy | None = _copy
+    merges: bool = False
     single_writer: bool = False
 
     def connect(self, url: URL, application: str) -> Engine:
@@ -165,10 +156,13 @@ class Postgres:
     ) -> str:
         return standard_update_from(table, other, same, given, where)
 
-    def insert(
-        self, connection: Connection, statement: str, columns: Sequence[Typed], rows: pl.DataFrame
+    def pour(
+        self, connection: Connection, insert: Insert, columns: Sequence[Typed], rows: pl.DataFrame
     ) -> int:
-        return insert_each(connection, statement, columns, rows)
+        """See the protocol. By COPY, which heeds triggers of the table, but no rules."""
+        statement = f"COPY {insert.table} ({', '.join(insert.names)}) FROM STDIN (FORMAT csv)"
+        cells = rows.select(column.name for column in columns)
+        return connection.exec_driver_sql(statement, execution_options={COPIED: cells}).rowcount
 
     def unbounded(self, text: str) -> str:
         return f"CAST({text} AS TEXT)"

@@ -14,7 +14,7 @@ import polars as pl
 import sqlalchemy as sa
 
 from crmmap.kinds.types import Integer
-from crmmap.load.statements import Session, insert_statement
+from crmmap.load.statements import Session, insertion
 from crmmap.load.storage import from_driver
 from crmmap.plan import Column
 
@@ -32,10 +32,8 @@ def pour(session: Session, table: str, columns: Sequence[Column], rows: pl.DataF
     """
     if rows.is_empty():
         return 0
-    if session.dialect.copy is not None:
-        return session.dialect.copy(session.connection, table, columns, rows)
-    statement = insert_statement(session, table, columns=_names(columns))
-    return session.dialect.insert(session.connection, statement, columns, rows)
+    insert = insertion(session, table, columns=_names(columns))
+    return session.dialect.pour(session.connection, insert, columns, rows)
 
 
 @contextmanager
@@ -82,17 +80,14 @@ def merge(
     if rows.is_empty():
         return 0
     changed = [name for name in _names(columns) if name not in key]
-    if session.dialect.copy is None:
-        statement = insert_statement(
-            session, table, columns=_names(columns), key=key, changed=changed
-        )
-        return session.dialect.insert(session.connection, statement, columns, rows)
-    quote, names = session.quote, ", ".join(_quoted(session, columns))
-    conflict = session.dialect.on_conflict([*map(quote, key)], [*map(quote, changed)])
+    insert = insertion(session, table, columns=_names(columns), key=key, changed=changed)
+    if session.dialect.merges:
+        return session.dialect.pour(session.connection, insert, columns, rows)
+    names = ", ".join(insert.names)
     with staged(session, table, columns, rows) as source:
         statement = (
-            f"INSERT INTO {quote(table)} ({names}) SELECT {names} FROM {quote(source)} "  # noqa: S608  (names are quoted)
-            f"ORDER BY {quote(ROW)} {conflict}"
+            f"INSERT INTO {insert.table} ({names}) SELECT {names} FROM {session.quote(source)} "  # noqa: S608  (names are quoted)
+            f"ORDER BY {session.quote(ROW)} {insert.conflict}"
         )
         return session.connection.exec_driver_sql(statement).rowcount
 

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy.engine import Connection
 
 from crmmap.errors import StoreError
-from crmmap.load.dialects import Dialect
+from crmmap.load.dialects import Dialect, Insert
 
 PARAMETERS = 10_000
 """Most parameters of one statement; PostgreSQL and SQLite stop at 32,766 or beyond."""
@@ -59,14 +59,26 @@ def insert_statement(
     key: Sequence[str] = (),
     changed: Sequence[str] = (),
 ) -> str:
+    """Return an INSERT of one row: see `insertion`."""
+    return insertion(session, table, columns=columns, key=key, changed=changed).text()
+
+
+def insertion(
+    session: Session,
+    table: str,
+    *,
+    columns: Sequence[str],
+    key: Sequence[str] = (),
+    changed: Sequence[str] = (),
+) -> Insert:
     """Return an INSERT; with `key`, rows already there are changed, or left alone (see Dialect)."""
     quote = session.quote
-    names = ", ".join(map(quote, columns))
-    text = f"INSERT INTO {quote(table)} ({names}) VALUES ({session.marks(len(columns))})"  # noqa: S608  (names are quoted, values are parameters)
-    if not key:
-        return text
-    conflict = session.dialect.on_conflict([*map(quote, key)], [*map(quote, changed)])
-    return f"{text} {conflict}"
+    return Insert(
+        table=quote(table), names=tuple(map(quote, columns)), mark=session.dialect.placeholder,
+        conflict=session.dialect.on_conflict([*map(quote, key)], [*map(quote, changed)])
+        if key
+        else "",
+    )  # fmt: skip
 
 
 def update_statement(

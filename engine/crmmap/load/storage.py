@@ -7,7 +7,6 @@ from itertools import repeat
 from typing import Any
 
 import polars as pl
-from sqlalchemy.engine import Connection
 from sqlalchemy.engine import Dialect as Compiler
 
 from crmmap.plan import Column
@@ -33,17 +32,17 @@ def cells_of(
     rows: pl.DataFrame, columns: Sequence[Column], compiler: Compiler
 ) -> list[tuple[Any, ...]]:
     """Return a frame's columns row by row, as the driver must be given them."""
-    cells = rows.select(to_driver(columns, compiler))
-    # Column by column: `DataFrame.rows` takes half as long again.
-    return list(zip(*(column.to_list() for column in cells), strict=True))
+    cells, width = flat_cells(rows, columns, compiler), len(columns)
+    return [tuple(cells[start : start + width]) for start in range(0, len(cells), width)]
 
 
-def insert_each(
-    connection: Connection, statement: str, columns: Sequence[Column], rows: pl.DataFrame
-) -> int:
-    """Run a statement for each row of a frame; return how many rows of the table were written."""
-    cells = cells_of(rows, columns, connection.dialect)
-    return connection.exec_driver_sql(statement, cells).rowcount
+def flat_cells(rows: pl.DataFrame, columns: Sequence[Column], compiler: Compiler) -> list[Any]:
+    """Return the cells of a frame's columns, row after row, as the driver must be given them."""
+    # Column by column: `DataFrame.rows` takes twice as long.
+    cells: list[Any] = [None] * (len(rows) * len(columns))
+    for place, column in enumerate(rows.select(to_driver(columns, compiler))):
+        cells[place :: len(columns)] = column.to_list()
+    return cells
 
 
 def from_driver(
