@@ -369,6 +369,15 @@ FIELD = "#field"
 RAW = "#raw"
 
 
+def without(
+    rows: pl.DataFrame, others: pl.DataFrame, on: Sequence[str] = (PAGE, INDEX)
+) -> pl.DataFrame:
+    """Return the rows, in their order, whose place is not that of one of the others."""
+    if others.is_empty():
+        return rows
+    return rows.join(others, on=[*on], how="anti", maintain_order="left")
+
+
 def fault_column(name: str) -> str:
     """Return the raw frame's column that holds why `name` could not be selected."""
     return f"{name}!"

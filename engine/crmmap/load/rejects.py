@@ -64,6 +64,12 @@ def keep(session: Session, mark: Mark, tally: Tally) -> None:
     if tally.retried is not None:
         _settle(session, mark, tally.retried)
         tally = replace(tally, rejects=tally.rejects.clear(), taken=tally.taken.clear())
+    if len(tally.rejects) or len(tally.taken):
+        _keep_rejects(session, mark, tally)
+    _write_frame(session, ledger.NOTES, mark, tally.notes, [()] * len(tally.notes))
+
+
+def _keep_rejects(session: Session, mark: Mark, tally: Tally) -> None:
     fresh = _identified(mark, tally)
     outdone = pl.col("subject").is_in(_outdone(session, mark, fresh))
     _resolve_earlier(session, mark, tally, fresh.filter(~outdone))
@@ -73,7 +79,6 @@ def keep(session: Session, mark: Mark, tally: Tally) -> None:
         for each in fresh.select(outcome.alias(OUTCOME)).to_series()
     ]
     _write_frame(session, TABLE, mark, fresh, resolved)
-    _write_frame(session, ledger.NOTES, mark, tally.notes, [()] * len(tally.notes))
 
 
 def _identified(mark: Mark, tally: Tally) -> pl.DataFrame:
@@ -168,6 +173,8 @@ def _write_frame(
     session: Session, table: sa.Table, mark: Mark, frame: pl.DataFrame, more: Sequence[Row]
 ) -> None:
     """Write what the ledger tells of the batch after `mark`; `more` ends each row."""
+    if frame.is_empty():
+        return
     owner = ("run_id", "mapping", "stream", "batch_seq")
     columns = [*owner, *frame.columns, "created_at", *(RESOLVED if table is TABLE else ())]
     statement = insert_statement(session, table.name, columns=columns)

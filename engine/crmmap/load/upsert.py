@@ -19,7 +19,7 @@ from crmmap.load.storage import cells_of
 from crmmap.load.tables import DELETED_AT, ROW_HASH, RUN_ID, SYNCED_AT, primary_key
 from crmmap.plan import Column, Target
 from crmmap.plan.content import HASH, content_hashes
-from crmmap.values import DELETED, INDEX, PAGE
+from crmmap.values import DELETED, INDEX, PAGE, without
 
 WRITING = ("inserted", "updated")
 
@@ -58,7 +58,8 @@ def written(session: Session, target: Target, told: pl.DataFrame, mark: Mark) ->
     if DELETED not in told.columns:
         told = told.with_columns(pl.lit(value=False).alias(name) for name in (DELETED, GONE))
     ending = (pl.col(OUTCOME) == "updated") & pl.col(DELETED)
-    writing = told.filter(pl.col(OUTCOME).is_in(WRITING) & ~ending)
+    changing = told.filter(pl.col(OUTCOME).is_in(WRITING))
+    writing = changing.filter(~ending)
     beside: tuple[Column, ...] = ()
     if target.marks:
         beside = (MARK,)
@@ -66,12 +67,10 @@ def written(session: Session, target: Target, told: pl.DataFrame, mark: Mark) ->
     new = pl.col(OUTCOME) == "inserted"
     by_key = partial(write_by_key, session, target, run_id=mark.run_id, beside=beside, new=new)
     refused = refused_rows(writing, parents_first(session, target, writing, by_key))
-    ended = end(session, target, told.filter(ending), mark)
+    ended = end(session, target, changing.filter(ending), mark)
     refused = pl.concat([refused, ended.refused])
-    outcomes = told.join(refused, on=[PAGE, INDEX], how="anti", maintain_order="left")
-    return Written(
-        outcomes=outcomes.select(PAGE, INDEX, OUTCOME), refused=refused, deleted=ended.deleted
-    )
+    outcomes = without(told.select(PAGE, INDEX, OUTCOME), refused)
+    return Written(outcomes=outcomes, refused=refused, deleted=ended.deleted)
 
 
 def judged(target: Target, rows: pl.DataFrame, stored: pl.DataFrame, mark: Mark) -> pl.DataFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from json import dumps
@@ -11,14 +11,14 @@ from types import MappingProxyType
 import polars as pl
 
 from crmmap.kinds.writes import Append, History
-from crmmap.load import OUTCOME, Arrivals, Tally, Transaction, Written
+from crmmap.load import OUTCOME, TAKEN_SCHEMA, Arrivals, Tally, Transaction, Written
 from crmmap.loop.archive import Archiving, archive
 from crmmap.loop.policy import demand_few_rejects, judged
 from crmmap.loop.tallying import by_page, told, total
 from crmmap.loop.tried import told_of_rejects
 from crmmap.plan import Step
 from crmmap.transform import Resolved, dedupe, keys_of, met_keys, resolve
-from crmmap.values import AT, INDEX, KEY, PAGE, REJECT_SCHEMA, Batch, Counts, cut_raw
+from crmmap.values import AT, INDEX, KEY, PAGE, REJECT_SCHEMA, Batch, Counts, cut_raw, without
 
 PLACE = [PAGE, INDEX]
 REFUSED = [*PLACE, AT, KEY]
@@ -155,7 +155,12 @@ def _write(
     rows, written = _written(step, resolved.rows, transaction, batch.older_than)
     rejects = pl.concat([batch.rejects, resolved.rejects, _refused(written.refused, batch.raw)])
     waiting = resolved.waiting.select(pl.col(PAGE).alias("page"), pl.col(AT).alias("at"))
-    notes = batch.notes.join(waiting, on=["page", "at"], how="anti")
+    notes = without(batch.notes, waiting, ["page", "at"])
+    every = resolved.rows
+    lost = without(every, rows) if len(rows) < len(every) else every.clear()
+    known = None if batch.tried else transaction.mark.refused
+    # What is to wait may yet be refused, too.
+    among = None if known is None else {*known, *rejects["key"], *resolved.waiting[KEY]}
     tally = Tally(
         counts=Counts(stubbed=stubbed, deleted=written.deleted),
         rejects=rejects,
@@ -166,19 +171,19 @@ def _write(
         cursor=batch.cursor,
         keys=resolved.keys,
         gap=batch.gap,
-        taken=_taken(resolved, rows, written),
+        taken=_taken(rows, lost, resolved.waiting, written, among),
         versioned=step.target.version is not None,
         keeping=_keeps_versions(step),
     )
     outcomes = (
         written.outcomes.select(pl.col(PAGE).alias("page"), OUTCOME),
-        told(_dropped(resolved.rows, rows), "duplicate"),
+        told(lost[PAGE], "duplicate"),
         told(rejects["page"], "rejected"),
         told(notes["page"], "noted"),
     )
     return Loaded(
         batch=batch, resolved=resolved, tally=tally, outcomes=outcomes, refused=written.refused,
-        kept=rows.join(written.refused.select(PLACE), on=PLACE, how="anti"),
+        kept=without(rows, written.refused),
     )  # fmt: skip
 
 
@@ -219,7 +224,7 @@ def _hold(step: Step, batch: Batch, loaded: Loaded, transaction: Transaction) ->
     )  # fmt: skip
     held = transaction.hold(arrivals)
     left = loaded.waiting.filter(~held.outdone)
-    waiting = left.join(held.refused, on=[PAGE, INDEX], how="anti")
+    waiting = without(left, held.refused)
     pages = by_page(
         batch.read,
         [
@@ -240,27 +245,33 @@ def _hold(step: Step, batch: Batch, loaded: Loaded, transaction: Transaction) ->
     )  # fmt: skip
 
 
-def _taken(resolved: Resolved, rows: pl.DataFrame, written: Written) -> pl.DataFrame:
-    """Return the records that were written, those that lost to one of them, and those that wait."""
+def _taken(
+    rows: pl.DataFrame,
+    lost: pl.DataFrame,
+    waiting: pl.DataFrame,
+    written: Written,
+    among: Collection[str | None] | None,
+) -> pl.DataFrame:
+    """Return the records that were written, those that lost to one of them, and those that wait.
+
+    With `among`, only those with such a key: no other has a reject that is open.
+    """
+    if among is not None:
+        if not among:
+            return pl.DataFrame(schema=TAKEN_SCHEMA)
+        asked = pl.col(KEY).is_in([*among])
+        rows, lost = rows.filter(asked), lost.filter(asked)
     place = (pl.col(PAGE).alias("page"), pl.col(AT).alias("at"), pl.col(KEY).alias("key"))
     taken = rows.join(written.outcomes, on=[PAGE, INDEX], how="inner").select(*place, OUTCOME)
-    lost = resolved.rows.join(rows, on=[PAGE, INDEX], how="anti")
-    waiting = resolved.waiting.select(pl.col(KEY).alias("key"), pl.lit("deferred").alias(OUTCOME))
+    held = waiting.select(pl.col(KEY).alias("key"), pl.lit("deferred").alias(OUTCOME))
     beaten = lost.select(*place, pl.lit("superseded").alias(OUTCOME))
-    return pl.concat([taken, beaten, waiting], how="diagonal")
+    return pl.concat([taken, beaten, held], how="diagonal")
 
 
 def _keeps_versions(step: Step) -> bool:
     """Say whether a version of a record can be written whatever came after it."""
     dated = isinstance(step.target.write, History) and step.target.version is not None
     return dated or isinstance(step.target.write, Append)
-
-
-def _dropped(rows: pl.DataFrame, kept: pl.DataFrame) -> pl.Series:
-    """Return the pages of the rows that are not among those kept."""
-    if len(rows) == len(kept):
-        return rows[PAGE].clear()
-    return rows.join(kept, on=[PAGE, INDEX], how="anti")[PAGE]
 
 
 def _refused(refused: pl.DataFrame, raw: Callable[[int, int], str]) -> pl.DataFrame:

@@ -12,11 +12,14 @@ from crmmap.values import NOTHING, Counts, PageAccount
 
 TOLD: dict[str, pl.DataType] = {"page": pl.UInt32(), OUTCOME: pl.String()}
 """A row for each record, or note: its page, and the name of the count that it is in."""
+NOBODY = pl.DataFrame(schema=TOLD)
 
 
 def told(pages: pl.Series, outcome: str) -> pl.DataFrame:
     """Return the pages of records that all came to one outcome, as `TOLD` has them."""
-    return pl.DataFrame({"page": pages, OUTCOME: [outcome] * len(pages)}, schema=TOLD)
+    if pages.is_empty():
+        return NOBODY
+    return pages.alias("page").to_frame().with_columns(pl.lit(outcome).alias(OUTCOME)).cast(TOLD)  # type: ignore[arg-type]
 
 
 def by_page(read: Sequence[PageAccount], told: Iterable[pl.DataFrame]) -> tuple[PageAccount, ...]:
@@ -24,7 +27,7 @@ def by_page(read: Sequence[PageAccount], told: Iterable[pl.DataFrame]) -> tuple[
 
     It says what became of all records but those that the stream does not want.
     """
-    every = pl.concat([pl.DataFrame(schema=TOLD), *(each for each in told if len(each))])
+    every = pl.concat([NOBODY, *(each for each in told if len(each))])
     counted: dict[int, dict[str, int]] = {}
     for page, outcome, count in every.group_by("page", OUTCOME).len().iter_rows():
         counted.setdefault(page, {})[outcome] = count

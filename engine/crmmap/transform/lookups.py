@@ -59,7 +59,7 @@ def resolve(step: Step, batch: Batch, known: Known) -> Resolved:
     for it as for any other: what its row holds must not depend on which of two streams that
     name one parent comes first.
     """
-    if DELETED not in batch.rows.columns:
+    if not step.lookups or DELETED not in batch.rows.columns:
         return _resolved(step, batch, known)
     live = _resolved(step, replace(batch, rows=batch.rows.filter(~pl.col(DELETED))), known)
     lenient = [each for each in step.lookups if each.field not in step.target.key]
@@ -212,7 +212,7 @@ def _waiting(
             raws = [batch.raw(*place) for place in frame.select(PAGE, INDEX).iter_rows()]
             field, raw = pl.lit(lookup.field).alias(FIELD), pl.Series(RAW, raws, dtype=pl.String)
             frames.append(frame.select(names).with_columns(field, raw))
-    return pl.concat(frames).sort(PAGE, INDEX)
+    return pl.concat(frames).sort(PAGE, INDEX) if len(frames) > 1 else frames[0]
 
 
 def _reasons(lookup: LookupPlan) -> str:
