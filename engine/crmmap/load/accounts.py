@@ -74,6 +74,7 @@ class Mark:
     that what is committed was not read from the source: so the stream's position and cursor stay
     as they are. `older_than` are the runs that read later than the rows to be written were.
     `refused` are the keys of the open rejects of the stream; None: too many to keep in mind.
+    `inserting` says that all rows that this run has read so far were new.
     """
 
     mapping: str
@@ -89,6 +90,7 @@ class Mark:
     apart: bool = False
     older_than: frozenset[str] = frozenset()
     refused: frozenset[str] | None = field(default=None, compare=False)
+    inserting: bool = field(default=False, compare=False)
 
 
 def _no_rejects() -> pl.DataFrame:

@@ -16,6 +16,7 @@ from crmmap.errors import StoreLocked, StoreUnfit
 from crmmap.load import ledger, rejects
 from crmmap.load.accounts import UNKNOWN, Mark, Read, Tally
 from crmmap.load.statements import Session, insert_statement
+from crmmap.values import Counts
 
 Result = TypeVar("Result")
 
@@ -347,7 +348,13 @@ def after(mark: Mark, tally: Tally) -> Mark:
     return replace(
         mark, batch_seq=mark.batch_seq + 1, position=position, cursor=cursor, read=read,
         refused=rejects.remembered(mark.refused, tally.rejects["key"]),
+        inserting=(mark.inserting or mark.batch_seq == 0) and _only_new(tally.counts),
     )  # fmt: skip
+
+
+def _only_new(counts: Counts) -> bool:
+    others = counts.updated + counts.unchanged + counts.duplicate
+    return counts.inserted > 0 and others == 0
 
 
 def move_cursor(session: Session, mark: Mark, tally: Tally) -> None:

@@ -21,6 +21,10 @@ SAME_REFUSALS = 20
 """So many rows refused one after the other for the same reason: the table may have changed."""
 
 
+Write = Callable[[pl.DataFrame], int]
+"""Writes rows; returns how many the database says it wrote."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Halving:
     """How rows are written into the target's table, all of them or none.
@@ -31,7 +35,7 @@ class Halving:
 
     session: Session
     target: Target
-    write: Callable[[pl.DataFrame], int]
+    write: Write
 
     def run(self, rows: pl.DataFrame) -> list[tuple[int, Refusal]]:
         """Write the rows; return the index and reason of those that the database refuses.
@@ -56,7 +60,7 @@ class Halving:
         if start == stop:
             return False
         if not sure or stop - start == 1:
-            refusal = self._attempt(rows[start:stop])
+            refusal = attempt(self.session, self.write, rows[start:stop])
             if refusal is None:
                 return False
             if stop - start == 1:
@@ -68,23 +72,25 @@ class Halving:
         right = self._halve(rows, (middle, stop), refused, sure=not left)
         return left or right
 
-    def _attempt(self, rows: pl.DataFrame) -> Refusal | None:
-        savepoint = self.session.connection.begin_nested()
-        try:
-            check_written(self.write(rows), len(rows))
-            savepoint.commit()
-        except DBAPIError as error:
-            refusal = self.session.dialect.refusal(error)
-            if refusal is None:
-                raise
-            savepoint.rollback()
-            return refusal
-        return None
-
     def _doubt(self, refused: list[tuple[int, Refusal]]) -> None:
         """Ask the schema, not the rows, once too many of them fail in the same way."""
         if _alike(refused, SAME_REFUSALS) and not _alike(refused, SAME_REFUSALS + 1):
             _compare(self.session, self.target)
+
+
+def attempt(session: Session, write: Write, rows: pl.DataFrame) -> Refusal | None:
+    """Write the rows, or else none of them: then return why the database refuses one."""
+    savepoint = session.connection.begin_nested()
+    try:
+        check_written(write(rows), len(rows))
+        savepoint.commit()
+    except DBAPIError as error:
+        refusal = session.dialect.refusal(error)
+        if refusal is None:
+            raise
+        savepoint.rollback()
+        return refusal
+    return None
 
 
 def _alike(refused: list[tuple[int, Refusal]], count: int) -> bool:
