@@ -7,7 +7,7 @@ transforms, whichever way they were read (see `RawFrame`).
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from hashlib import sha256
@@ -268,8 +268,8 @@ class Page:
     def raws(self) -> list[str]:
         """Return all records as JSON text in their order: the same as `raw`, only sooner."""
         if isinstance(self.records, pl.DataFrame):
-            return [as_json_soon(record) for record in self.records.iter_rows(named=True)]
-        return [as_json_soon(record) for record in self.records]
+            return each_as_json(self.records.iter_rows(named=True))
+        return each_as_json(self.records)
 
 
 RAW_LIMIT = 64 * 1024
@@ -326,8 +326,8 @@ def as_json(value: object, *, ascii_only: bool = True) -> str:
     return "".join(written)
 
 
-def as_json_soon(value: object) -> str:
-    """Return what `as_json` does: by Python's own writer, where that can say it."""
+def each_as_json(values: Iterable[object]) -> list[str]:
+    """Return what `as_json` does for each value: by Python's own writer, where that can say it."""
     marked: list[Decimal] = []
 
     def mark(number: object) -> str:
@@ -336,15 +336,23 @@ def as_json_soon(value: object) -> str:
         marked.append(number)
         return f"{MARK}{number}{MARK}"
 
-    try:
-        text = json.JSONEncoder(separators=(",", ":"), allow_nan=False, default=mark).encode(value)
-    except (TypeError, ValueError, RecursionError):
-        return as_json(value)
-    if not marked:
-        return text
-    if text.count(WRITTEN_MARK) != 2 * len(marked):  # it stands in a text, too
-        return as_json(value)
-    return text.replace(f'"{WRITTEN_MARK}', "").replace(f'{WRITTEN_MARK}"', "")
+    writer = json.JSONEncoder(
+        separators=(",", ":"), allow_nan=False, check_circular=False, default=mark
+    )
+
+    def written(value: object) -> str:
+        marked.clear()
+        try:
+            text = writer.encode(value)
+        except (TypeError, ValueError, RecursionError):
+            return as_json(value)
+        if not marked:
+            return text
+        if text.count(WRITTEN_MARK) != 2 * len(marked):  # it stands in a text, too
+            return as_json(value)
+        return text.replace(f'"{WRITTEN_MARK}', "").replace(f'{WRITTEN_MARK}"', "")
+
+    return [written(value) for value in values]
 
 
 MARK = "\ue000"
