@@ -1,6 +1,6 @@
 """The section that compares crmmap with others of its kind, each as it comes and well tuned.
 
-They are installed from the package index into `bench/.peers`, with versions that are written down.
+They are installed from the package index into `bench/.peers`, each into an environment of its own.
 """
 
 from __future__ import annotations
@@ -16,17 +16,21 @@ from bench.scenarios import Comparison, How, Scenario, check_product, serving
 from bench.stores import SCHEMA, Database, postgres_store
 
 FOLDER = ROOT / "bench" / ".peers"
-PYTHON = str(FOLDER / "bin" / "python")
-NEEDED = ("dlt[postgres]==1.31.0", "orjson", "pyarrow")
+NEEDED = {
+    "dlt": ("dlt[postgres]==1.31.0", "orjson", "pyarrow"),
+    "tap": ("tap-rest-api-msdk==1.4.2",),
+    "target": ("meltanolabs-target-postgres==0.8.1",),
+}
 STAGING = f"DROP SCHEMA IF EXISTS {SCHEMA}_staging CASCADE"
 """What dlt leaves beside its schema."""
 Twice = Callable[[], tuple[Usage, Usage]]
 
 
 def peers(how: How) -> Runs:
-    """50,000 contacts into PostgreSQL, by crmmap, dlt and the script, in turn."""
+    """50,000 contacts into PostgreSQL, by crmmap, its peers and the script, in turn."""
     store = postgres_store() if how.servers else None
-    if store is None or not installed(how):
+    there = {name for name in NEEDED if store and installed(name, how)}
+    if store is None or not there:
         how.say("no PostgreSQL, or no peer can be installed: left out")
         return Runs(comparisons=[], profiles=[])
     count = how.size(50_000)
@@ -36,9 +40,12 @@ def peers(how: How) -> Runs:
         runners: dict[str, Twice] = {
             "crmmap": partial(_crmmap, scenario, store),
             "script": partial(_script, scenario, store),
-            "dlt, tuned": partial(_dlt, "tuned", scenario, base_url, store, how),
-            "dlt, defaults": partial(_dlt, "defaults", scenario, base_url, store, how),
         }
+        if "dlt" in there:
+            for way in ("tuned", "defaults"):
+                runners[f"dlt, {way}"] = partial(_dlt, way, scenario, base_url, store, how)
+        if {"tap", "target"} <= there:
+            runners["Singer"] = partial(_singer, scenario, base_url, store, how)
         for number in range(how.rounds):
             for who in list(runners)[:: -1 if number % 2 else 1]:
                 how.say(f"{who}: round {number + 1} of {how.rounds}")
@@ -55,17 +62,24 @@ def peers(how: How) -> Runs:
     return Runs(comparisons=comparisons, profiles=[])
 
 
-def installed(how: How) -> bool:
-    """Install the peers, if they are not there; return whether they are."""
-    done = FOLDER / "installed.txt"
-    if done.exists() and done.read_text(encoding="utf-8") == "\n".join(NEEDED):
+def program(peer: str, name: str) -> str:
+    return str(FOLDER / peer / "bin" / name)
+
+
+def installed(peer: str, how: How) -> bool:
+    """Install a peer, if it is not there; return whether it is."""
+    needed, done = NEEDED[peer], FOLDER / peer / "installed.txt"
+    if done.exists() and done.read_text(encoding="utf-8") == "\n".join(needed):
         return True
-    how.say(f"installing {', '.join(NEEDED)} into {FOLDER.relative_to(ROOT)}")
-    for command in ([sys.executable, "-m", "venv", "--clear", str(FOLDER)],
-                    [PYTHON, "-m", "pip", "install", "--quiet", *NEEDED]):  # fmt: skip
+    how.say(f"installing {', '.join(needed)} into {done.parent.relative_to(ROOT)}")
+    for command in (
+        (sys.executable, "-m", "venv", "--clear", str(done.parent)),
+        (program(peer, "python"), "-m", "pip", "install", "--quiet", *needed),
+    ):
         if subprocess.run(command, check=False).returncode:
+            how.say(f"{peer} can't be installed: left out")
             return False
-    done.write_text("\n".join(NEEDED), encoding="utf-8")
+    done.write_text("\n".join(needed), encoding="utf-8")
     return True
 
 
@@ -83,11 +97,29 @@ def _script(scenario: Scenario, store: Database) -> tuple[Usage, Usage]:
 def _dlt(
     way: str, scenario: Scenario, base_url: str, store: Database, how: How
 ) -> tuple[Usage, Usage]:
-    server = store.url.rpartition("options=")[0].rstrip("?&")
     state = how.folder / f"dlt-{way}-{len(list(how.folder.glob('dlt-*')))}"
-    run = ("bench.dlt_contacts", way, base_url, server, SCHEMA, str(state))
-    usages = measured(run, PYTHON), measured(run, PYTHON)
-    if store.ask(f"SELECT count(*) FROM {scenario.table}") != scenario.records:
-        sys.exit(f"dlt, {way}: it did not load every record")
+    run = ("bench.dlt_contacts", way, base_url, _server(store), SCHEMA, str(state))
+    python = program("dlt", "python")
+    usages = measured(run, python), measured(run, python)
+    _check(f"dlt, {way}", scenario, store)
     store.ask(STAGING)
     return usages
+
+
+def _singer(scenario: Scenario, base_url: str, store: Database, how: How) -> tuple[Usage, Usage]:
+    tap, target = program("tap", "tap-rest-api-msdk"), program("target", "target-postgres")
+    places = (base_url, _server(store), SCHEMA, str(how.folder))
+    run = ("bench.singer_contacts", tap, target, *places)
+    usages = measured(run), measured(run)
+    _check("Singer", scenario, store)
+    return usages
+
+
+def _server(store: Database) -> str:
+    """Return the store's address without its schema."""
+    return store.url.rpartition("options=")[0].rstrip("?&")
+
+
+def _check(who: str, scenario: Scenario, store: Database) -> None:
+    if store.ask(f"SELECT count(*) FROM {scenario.table}") != scenario.records:
+        sys.exit(f"{who}: it did not load every record")

@@ -76,10 +76,12 @@ pages and batches, however large the source. One run each.""",
     ),
     "peers": _of_runs(
         "Beside others of its kind",
-        """The same contacts into PostgreSQL by [dlt](https://dlthub.com)'s `rest_api` source: as it
-comes, and [tuned](dlt_contacts.py): no compression on the way, larger buffers, CSV for COPY, two
-workers. It types and upserts by the same key; it keeps no rejects and compares no rows. Not part
-of `make bench`: `python -m bench peers` installs it first.""",
+        """The same contacts into PostgreSQL by [dlt](https://dlthub.com) 1.31's `rest_api` source,
+as it comes and [tuned](dlt_contacts.py): no compression on the way, larger buffers, CSV for COPY,
+two workers; and by a [Singer](singer_contacts.py) tap (tap-rest-api-msdk 1.4.2) and target
+(meltanolabs-target-postgres 0.8.1, with COPY), whose memory is that of the larger process.
+All upsert by the same key; dlt types the same columns, Singer what it finds. None of them keeps
+rejects or compares rows. Not part of `make bench`: `python -m bench peers` installs them first.""",
         peers.peers,
     ),
 }
