@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import example, given, settings
@@ -14,6 +15,7 @@ from crmmap.errors import SourceError
 from crmmap.extract.decoders import decoder_of
 from crmmap.extract.pages import both_pages, settled
 from crmmap.plan import Step, compile_plan
+from crmmap.select.compiled import CompiledSelector
 from crmmap.spec.read import read_mapping
 from crmmap.transform import apply
 from crmmap.values import Batch, Page, Request, Response
@@ -47,7 +49,9 @@ TOKEN = "{kind: token, token: paging.next, param: after}"
 
 def step_of(records: str = "results[]", pagination: str = TOKEN) -> Step:
     text = MAPPING.replace("RECORDS", json.dumps(records)).replace("PAGINATION", pagination)
-    return compile_plan(read_mapping(text.encode(), "paths.yaml"), {}).steps[0]
+    step = compile_plan(read_mapping(text.encode(), "paths.yaml"), {}).steps[0]
+    assert isinstance(step.selector, CompiledSelector)
+    return replace(step, selector=replace(step.selector, worth=1))
 
 
 STEPS = {

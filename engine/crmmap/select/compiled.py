@@ -31,6 +31,8 @@ WORTH = 64
 """Records from which it is worth while to learn once more."""
 AT_ONCE = 128
 """Records that are decoded at once: so few that they stay in the processor's cache."""
+MADE = 16
+"""Dtypes for which what was compiled is kept."""
 ROW = "#row"
 UNSURE = "#unsure"
 
@@ -56,6 +58,8 @@ class CompiledSelector:
     cells: tuple[Cell, ...]
     dtypes: Mapping[str, pl.DataType] = field(default_factory=dict)
     hints: Hints = field(default_factory=dict)
+    worth: int = 32
+    """Records of a batch from which it takes less time to learn of them first."""
     made: dict[pl.Struct, Made] = field(default_factory=dict, compare=False, repr=False)
     """What was compiled for the dtypes that records had: most have one all along."""
 
@@ -235,7 +239,7 @@ def _compiled(selector: CompiledSelector, raws: Sequence[bytes]) -> tuple[list[P
     rows: list[int] = [*range(len(raws))]
     before: _Learned | None = None
     for round_ in range(ROUNDS):
-        if len(rows) < (WORTH if round_ else 1):
+        if len(rows) < (WORTH if round_ else selector.worth):
             break
         learned = _learned(selector, [raws[at] for at in rows[:: max(len(rows) // SAMPLE, 1)]])
         if learned == before or not learned.columns:
@@ -258,6 +262,8 @@ def _learned(selector: CompiledSelector, sample: Sequence[bytes]) -> _Learned:
     records = [each for each in together(sample)[0] if not ambiguous(each)]
     dtype = dtype_of(touched(selector.cells), records, selector.hints)
     if dtype not in selector.made:
+        if len(selector.made) >= MADE:
+            selector.made.clear()
         selector.made[dtype] = _made(selector, dtype)
     columns, others = selector.made[dtype]
     return _Learned(dtype=dtype, found=arrow.learned(records), columns=columns, others=others)
