@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from crmmap.extract.xml_body import LARGEST, NotXml, XmlReader, one_by_one, pieces, whole
+from crmmap.report.plan import plan_document
 from crmmap.select.xpath import Dialect, compile_record_path
 from fault_server import FaultServer, answer
 from invented import load, mapping, mock, plan_of, sqlite, table
@@ -74,6 +75,16 @@ def rows(url: str) -> list[dict[str, object]]:
         ]  # fmt: skip
     engine.dispose()
     return result
+
+
+@pytest.mark.parametrize("forced", [False, True], ids=["walk", "xpath"])
+def test_a_plan_says_which_fields_a_walk_finds(forced: bool) -> None:
+    plan = plan_of(ATOM, {"url": "https://harbour.example"})
+    (stream,) = plan_document(plan.exact if forced else plan)["streams"]
+    said = {each["field"]: each["selected"] for each in stream["fields"]}
+    assert said["name"] == ("exact: CRMMAP_EXACT asks for it" if forced else "compiled")
+    assert said["edit"] == "exact: an expression is more than names"
+    assert said["port"] == "exact: the mapping gives its value"
 
 
 def test_a_feed_is_read_page_by_page_and_a_cut_page_is_asked_for_again(tmp_path: Path) -> None:

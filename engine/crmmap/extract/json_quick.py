@@ -118,6 +118,10 @@ def way_of(step: Step) -> Way | None:
     return None if found is None else Way(names=found[0], beside=found[1], decoder=_decoder(*found))
 
 
+FORCED = "CRMMAP_EXACT asks for it"
+"""Why nothing is compiled, where nothing is."""
+
+
 def obstacle(step: Step) -> str | None:
     """Return why a stream's records must all be decoded to values; None where they need not."""
     if not isinstance(step.source, Http):
@@ -125,7 +129,7 @@ def obstacle(step: Step) -> str | None:
     if not isinstance(step.format or Json(), Json):
         return "the answers are no JSON documents"
     if not isinstance(step.selector, CompiledSelector):
-        return "CRMMAP_EXACT asks for it"
+        return FORCED
     put = {
         "shape": step.shape, "nested": step.nested, "enrich": step.enriching,
         "value": step.given, "recurse": step.parts.recursion,

@@ -379,13 +379,18 @@ class Step:
 
     @property
     def exact(self) -> Step:
-        """The step with all of its records decoded to values, also where they could stay bytes."""
+        """The step with every cell taken out of a value or an element of its own, record by record.
+
+        Records that could stay bytes are decoded, and no walk goes through elements.
+        """
         finding, selector = self.finding, self.selector
         if finding is not None:
             compiled = finding.compiled
             finding = replace(finding, compiled=lambda found: compiled(found).exact)
         if isinstance(selector, CompiledSelector):
             selector = selector.exact
+        elif isinstance(selector, XPathSelector):
+            selector = replace(selector, walk=None)
         return replace(self, selector=selector, finding=finding)
 
     def second(self, request: RequestSpec, records: Jmespath, pagination: Pagination) -> Step:

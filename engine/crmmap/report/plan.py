@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 from crmmap.declare import word
 from crmmap.extract.enrich import sample_of
-from crmmap.extract.json_quick import obstacle
+from crmmap.extract.json_quick import FORCED, obstacle
 from crmmap.extract.partitions import sample
 from crmmap.extract.request import first_request
 from crmmap.kinds.actions import ACTIONS
@@ -29,6 +29,7 @@ from crmmap.report.parts import Grid, Heading, Line, Part
 from crmmap.report.wording import listed, number, plural
 from crmmap.select.columnar import declined
 from crmmap.select.compiled import CompiledSelector
+from crmmap.select.elements import XPathSelector, unwalked
 from crmmap.select.jmespath import JmespathSelector
 from crmmap.spec.shapes import positional
 from crmmap.values import GIVEN, as_json
@@ -210,10 +211,14 @@ def _lookup(step: Step, lookup: LookupPlan) -> Document:
 def _selected(step: Step, field: str) -> str:
     """Return how a field's value is taken: a file's `column`, `compiled`, or `exact` and why."""
     selector = step.selector
-    if not isinstance(selector, CompiledSelector | JmespathSelector):
+    if isinstance(selector, XPathSelector):
+        element = next(each for each in selector.cells if each.field == field)
+        why = unwalked(element) or (None if selector.walk else FORCED)
+    elif isinstance(selector, CompiledSelector | JmespathSelector):
+        cell = next(each for each in selector.cells if each.field == field)
+        why = obstacle(step) or declined(cell)
+    else:
         return "column"
-    cell = next(each for each in selector.cells if each.field == field)
-    why = obstacle(step) or declined(cell)
     return f"exact: {why}" if why else "compiled"
 
 

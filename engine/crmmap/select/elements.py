@@ -61,6 +61,16 @@ def plain_ways(cell: ElementCell) -> tuple[Way, ...] | None:
     return None if whole else found
 
 
+def unwalked(cell: ElementCell) -> str | None:
+    """Return why a cell is found by XPath, record by record; None where a walk finds it."""
+    if plain_ways(cell) is not None:
+        return None
+    if cell.whole:
+        return "it takes an element whole"
+    given = all(not isinstance(each, XPath) for each in cell.expressions)
+    return "the mapping gives its value" if given else "an expression is more than names"
+
+
 def walk_through(cells: Sequence[ElementCell]) -> Walk | None:
     """Return the walk that finds all plain cells of a record; None where there is none."""
     ways = [way for cell in cells for way in plain_ways(cell) or ()]
