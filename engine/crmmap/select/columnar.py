@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 import polars as pl
 
@@ -42,7 +41,6 @@ __all__ = [
     "Touched",
     "as_instance",
     "compile_cell",
-    "compile_cells",
     "declined",
     "dtype_of",
     "hints_of",
@@ -79,12 +77,6 @@ class Columns:
     """Named `<field>!`: the rule that selection breaks, or null. None if it can't arise."""
     unsure: pl.Expr | None = None
     """True for records that only the exact path can decide. None if there can be none."""
-
-
-@lru_cache
-def compile_cells(cells: tuple[Cell, ...], dtype: pl.Struct) -> tuple[Columns | Declined, ...]:
-    """Return each cell's columns over a frame whose columns are `dtype`'s fields."""
-    return tuple(compile_cell(cell, dtype) for cell in cells)
 
 
 def compile_cell(cell: Cell, dtype: pl.Struct) -> Columns | Declined:
