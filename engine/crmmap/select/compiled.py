@@ -98,7 +98,7 @@ def select_pages(selector: Selector, pages: Sequence[Page]) -> Selected:
     raw = [page for page in pages if isinstance(page.records, RawRecords)]
     if not isinstance(selector, CompiledSelector) or not raw:
         frames = [selector.select(page) for page in pages]
-        return Selected(pages=pages, frames=[pl.concat(frames, how="diagonal")])
+        return Selected(pages=pages, frames=[pl.concat(frames, how="diagonal", rechunk=True)])
     others = [page for page in pages if not isinstance(page.records, RawRecords)]
     selected = _selected(selector, raw)
     known = {page.number: page for page in selected.pages}
@@ -116,7 +116,9 @@ def _joined(frames: Sequence[RawFrame]) -> Sequence[RawFrame]:
     for frame in frames:
         own = tuple((each.name, each.dtype) for each in frame if each.dtype != pl.String)
         alike.setdefault(own, []).append(frame)
-    return [pl.concat(each, how="diagonal").sort(PAGE, INDEX) for each in alike.values()]
+    return [
+        pl.concat(each, how="diagonal", rechunk=True).sort(PAGE, INDEX) for each in alike.values()
+    ]
 
 
 def texts_of(selector: Selector, field: str, records: Sequence[object]) -> list[str | None]:
@@ -156,7 +158,7 @@ def _exact(
             doubtful += sorted(gone)
         frames.append(pl.DataFrame(cells_of(cells, records)))
         kept += some
-    return (pl.concat(frames, how="diagonal"), kept) if frames else None, doubtful
+    return (pl.concat(frames, how="diagonal", rechunk=True), kept) if frames else None, doubtful
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,7 +250,7 @@ def _compiled(selector: CompiledSelector, raws: Sequence[bytes]) -> tuple[list[P
         read = arrow.read(raws, rows, learned.dtype, learned.found)
         rows = read.odd
         if read.frames:
-            made, unsure = _cells(learned, pl.concat(read.frames), read.fit, raws)
+            made, unsure = _cells(learned, pl.concat(read.frames, rechunk=True), read.fit, raws)
             frames.append(made)
             rows = rows + unsure
         rows = sorted(rows)
@@ -317,4 +319,4 @@ def _others(cells: Sequence[Cell], raws: Sequence[bytes], rows: Sequence[int]) -
         # Arrow has found no key twice in them, which would be dear to look for once more.
         records, _ = together([raws[at] for at in rows[start : start + AT_ONCE]], read_sound)
         frames.append(pl.DataFrame(cells_of(cells, records)))
-    return pl.concat(frames, how="diagonal")
+    return pl.concat(frames, how="diagonal", rechunk=True)
