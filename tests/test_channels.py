@@ -7,6 +7,8 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from crmmap.channels import ahead, threaded
 
@@ -24,7 +26,7 @@ def test_items_come_in_order_and_an_error_after_them() -> None:
     got: list[int] = []
 
     async def work() -> None:
-        async for number in ahead(numbers(5, [], fail=True), depth=2):
+        async for number in ahead(numbers(5, [], fail=True), room=2):
             got.append(number)  # noqa: PERF401  (what came before the error must be there)
 
     with pytest.raises(ValueError, match="broken"):
@@ -35,7 +37,7 @@ def test_items_come_in_order_and_an_error_after_them() -> None:
 def test_no_more_is_made_ahead_than_asked_for() -> None:
     async def work() -> tuple[int, int]:
         made: list[int] = []
-        async with aclosing(ahead(numbers(100, made), depth=2)) as items:
+        async with aclosing(ahead(numbers(100, made), room=2)) as items:
             async for _ in items:
                 await asyncio.sleep(0)
                 break
@@ -48,7 +50,7 @@ def test_no_more_is_made_ahead_than_asked_for() -> None:
 
 def test_a_consumer_that_stops_leaves_nothing_running() -> None:
     async def work() -> int:
-        async with aclosing(ahead(ahead(numbers(100, []), depth=1), depth=1)) as items:
+        async with aclosing(ahead(ahead(numbers(100, []), room=1), room=1)) as items:
             async for _ in items:
                 break
         return len(asyncio.all_tasks())
@@ -61,3 +63,37 @@ def test_iterators_run_in_threads() -> None:
         return [item async for item in threaded(iter([1, 2, 3]))]
 
     assert asyncio.run(work()) == [1, 2, 3]
+
+
+@given(
+    st.lists(st.integers(1, 9), max_size=12), st.integers(1, 12), st.lists(st.integers(0, 5)),
+)  # fmt: skip
+def test_what_waits_weighs_less_than_the_room_but_for_the_last(weights, room, pauses) -> None:
+    made: list[int] = []
+    got: list[int] = []
+
+    async def work() -> None:
+        items = ahead(numbers(len(weights), made), room=room, weigh=weights.__getitem__)
+        async with aclosing(items):
+            async for item in items:
+                got.append(item)
+                for _ in range(pauses[item] if item < len(pauses) else 3):
+                    await asyncio.sleep(0)
+                # All that was made is taken, waits, or (the last) is still held back.
+                assert sum(weights[len(got) : len(made) - 2]) < room
+
+    asyncio.run(work())
+    assert got == list(range(len(weights)))
+
+
+def test_light_items_are_made_far_ahead_while_the_consumer_is_busy() -> None:
+    async def work() -> int:
+        made: list[int] = []
+        async with aclosing(ahead(numbers(100, made), room=20)) as items:
+            async for _ in items:
+                for _ in range(100):
+                    await asyncio.sleep(0)
+                return len(made)
+        return 0
+
+    assert asyncio.run(work()) == 22  # the one taken, twenty that wait, and one held back

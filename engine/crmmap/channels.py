@@ -28,28 +28,45 @@ async def threaded(items: Iterator[T]) -> AsyncIterator[T]:
         yield item
 
 
-async def ahead(items: AsyncIterator[T], *, depth: int) -> AsyncGenerator[T]:
-    """Yield the items, of which up to `depth` are made before they are asked for.
+async def ahead(
+    items: AsyncIterator[T], *, room: int = 1, weigh: Callable[[T], int] = lambda _: 1
+) -> AsyncGenerator[T]:
+    """Yield the items, which are made before they are asked for as long as there is room.
 
-    What `items` raises is raised here after the items made before it.
+    There is, while those that wait weigh less than `room`: so one may wait, however heavy it is,
+    and one more be in the making. What `items` raises is raised here after the items made before.
     """
-    channel: asyncio.Queue[T | _End] = asyncio.Queue(depth)
+    channel: asyncio.Queue[tuple[T, int] | _End] = asyncio.Queue()
+    free = asyncio.Event()
+    free.set()
+    waiting = 0
+
+    def weighs(change: int) -> None:
+        nonlocal waiting
+        waiting += change
+        if waiting < room:
+            free.set()
+        else:
+            free.clear()
 
     async def fill() -> None:
         try:
             async for item in items:
-                await channel.put(item)
-        except asyncio.CancelledError:
-            raise
-        except BaseException:  # also a panic of polars', which is no `Exception`
-            await channel.put(END)
-            raise
-        await channel.put(END)
+                await free.wait()
+                weight = weigh(item)
+                weighs(weight)
+                channel.put_nowait((item, weight))
+        finally:  # also after a panic of polars', which is no `Exception`
+            channel.put_nowait(END)
 
     filling = asyncio.create_task(fill())
     try:
-        while not isinstance(item := await channel.get(), _End):
+        while not isinstance(got := await channel.get(), _End):
+            item, weight = got
+            weighs(-weight)
+            del got  # what is done with it is no longer ours to hold
             yield item
+            del item
         await filling
     finally:
         filling.cancel()

@@ -201,8 +201,8 @@ async def _load_all(work: Work, progress: Progress) -> None:
         start = replace(start, state=None)
     # Closed here and now, whatever happens: nobody must go on reading for a stream that failed.
     async with (
-        aclosing(ahead(_pages(work, progress, start), depth=1)) as pages,
-        aclosing(ahead(_batches(step, pages), depth=1)) as batches,
+        aclosing(ahead(_pages(work, progress, start), room=step.batch, weigh=_weight)) as pages,
+        aclosing(ahead(_batches(step, pages))) as batches,
     ):
         async for batch in batches:
             if not work.options.apart:
@@ -298,6 +298,11 @@ async def _pages(work: Work, progress: Progress, start: Start) -> AsyncGenerator
         left = None if left is None else left - page.fetched
         if work.stop.is_set():
             return
+
+
+def _weight(page: Page) -> int:
+    """Return its records: pages wait for as many as one batch has, so that memory stays flat."""
+    return max(1, page.fetched)
 
 
 def _cut(page: Page, left: int) -> Page:
