@@ -279,6 +279,24 @@ def test_help_and_version_load_no_heavy_library(folder: Path) -> None:
     assert done.stderr.strip() == "[]"
 
 
+def test_a_mapping_is_checked_and_planned_without_the_libraries_that_read_and_write(
+    folder: Path,
+) -> None:
+    program = (
+        "import sys; from crmmap.cli import main; main(['check', 'people.yaml']); "
+        "main(['plan', 'people.yaml']); print(sorted({'sqlalchemy', 'requests', 'jsonschema', "
+        "'phonenumbers', 'dateutil', 'pyarrow', 'cryptography', 'rich'} & set(sys.modules)), "
+        "file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [command()[0], "-c", program], cwd=folder, env=environment(), capture_output=True,
+        text=True, check=True,
+    )  # fmt: skip
+
+    assert "people" in done.stdout
+    assert done.stderr.strip().endswith("[]")
+
+
 def test_every_command_explains_itself() -> None:
     groups = [each for each in commands.commands.values() if isinstance(each, Group)]
     every = {**commands.commands, **{n: c for group in groups for n, c in group.commands.items()}}

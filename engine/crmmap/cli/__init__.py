@@ -6,6 +6,7 @@ They are imported only when their command runs, so that `--help` is fast.
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Sequence
 from contextlib import suppress
@@ -18,6 +19,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     `arguments` are the process's own by default.
     """
+    # Of what imports make, nothing is garbage; by default it is looked for a thousand times.
+    gc.set_threshold(20_000)
     try:
         # Imported here, so that Ctrl-C during the imports is one line and no traceback.
         from crmmap.cli.entry import main as run
