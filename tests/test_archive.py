@@ -26,6 +26,8 @@ from crmmap.redact import Redactor
 from crmmap.report.document import run_document
 from crmmap.report.parts import rendered
 from crmmap.report.summary import summary
+from crmmap.select.raw_records import raw_records
+from crmmap.select.strict import read_json
 from crmmap.values import Counts, Page, Reason, Refusal, Secret, as_json, each_as_json
 from invented import mapping, sqlite
 from stores import PEOPLE, Loader, load, store_url  # noqa: F401  (fixtures)
@@ -72,6 +74,24 @@ def test_a_page_of_texts_comes_back(cells: list[tuple[str, str | None]]) -> None
     page = Page(number=1, records=frame)
     ((_, body),) = pack(page, plain)
     assert unpack(body).raws == [page.raw(at) for at in range(len(cells))]
+
+
+SPELLED = ['{"a":1.50}', '{"a": "é"}', '{"a":"\\u00e9\\/"}', '{"a":\n[1]}', '{"a":1E3,"b":{}}']
+"""Records in spellings that a source may choose."""
+
+
+@given(st.lists(st.sampled_from(SPELLED), min_size=1, max_size=4))
+def test_a_page_of_bytes_comes_back_in_whatever_spelling(texts: list[str]) -> None:
+    page = Page(number=1, records=raw_records([each.encode() for each in texts]))
+    ((_, body),) = pack(page, plain)
+    assert [read_json(each) for each in unpack(body).raws] == [*page.records]
+
+
+def test_a_secret_that_is_spelled_with_escapes_is_not_kept() -> None:
+    page = Page(number=1, records=raw_records([b'{"k":"tok\\/en\\u0034\\u0032"}', b'{"id":2}']))
+    ((_, body),) = pack(page, Redactor([Secret("tok/en42")]).clean)
+    back = unpack(body)
+    assert (back.raws, back.withheld) == (['{"id":2}'], 1)
 
 
 def test_a_long_page_is_kept_in_pieces_and_what_is_too_long_is_not() -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from crmmap.plan import FoundField
+from crmmap.select.raw_records import bytes_of
 from crmmap.values import Page, Reason, Refusal
 
 PIECE = 1_000_000
@@ -32,7 +33,7 @@ Clean = Callable[[str], str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unpacked:
-    """What a piece holds: `raws` as `Page.raw` gave them, with their places; what was refused."""
+    """What a piece holds: `raws` are records as JSON, with their places; what was refused."""
 
     raws: Sequence[str]
     places: Sequence[int]
@@ -60,7 +61,7 @@ def _compressed(lines: Sequence[str]) -> bytes:
 
 
 def _lines(page: Page, clean: Clean) -> Iterator[str]:
-    raws = page.raws()
+    raws = _raws(page)
     whole = "\n".join(raws)
     hidden = clean(whole) != whole
     places = range(len(raws)) if page.lines is None else page.lines
@@ -73,6 +74,20 @@ def _lines(page: Page, clean: Clean) -> Iterator[str]:
             yield f'{{"at":{at},{RECORD}{raw}}}\n'
     for each in page.refused:
         yield _refused(each, clean)
+
+
+def _raws(page: Page) -> Sequence[str]:
+    """Return the records as JSON, each on one line: as the source wrote them, where that will do.
+
+    With escapes it would not: a secret could stand in them in another spelling.
+    """
+    raws = bytes_of(page.records)
+    if raws is None:
+        return page.raws()
+    whole = b"\n".join(raws)
+    if b"\\" in whole or whole.count(b"\n") >= len(raws):
+        return page.raws()
+    return whole.decode().split("\n") if raws else []
 
 
 def _refused(each: Refusal, clean: Clean) -> str:
