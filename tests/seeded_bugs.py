@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 
 from crmmap.errors import CrmmapError
-from crmmap.load import Store, Tally, Transaction, books, rejects, transaction, upsert
+from crmmap.load import Store, Tally, Transaction, books, deleting, rejects, transaction, upsert
 from crmmap.loop import cursors
 
 Set = Callable[[Any, str, Any], None]
@@ -102,3 +102,19 @@ def nobody_is_shut_out(set_: Set) -> None:
         return None
 
     set_(books, "move_cursor", move)
+
+
+def what_is_listed_again_stays_gone(set_: Set) -> None:
+    """A sweep never takes the mark off a row that is back."""
+    set_(deleting, "_undeleted", lambda _, __, rows, ___: [False] * rows.height)
+
+
+def what_waits_and_is_gone_goes_on_waiting(set_: Set) -> None:
+    """A complete read does not settle what waits of records that it did not meet."""
+    set_(Transaction, "unmet_waiting", lambda *_: iter(()))
+
+
+def the_first_is_not_kept(set_: Set) -> None:
+    """Whoever comes later changes the row, as where nothing is said."""
+    judged = upsert.judged
+    set_(upsert, "judged", lambda target, *given: judged(replace(target, first=False), *given))

@@ -41,6 +41,9 @@ FOUND_BY_SEQUENCES: list[Callable[[Set], None]] = [
     seeded_bugs.waiting_is_never_tried_again,
     seeded_bugs.waiting_is_forgotten,
     seeded_bugs.an_older_version_overwrites,
+    seeded_bugs.what_is_listed_again_stays_gone,
+    seeded_bugs.what_waits_and_is_gone_goes_on_waiting,
+    seeded_bugs.the_first_is_not_kept,
 ]
 
 
