@@ -12,20 +12,26 @@ import os
 import socket
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 HERE = Path(__file__).parent
 
 
+@dataclass
 class Nursery:
     """Starts runs, one after the other."""
+
+    preload: Path | None = None
+    """A `library`, where runs are to be killed at calls."""
 
     def __enter__(self) -> Nursery:
         paths = os.pathsep.join([str(HERE), str(HERE.parent / "engine")])
         self.parent = subprocess.Popen(
             [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            env={**os.environ, "PYTHONPATH": paths},
+            env={**os.environ, "PYTHONPATH": paths, "LD_PRELOAD": str(self.preload or "")},
         )  # fmt: skip
         return self
 
@@ -42,32 +48,37 @@ class Nursery:
         self.parent.stdout.close()
 
     def run(
-        self, mapping: str, store: str, *, failpoint: str = "", after: float = 0, bug: str = ""
+        self,
+        mapping: str,
+        store: str,
+        *,
+        failpoint: str = "",
+        after: float = 0,
+        call: int = 0,
+        bug: str = "",
     ) -> int:
         """Run a mapping and return its exit code, or the negative number of what killed it.
 
-        It is killed at a failpoint, or after so many seconds. `bug` is one of `seeded_bugs`.
+        It is killed at a failpoint, after so many seconds, or at the so-manieth call that makes
+        data durable or sends some. `bug` is one of `seeded_bugs`.
         """
         assert self.parent.stdin is not None
         assert self.parent.stdout is not None
         order = {
-            "mapping": mapping, "store": store, "failpoint": failpoint, "after": after, "bug": bug,
+            "mapping": mapping, "store": store, "failpoint": failpoint, "after": after,
+            "call": call, "bug": bug,
         }  # fmt: skip
         self.parent.stdin.write(f"{json.dumps(order)}\n")
         self.parent.stdin.flush()
         return int(self.parent.stdout.readline())
 
 
-def traced(mapping: str, store: str, call: str, number: int) -> int:
-    """Run a mapping in a process of its own, killed at the so-manieth system call of this name."""
-    inject = f"inject={call}:signal=KILL:when={number}"
-    command = ["strace", "-f", "-qq", "-o", os.devnull, "-e", f"trace={call}", "-e", inject]
-    paths = os.pathsep.join([str(HERE), str(HERE.parent / "engine")])
-    environment = {**os.environ, "PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1"}
-    done = subprocess.run(
-        [*command, sys.executable, __file__, mapping, store], env=environment, check=False
-    )
-    return done.returncode
+def library(folder: Path) -> Path:
+    """Build what kills a process at one of its calls, for a nursery's `preload`."""
+    built = folder / "killed_calls.so"
+    source = HERE / "killed_calls.c"
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", built, source, "-ldl"], check=True)
+    return built
 
 
 def _run(mapping: str, store: str) -> int:
@@ -94,11 +105,13 @@ def _run(mapping: str, store: str) -> int:
     return int(report.exit_code)
 
 
-def _child(order: dict[str, str]) -> int:
+def _child(order: dict[str, Any]) -> int:
     """Run in this process, which ends with it whatever happens."""
     code = 70
     try:
         os.environ["CRMMAP_FAILPOINT"] = order["failpoint"]
+        if order["call"]:
+            os.environ["CRMMAP_KILL_AT_CALL"] = str(order["call"])
         if order["bug"]:
             import seeded_bugs
 
@@ -144,6 +157,4 @@ def _main() -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:]:
-        sys.exit(_run(*sys.argv[1:]))
     _main()
