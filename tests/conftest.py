@@ -1,4 +1,7 @@
-"""Which stores whole runs are tried on: each test on SQLite, and on one of the two servers.
+"""Which stores whole runs are tried on, and by which path: on SQLite, and on one of the servers.
+
+CRMMAP_TEST_PATH=exact has everything read by the exact path, and CRMMAP_TEST_PATH=compiled
+even the smallest pages by the compiled one; else a test takes the path that a run would.
 
 What stores do is tried on all three, by the modules `test_load_*`; a run above them differs little
 from store to store, and costs much. CRMMAP_TEST_ALL_STORES=1 tries everything on every store.
@@ -11,12 +14,32 @@ from zlib import crc32
 
 import pytest
 
+from crmmap.extract import json_quick
+from crmmap.plan import reading
+from crmmap.select.compiled import CompiledSelector
+
 WHOLE_RUNS = {
     "test_archive", "test_deletes", "test_policy", "test_refused_parents", "test_rejects",
     "test_relations", "test_remap", "test_retry", "test_state", "test_waiting",
     "test_whole_writes",
 }  # fmt: skip
 SERVERS = ("postgresql", "mariadb")
+
+
+def pytest_configure() -> None:
+    """Choose the path that is to be tried. Whoever starts the command chooses by CRMMAP_EXACT."""
+    path = os.environ.get("CRMMAP_TEST_PATH", "")
+    if path == "exact":
+        os.environ["CRMMAP_EXACT"] = "1"
+        json_quick.obstacle = lambda _: json_quick.FORCED
+        reading.walk_through = lambda _: None
+    elif path == "compiled":
+        defaults = CompiledSelector.__init__.__kwdefaults__
+        assert "worth" in defaults
+        defaults["worth"] = 1
+    elif path:
+        message = f"CRMMAP_TEST_PATH={path}: exact or compiled"
+        raise pytest.UsageError(message)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
