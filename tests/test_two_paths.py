@@ -96,6 +96,16 @@ def demand_equal(step: Step, bodies: Sequence[bytes]) -> int:
     return batch.compiled
 
 
+def test_what_polars_does_not_take_is_decoded() -> None:
+    text = MAPPING.replace("RECORDS", "results").replace("PAGINATION", "none")
+    text = text.replace("from: o.x", "from: '\"#row\"'")
+    step = compile_plan(read_mapping(text.encode(), "paths.yaml"), {}).steps[0]
+    assert isinstance(step.selector, CompiledSelector)
+    step = replace(step, selector=replace(step.selector, worth=1))
+    records = [{"id": str(at), "#row": "x"} for at in range(40)]
+    assert demand_equal(step, [json.dumps({"results": records}).encode()]) == 0
+
+
 # --- hostile answers --------------------------------------------------------------------------
 
 blanks = st.sampled_from(["", "", "", " ", "\n", "\r\n\t "])

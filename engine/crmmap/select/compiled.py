@@ -33,6 +33,8 @@ AT_ONCE = 128
 """Records that are decoded at once: so few that they stay in the processor's cache."""
 MADE = 16
 """Dtypes for which what was compiled is kept."""
+UNFIT = (pl.exceptions.PolarsError, pl.exceptions.PanicException)
+"""A panic is no Exception."""
 ROW = "#row"
 UNSURE = "#unsure"
 
@@ -250,7 +252,11 @@ def _compiled(selector: CompiledSelector, raws: Sequence[bytes]) -> tuple[list[P
         read = arrow.read(raws, rows, learned.dtype, learned.found)
         rows = read.odd
         if read.frames:
-            made, unsure = _cells(learned, pl.concat(read.frames, rechunk=True), read.fit, raws)
+            found = pl.concat(read.frames, rechunk=True)
+            try:
+                made, unsure = _cells(learned, found, read.fit, raws)
+            except UNFIT:  # whatever polars does not take, the exact path does
+                return frames, sorted(rows + read.fit)
             frames.append(made)
             rows = rows + unsure
         rows = sorted(rows)
