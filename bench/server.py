@@ -86,7 +86,10 @@ def converse(connection: socket.socket, answer: Answer) -> None:
 
 def serve(listener: socket.socket, answer: Answer) -> None:
     while True:
-        connection, _ = listener.accept()
+        try:
+            connection, _ = listener.accept()
+        except OSError:  # whoever opened the socket has closed it
+            return
         threading.Thread(target=converse, args=(connection, answer), daemon=True).start()
 
 

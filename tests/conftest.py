@@ -19,8 +19,8 @@ from crmmap.plan import reading
 from crmmap.select.compiled import CompiledSelector
 
 WHOLE_RUNS = {
-    "test_archive", "test_deletes", "test_policy", "test_refused_parents", "test_rejects",
-    "test_relations", "test_remap", "test_retry", "test_state", "test_waiting",
+    "test_archive", "test_deletes", "test_found", "test_policy", "test_refused_parents",
+    "test_rejects", "test_relations", "test_remap", "test_retry", "test_state", "test_waiting",
     "test_whole_writes",
 }  # fmt: skip
 SERVERS = ("postgresql", "mariadb")

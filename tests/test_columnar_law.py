@@ -18,7 +18,7 @@ from typing import Any
 from both_paths import Compared, cell, compared
 from crmmap.select.jmespath import Cell
 
-EXAMPLES = int(os.environ.get("CRMMAP_LAW_EXAMPLES", "5000"))
+EXAMPLES = int(os.environ.get("CRMMAP_LAW_EXAMPLES", "3000"))
 """How many answers of the compiled path are compared, each for several records."""
 CELLS = 12
 

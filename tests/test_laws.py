@@ -68,7 +68,7 @@ things = st.fixed_dictionaries(
     },
 )
 records = st.lists(things, max_size=25)
-slowly = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+slowly = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @dataclass(frozen=True)

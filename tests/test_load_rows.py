@@ -97,7 +97,7 @@ def expected(stored: Stored, batch: Mapping[str, tuple[Any, ...]], run_id: str) 
 
 
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(runs=some.lists(BATCHES, min_size=1, max_size=3))
 def test_an_upsert_counts_as_a_dict_would(load: Callable[..., Loader], runs: Any) -> None:

@@ -172,7 +172,7 @@ def tables(store: Path) -> Iterator[tuple[str, list[str]]]:
 )
 def test_the_command_ends_with_the_same_tables(tmp_path: Path, name: str, rate: str) -> None:
     mapping = str(ROOT / "mappings" / f"{name}.yaml")
-    words = ("run", mapping, "--mock", "--records", "250", "--json", "--quiet")
+    words = ("run", mapping, "--mock", "--records", "120", "--json", "--quiet")
     good = crmmap(tmp_path, *words, "--store", "sqlite:///good.db")
     bad = crmmap(tmp_path, *words, "--faults", rate, "--store", "sqlite:///bad.db")
     assert (good.code, bad.code) == (ExitCode.OK, ExitCode.OK), bad.err

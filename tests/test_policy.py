@@ -240,9 +240,9 @@ def test_limits_and_expectations_from_the_command_line(crmmap: Command, tmp_path
     assert "crmmap run people.yaml --max-rejects 0" in again
     told = crmmap("run", "people.yaml", "-q", "--max-rejects", "1")
     assert told.code == 3
-    assert "people is not as expected: min_rows: the read brought 1 rows" in told.out
+    assert "people is not as expected: min_rows: the read brought 1 row" in told.out
     told = crmmap("run", "people.yaml", "-q", "--max-rejects", "50%", "--json")
     assert (told.code, told.json["exit_code"], told.json["status"]) == (3, 3, "done")
-    assert told.json["streams"][0]["broken"] == ["min_rows: the read brought 1 rows, fewer than 2"]
+    assert told.json["streams"][0]["broken"] == ["min_rows: the read brought 1 row, fewer than 2"]
     assert crmmap("run", "people.yaml", "-q", "--max-rejects", "1", "--no-expect").code == 0
     assert "is no limit" in crmmap("run", "people.yaml", "--max-rejects", "some").err

@@ -5,6 +5,7 @@ A case that is printed must fail on the faulty mapping, and hold on the right on
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,9 @@ streams:
 
 def mapping(text: str) -> Mapping:
     return read_mapping(text.encode(), "mapping.yaml")
+
+
+LONG = "CRMMAP_LAW_EXAMPLES" in os.environ
 
 
 def planted(text: str, stream: str, fault: dict[str, Any]) -> str:
@@ -219,7 +223,7 @@ def test_pages_of_several_requests_keep_the_laws() -> None:
 
 @pytest.mark.parametrize("right", [PORT, SHIPYARD, FEED, TABLES])
 def test_a_right_mapping_keeps_the_laws(right: str) -> None:
-    assert findings(right, examples=8) == []
+    assert findings(right, examples=8 if LONG else 3) == []
 
 
 @pytest.mark.parametrize(
@@ -244,7 +248,10 @@ def test_faults_are_found_in_xml_and_databases_too(
 
 @pytest.mark.parametrize("name", ["hubspot", "salespro", "arrivy"])
 def test_the_shipped_mappings_keep_the_laws(name: str) -> None:
-    assert findings((MAPPINGS / f"{name}.yaml").read_text(), examples=4) == []
+    """One stream in three, and all where CRMMAP_LAW_EXAMPLES asks for longer runs."""
+    text = (MAPPINGS / f"{name}.yaml").read_text()
+    streams = [*mapping(text).streams][:: 1 if LONG else 3]
+    assert findings(text, *streams, examples=4 if LONG else 1) == []
 
 
 @pytest.mark.parametrize(

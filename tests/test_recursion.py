@@ -152,7 +152,7 @@ TREES = st.dictionaries(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(tree=TREES, size=st.integers(1, 3), kills=st.lists(st.integers(1, 4), max_size=4))
 def test_any_graph_is_read_whole_whatever_kills_the_read(
     tmp_path_factory: pytest.TempPathFactory, tree: dict[str, list[str]], size: int,

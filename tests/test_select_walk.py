@@ -18,7 +18,7 @@ from crmmap.values import GIVEN, Page
 DIALECT = Dialect(namespaces={"d": "urn:d", "m": "urn:m"}, null_attribute="m:null")
 PATH = compile_record_path("/feed/d:entry/r", DIALECT, "/feed")
 NAMES = ("a", "b", "d:a", "d:b")
-EXAMPLES = int(os.environ.get("CRMMAP_LAW_EXAMPLES", "300"))
+EXAMPLES = int(os.environ.get("CRMMAP_LAW_EXAMPLES", "150"))
 
 names = st.sampled_from(NAMES)
 marks = st.sampled_from(

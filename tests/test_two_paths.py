@@ -20,7 +20,7 @@ from crmmap.spec.read import read_mapping
 from crmmap.transform import apply
 from crmmap.values import Batch, Page, Request, Response
 
-EXAMPLES = int(os.environ.get("CRMMAP_LAW_EXAMPLES", "100"))
+EXAMPLES = int(os.environ.get("CRMMAP_LAW_EXAMPLES", "60"))
 MAPPING = """
 crmmap: 1
 name: paths
