@@ -104,26 +104,23 @@ class XPathSelector:
             pl.Series(AT, places, dtype=pl.UInt32),
         ]
         walked = _walked(self.walk, records)
-        ways = {cell.field: plain_ways(cell) for cell in self.cells}
-        rest = [cell for cell in self.cells if walked is None or ways[cell.field] is None]
-        found = _by_xpath(rest, records)
+        ways = {cell.field: plain_ways(cell) for cell in self.cells} if walked else {}
+        found = _by_xpath([each for each in self.cells if not ways.get(each.field)], records)
         for cell in self.cells:
-            if cell.field in found:
-                columns += found[cell.field]
-            else:
-                assert self.walk is not None  # noqa: S101  (else all cells are found)
-                assert walked is not None  # noqa: S101
-                at = [self.walk.places[way] for way in ways[cell.field] or ()]
-                columns += _of_walk(cell.field, [walked[each] for each in at])
+            ends = [walked[way] for way in ways.get(cell.field) or ()]
+            columns += _of_walk(cell.field, ends) if ends else found[cell.field]
         return pl.DataFrame(columns)
 
 
-def _walked(walk: Walk | None, records: Sequence[object]) -> list[pl.Series] | None:
-    """Return what the walk found in each record, by place; None where it was not gone in all."""
+def _walked(walk: Walk | None, records: Sequence[object]) -> dict[Way, pl.Series]:
+    """Return what the walk found in each record, by its ways; nothing where not all have it."""
     rows = [each.row for each in records if isinstance(each, Element)]
     if walk is None or not rows or len(rows) < len(records):
-        return None
-    return [pl.Series(column, dtype=pl.String) for column in zip(*rows, strict=True)]
+        return {}
+    return {
+        way: pl.Series(column, dtype=pl.String)
+        for way, column in zip(walk.places, zip(*rows, strict=True), strict=True)
+    }
 
 
 def _of_walk(name: str, found: Sequence[pl.Series]) -> list[pl.Series]:
@@ -136,11 +133,11 @@ def _of_walk(name: str, found: Sequence[pl.Series]) -> list[pl.Series]:
     held = text == HOLDS_ELEMENTS
     if not held.any():
         return [text]
-    told = pl.when(held).then(pl.lit("xml.container")).alias(fault_column(name))
-    return [
-        pl.select(pl.when(~held).then(text).alias(name)).to_series(),
-        pl.select(told).to_series(),
-    ]
+    told = pl.select(
+        pl.when(~held).then(text).alias(name),
+        pl.when(held).then(pl.lit("xml.container")).alias(fault_column(name)),
+    )
+    return told.get_columns()
 
 
 def _by_xpath(
