@@ -12,10 +12,18 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+from crmmap.extract.readers import open_reader
+from crmmap.load import Store
+from crmmap.loop import Options, run
+from crmmap.plan import compile_plan
+from crmmap.spec.read import read_mapping
 
 HERE = Path(__file__).parent
 
@@ -81,16 +89,8 @@ def library(folder: Path) -> Path:
     return built
 
 
-def _run(mapping: str, store: str) -> int:
-    import threading
-    from datetime import UTC, datetime
-
-    from crmmap.extract.readers import open_reader
-    from crmmap.load import Store
-    from crmmap.loop import Options, run
-    from crmmap.plan import compile_plan
-    from crmmap.spec.read import read_mapping
-
+def run_whole(mapping: str, store: str) -> int:
+    """Run a mapping in this process, undisturbed, and return its exit code."""
     plan = compile_plan(read_mapping(mapping.encode(), "killed.yaml"), {})
     owner = f"{socket.gethostname()}:{os.getpid()}"
     options = Options(run_id=datetime.now(UTC).isoformat(), owner=owner, started_at="")
@@ -116,7 +116,7 @@ def _child(order: dict[str, Any]) -> int:
             import seeded_bugs
 
             getattr(seeded_bugs, order["bug"])(setattr)
-        code = _run(order["mapping"], order["store"])
+        code = run_whole(order["mapping"], order["store"])
     except BaseException:  # noqa: BLE001  (the child says what it is, and ends)
         import traceback
 
@@ -134,16 +134,11 @@ def _kill_later(process: int, seconds: float) -> None:
 
 
 def _main() -> None:
-    import pymysql  # noqa: F401
-    import sqlalchemy.dialects.mysql
-    import sqlalchemy.dialects.postgresql.psycopg
-    import sqlalchemy.dialects.sqlite  # noqa: F401
-
-    import crmmap.extract
-    import crmmap.load
-    import crmmap.loop
-    import crmmap.plan
-    import crmmap.spec.read  # noqa: F401
+    # What the engine imports only where it is needed.
+    import crmmap.extract.http_reader
+    import crmmap.load.mysql
+    import crmmap.load.postgres
+    import crmmap.load.sqlite  # noqa: F401
 
     for line in sys.stdin:
         order = json.loads(line)
