@@ -19,6 +19,7 @@ from crmmap.load.reject_queries import (
     count_rejects,
     drop_rejects,
     find_rejects,
+    in_stretches,
     purge_rejects,
 )
 from crmmap.load.rejects import REMEMBERED
@@ -202,6 +203,28 @@ def test_rejects_are_found_by_what_is_given(load: Load) -> None:
     assert keys(it, before=datetime(2020, 1, 1, tzinfo=UTC)) == []
     assert keys(it, before=datetime(2200, 1, 1, tzinfo=UTC)) == ["a", "b", "c"]
     assert keys(it, state="resolved") == []
+
+
+def test_in_stretches_each_reject_comes_once_whatever_becomes_of_it(load: Load) -> None:
+    it = load()
+    batch(it, [(each, "1") for each in "abcde"])
+    batch(it, [("f", "1"), ("g", "1")], page=None)
+    batch(it, [("h", "1")], reasons=REASONS[1:])
+    it.next_run("run2")
+    batch(it, [("i", "1"), ("j", "1")])
+    # What one transaction wrote, and what an older crmmap called nothing, has no time of its own.
+    it.sql("UPDATE crmmap_rejects SET created_at = (SELECT taken_at FROM crmmap_locks)")
+    it.sql("UPDATE crmmap_rejects SET id = NULL WHERE raw = '1' AND \"key\" = 'j'")
+    which = Which(mappings=["m"], fields=["email"])
+    found = []
+    for some in in_stretches(it.store.ask, which, count=2):
+        assert len(some) <= 2
+        found += some
+        ids = [each.id for each in some[:1]]
+        it.store.ask(lambda on, ids=ids: drop_rejects(on, Which(mappings=["m"], ids=ids), "host:1"))
+    assert [each.key for each in found] == [*"abcdefg", "i"]
+    every = it.store.ask(lambda on: list(find_rejects(on, which, oldest_first=True)))
+    assert [each.key for each in every] == [*"bdg", "j"]
 
 
 def test_dropped_rejects_stay_until_they_are_purged(load: Load) -> None:

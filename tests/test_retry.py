@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 import uuid
@@ -18,7 +19,7 @@ import sqlalchemy as sa
 from commands import write
 from crmmap.events import Rehearsal, RunReport
 from crmmap.load import Store
-from crmmap.load.reject_queries import Reject, Which, find_rejects
+from crmmap.load.reject_queries import STRETCH, Reject, Which, find_rejects
 from crmmap.loop import Options
 from crmmap.loop.retry import CUT, UNREAD, Tries, rehearse, retry
 from crmmap.plan import Plan
@@ -204,6 +205,30 @@ def test_only_what_is_meant_is_tried(file_url: str) -> None:
     tried_again(plan(stream("people", "age: {from: no, type: integer}")), file_url, ids=found)
 
     assert rejects(file_url) == [("b", None), ("c", "loaded")]
+
+
+def test_however_many_rejects_there_are_few_are_in_memory(file_url: str) -> None:
+    the_plan = plan(STRICT, batch=STRETCH // 2)
+    run_from(the_plan, file_url, **PLAIN)
+    count = 5 * STRETCH // 2
+    more = (
+        f"WITH RECURSIVE n(n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM n WHERE n < {count}) "
+        "INSERT INTO crmmap_rejects (run_id, mapping, stream, batch_seq, page, at, reasons, "
+        "raw, created_at, id) SELECT run_id, mapping, stream, batch_seq, page, n, reasons, "
+        "raw, created_at, n FROM n, crmmap_rejects WHERE key = 'c'"
+    )
+    engine = sa.create_engine(file_url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql(more)
+    engine.dispose()
+    held, tried = [], 0
+    with closing(Store.open(file_url, application="tests")) as store:
+        tries = Tries.of(the_plan, store, Sources({}), Which(mappings=["loop"]))
+        for some in tries.batches(the_plan.steps[0]):
+            tried += len(some)
+            held.append(sum(isinstance(each, Reject) for each in gc.get_objects()))
+    assert tried == count + 2
+    assert max(held) <= 2 * STRETCH
 
 
 # --- together with records that wait --------------------------------------------------------------

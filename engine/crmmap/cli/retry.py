@@ -80,7 +80,7 @@ def _retry(store: Store, plan: Plan, which: Which, watch: Watch, *, force: bool)
     options = new_options()
     with _reader(plan, watch) as reader:
         tries = Tries.of(plan, store, reader, which)
-        if tries.by_stream:
+        if tries.streams:
             report = retry(
                 plan, tries, options=options, stop=watch.stop, observe=watch.observe, force=force
             )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Literal
 
 import sqlalchemy as sa
@@ -18,6 +18,8 @@ from crmmap.values import Reason
 State = Literal["open", "resolved", "all"]
 FETCHED = 1000
 """Rows that are fetched from the store at once."""
+STRETCH = 10_000
+"""Rejects that are held in memory at once, where something is done to each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,22 +72,56 @@ class Reject:
     raw: str | None = None
 
 
+COLUMNS = [column for column in TABLE.c if column.name not in ("raw", "subject")]
+PLACE = (
+    TABLE.c.created_at, TABLE.c.run_id, TABLE.c.batch_seq, sa.func.coalesce(TABLE.c.page, 0),
+    sa.func.coalesce(TABLE.c.at, 0), sa.func.coalesce(TABLE.c.id, ""),
+)  # fmt: skip
+"""By what rejects stand in their order; no two have the same, but for those without an id."""
+
+
 def find_rejects(
     session: Session, which: Which, *, raw: bool = False, oldest_first: bool = False
 ) -> Iterator[Reject]:
     """Yield the rejects that are meant, the newest first; with `raw`, their records too."""
-    columns = [column for column in TABLE.c if column.name not in ("raw", "subject") or raw]
-    order = [TABLE.c[name] for name in ("created_at", "run_id", "batch_seq", "page", "at", "id")]
+    columns = [*COLUMNS, TABLE.c.raw] if raw else COLUMNS
     query = (
         sa.select(*columns)
         .where(*_conditions(session, which))
-        .order_by(*(each if oldest_first else each.desc() for each in order))
+        .order_by(*(each if oldest_first else each.desc() for each in PLACE))
         .execution_options(yield_per=FETCHED)
     )
     with session.connection.execute(query) as rows:
         for row in rows:
             if which.meets(_reasons(row.reasons)):
                 yield _reject(session, row, raw=raw)
+
+
+Asking = Callable[[Callable[[Session], list[Reject]]], list[Reject]]
+"""Gives an action a session, and returns what it gives; as `Store.ask` does, in a transaction."""
+
+
+def in_stretches(ask: Asking, which: Which, *, count: int = STRETCH) -> Iterator[list[Reject]]:
+    """Yield the rejects that are meant and have an id, the oldest first, `count` at a time.
+
+    Each stretch is asked for once the one before it has been worked off: so their number bounds no
+    memory, and what becomes of some meanwhile moves no other.
+    """
+    last: Reject | None = None
+    while some := ask(partial(_after, which=which, last=last, count=count)):
+        last = some[-1]
+        yield [each for each in some if which.meets(each.reasons)]
+
+
+def _after(session: Session, which: Which, last: Reject | None, count: int) -> list[Reject]:
+    """Return the oldest rejects after the last one, whatever their reasons."""
+    met = [*_conditions(session, which), TABLE.c.id.is_not(None)]
+    if last is not None:
+        moment = sa.literal(session.dialect.bind_time(last.created_at), TABLE.c.created_at.type)
+        rest = (last.run_id, last.batch_seq, last.page or 0, last.at or 0, last.id)
+        met.append(sa.tuple_(*PLACE) > sa.tuple_(moment, *map(sa.literal, rest)))
+    query = sa.select(*COLUMNS).where(*met).order_by(*PLACE).limit(count)
+    return [_reject(session, row, raw=False) for row in session.connection.execute(query)]
 
 
 def count_rejects(session: Session, which: Which) -> int:
@@ -137,22 +173,26 @@ def _reject(session: Session, row: sa.Row[Any], *, raw: bool) -> Reject:
 
 def drop_rejects(session: Session, which: Which, owner: str) -> int:
     """Resolve the open rejects that are meant as dropped, by `owner`; return how many they are."""
-    found = find_rejects(session, which)
-    ids = [each.id for each in found if each.id and each.outcome is None]
     values = {"outcome": "dropped", "resolved_at": session.moment, "resolved_by": owner}
-    for chunk in chunks(ids):
-        session.connection.execute(
-            sa.update(TABLE).where(TABLE.c.id.in_(chunk), OPEN).values(**values)
-        )
-    return len(ids)
+    done = 0
+    for some in in_stretches(lambda action: action(session), which):
+        ids = [each.id for each in some if each.outcome is None]
+        for chunk in chunks(ids):
+            session.connection.execute(
+                sa.update(TABLE).where(TABLE.c.id.in_(chunk), OPEN).values(**values)
+            )
+        done += len(ids)
+    return done
 
 
 def purge_rejects(session: Session, which: Which) -> int:
     """Remove the rejects that are meant from the ledger, for good; return how many they were."""
-    ids = [each.id for each in find_rejects(session, which) if each.id]
-    for chunk in chunks(ids):
-        session.connection.execute(sa.delete(TABLE).where(TABLE.c.id.in_(chunk)))
-    return len(ids)
+    done = 0
+    for some in in_stretches(lambda action: action(session), which):
+        for chunk in chunks([each.id for each in some]):
+            session.connection.execute(sa.delete(TABLE).where(TABLE.c.id.in_(chunk)))
+        done += len(some)
+    return done
 
 
 def raws_of(session: Session, ids: Sequence[str]) -> dict[str, str]:

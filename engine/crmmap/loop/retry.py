@@ -10,14 +10,15 @@ from __future__ import annotations
 import json
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 from crmmap.events import Observe, Rehearsal, RunReport
 from crmmap.extract.readers import Reader
 from crmmap.load import Store
-from crmmap.load.reject_queries import Which, find_rejects, raws_of
+from crmmap.load.reject_queries import Reject, Which, find_rejects, in_stretches, raws_of
+from crmmap.load.statements import Session
 from crmmap.loop.again import Again, Kept
 from crmmap.loop.run import run
 from crmmap.loop.work import Options
@@ -33,57 +34,65 @@ OF_WHOLE_RECORDS = ("record.failed",)
 """Rules that judge a record that could be read, and none of its fields."""
 
 
-@dataclass(frozen=True, slots=True)
-class Try:
-    """A reject that is tried again: its id, and the run that refused it."""
-
-    id: str
-    run_id: str
-    reasons: tuple[Reason, ...]
-
-
 @dataclass(slots=True)
 class Tries:
-    """The rejects that are tried again, by stream, the oldest first.
+    """The rejects that are tried again, as the store has them: none are kept in memory.
 
-    `untried` counts those that can't be, by why.
+    `streams` are those that have any, and `untried` counts the others, by why.
     """
 
     store: Store
     reader: Reader
-    by_stream: dict[str, list[Try]] = field(default_factory=dict)
+    which: Which
+    streams: tuple[str, ...] = ()
     untried: Counter[str] = field(default_factory=Counter)
 
     @classmethod
     def of(cls, plan: Plan, store: Store, reader: Reader, which: Which) -> Tries:
         """Return the rejects that are meant."""
-        tries = cls(store, reader)
         read = {step.name for step in plan.steps if not step.absent}
-        found = store.ask(lambda session: list(find_rejects(session, which, oldest_first=True)))
-        for each in found:
-            if not each.id:
-                tries.untried[NAMELESS] += 1
-            elif any(map(_of_reading, each.reasons)):
-                tries.untried[UNREAD] += 1
-            elif each.stream not in read:
-                tries.untried[NO_STREAM] += 1
-            else:
-                chosen = tries.by_stream.setdefault(each.stream, [])
-                chosen.append(Try(each.id, each.run_id, each.reasons))
-        return tries
+
+        def look(session: Session) -> tuple[dict[str, None], Counter[str]]:
+            streams: dict[str, None] = {}
+            untried = Counter[str]()
+            for each in find_rejects(session, which, oldest_first=True):
+                why = _why_not(each, read)
+                if why is None:
+                    streams[each.stream] = None
+                else:
+                    untried[why] += 1
+            return streams, untried
+
+        streams, untried = store.ask(look)
+        return cls(store, reader, which, tuple(streams), untried)
 
     def kept(self, step: Step) -> Iterator[Kept]:
         """Yield the records of a stream's rejects: of one run together, a batch at a time."""
-        tries = self.by_stream.get(step.name, [])
-        for run_id, group in groupby(tries, key=lambda each: each.run_id):
-            ids = [each.id for each in group]
-            for start in range(0, len(ids), step.batch):
-                whole = self._whole(step, ids[start : start + step.batch])
-                if whole:
-                    yield Kept(
-                        run_id=run_id, raws=tuple(whole.values()), tried=tuple(whole),
-                        places=range(len(whole)),
-                    )  # fmt: skip
+        for some in self.batches(step):
+            if kept := self.kept_of(step, some):
+                yield kept
+
+    def batches(self, step: Step) -> Iterator[Sequence[Reject]]:
+        """Yield a stream's rejects, the oldest first: of one run together, a batch at a time."""
+        if step.name not in self.streams:
+            return
+        which = replace(self.which, streams=[step.name])
+        for stretch in in_stretches(self.store.ask, which):
+            tried = [each for each in stretch if _why_not(each, self.streams) is None]
+            for _, group in groupby(tried, key=lambda each: each.run_id):
+                some = [*group]
+                for start in range(0, len(some), step.batch):
+                    yield some[start : start + step.batch]
+
+    def kept_of(self, step: Step, some: Sequence[Reject]) -> Kept | None:
+        """Return the records of rejects of one run; None where none of them can be read."""
+        whole = self._whole(step, [each.id for each in some])
+        if not whole:
+            return None
+        return Kept(
+            run_id=some[0].run_id, raws=tuple(whole.values()), tried=tuple(whole),
+            places=range(len(whole)),
+        )  # fmt: skip
 
     def _whole(self, step: Step, ids: Sequence[str]) -> Mapping[str, str]:
         """Return the raw records that can be read, by the ids of the rejects."""
@@ -101,6 +110,15 @@ class Tries:
             self.untried[UNREAD] += 1
             return False
         return True
+
+
+def _why_not(reject: Reject, streams: Collection[str]) -> str | None:
+    """Return why a reject can't be tried again, as far as its record need not be known for that."""
+    if not reject.id:
+        return NAMELESS
+    if any(map(_of_reading, reject.reasons)):
+        return UNREAD
+    return None if reject.stream in streams else NO_STREAM
 
 
 def _of_reading(reason: Reason) -> bool:
@@ -132,7 +150,7 @@ def retry(
         absences={step.name: step.absent for step in plan.steps if step.absent},
         found=tries.reader.fields,
     )
-    options = replace(options, kind="retry", streams=tuple(tries.by_stream))
+    options = replace(options, kind="retry", streams=tries.streams)
     return run(plan, tries.store, again, options=options, stop=stop, observe=observe)
 
 
@@ -144,8 +162,11 @@ def rehearse(plan: Plan, tries: Tries) -> Rehearsal:
     asked, passing, refused = (Counter[tuple[str, str, str]]() for _ in range(3))
     tried = passed = waiting = 0
     for step in plan.steps:
-        before = {each.id: each.reasons for each in tries.by_stream.get(step.name, ())}
-        for kept in tries.kept(step):
+        for some in tries.batches(step):
+            kept = tries.kept_of(step, some)
+            if kept is None:
+                continue
+            before = {each.id: each.reasons for each in some}
             failed, held = _judged(tries, step, kept)
             for at, each in enumerate(kept.tried):
                 rules = {(step.name, *_rule(reason)) for reason in before[each]}
