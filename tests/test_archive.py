@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import polars as pl
@@ -20,7 +21,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from crmmap.load import Piece, Tally, Transaction
-from crmmap.loop.packing import pack, unpack
+from crmmap.loop.packing import Packed, Unpacked, pack, unpack
 from crmmap.plan import compile_plan, placeholder_settings
 from crmmap.redact import Redactor
 from crmmap.report.document import run_document
@@ -37,6 +38,10 @@ from test_loop import load as run_from
 
 def plain(text: str) -> str:
     return text
+
+
+def opened(piece: Packed) -> Unpacked:
+    return unpack(piece.codec, piece.body)
 
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
@@ -61,19 +66,53 @@ def test_a_page_of_documents_comes_back(records: list[dict[str, object]]) -> Non
         at=7, raw='no\n"record":{}', reasons=(Reason(field=None, rule="r", message="m"),)
     )
     page = Page(number=1, records=records, refused=(refusal,), lines=range(3, 3 + len(records)))
-    ((count, body),) = pack(page, plain)
-    back = unpack(body)
+    (piece,) = pack(page, plain)
+    back = opened(piece)
     assert back.raws == [page.raw(at) for at in range(len(records))]
     assert (back.places, back.refused) == (list(range(3, 3 + len(records))), (refusal,))
-    assert (count, back.withheld) == (len(records) + 1, 0)
+    assert (piece.records, back.withheld) == (len(records) + 1, 0)
 
 
-@given(st.lists(st.tuples(TEXTS, st.none() | TEXTS), min_size=1, max_size=5))
-def test_a_page_of_texts_comes_back(cells: list[tuple[str, str | None]]) -> None:
-    frame = pl.DataFrame(cells, schema={"a,b": pl.String, '"record":': pl.String}, orient="row")
-    page = Page(number=1, records=frame)
-    ((_, body),) = pack(page, plain)
-    assert unpack(body).raws == [page.raw(at) for at in range(len(cells))]
+NAMES = st.lists(TEXTS, min_size=2, max_size=2, unique=True)
+
+
+@given(NAMES, st.lists(st.tuples(st.none() | TEXTS, st.none() | TEXTS), max_size=5))
+@example(["at", "at 2"], [("1", None), (None, "")])
+@example(["a,b", '"record":'], [("\0", "\x1f"), (None, None)])
+def test_a_page_of_texts_comes_back(
+    names: list[str], cells: list[tuple[str | None, str | None]]
+) -> None:
+    frame = pl.DataFrame(cells, schema=dict.fromkeys(names, pl.String), orient="row")
+    refusal = Refusal(at=1, raw="no", reasons=(Reason(field=None, rule="r", message="m"),))
+    lines = range(2, 2 + len(cells))
+    page = Page(number=1, records=frame, refused=(refusal,), lines=lines)
+    backs = [opened(each) for each in pack(page, plain)]
+    raws = [raw for back in backs for raw in back.raws]
+    assert raws == [page.raw(at) for at in range(len(cells))]
+    assert [place for back in backs for place in back.places] == [*lines]
+    assert [each for back in backs for each in back.refused] == [refusal]
+
+
+def test_a_table_that_compresses_badly_is_kept_in_several() -> None:
+    random = Random(0)
+    frame = pl.DataFrame({"x": [random.randbytes(20_000).hex() for _ in range(100)]})
+    pieces = list(pack(Page(number=1, records=frame), plain))
+    assert {each.codec for each in pieces} == {"parquet"}
+    assert len(pieces) > 1
+    assert max(len(each.body) for each in pieces) < 1_000_000
+    assert sum(each.records for each in pieces) == 100
+    assert [json.loads(raw)["x"] for each in pieces for raw in opened(each).raws] == [*frame["x"]]
+
+
+def test_of_texts_too_what_is_secret_or_too_long_is_not_kept() -> None:
+    hide = Redactor([Secret("tok-en-42")]).clean
+    frame = pl.DataFrame({"k": ["tok-en-42", "é", "x" * 2_000_001]})
+    pieces = list(pack(Page(number=1, records=frame), hide))
+    backs = [opened(each) for each in pieces]
+    assert [raw for back in backs for raw in back.raws] == ['{"k":"\\u00e9"}']
+    assert sum(back.withheld for back in backs) == 2
+    named = pl.DataFrame({"tok-en-42": ["a"]})
+    assert [opened(each).withheld for each in pack(Page(number=1, records=named), hide)] == [1]
 
 
 SPELLED = ['{"a":1.50}', '{"a": "é"}', '{"a":"\\u00e9\\/"}', '{"a":\n[1]}', '{"a":1E3,"b":{}}']
@@ -83,22 +122,22 @@ SPELLED = ['{"a":1.50}', '{"a": "é"}', '{"a":"\\u00e9\\/"}', '{"a":\n[1]}', '{"
 @given(st.lists(st.sampled_from(SPELLED), min_size=1, max_size=4))
 def test_a_page_of_bytes_comes_back_in_whatever_spelling(texts: list[str]) -> None:
     page = Page(number=1, records=raw_records([each.encode() for each in texts]))
-    ((_, body),) = pack(page, plain)
-    assert [read_json(each) for each in unpack(body).raws] == [*page.records]
+    (piece,) = pack(page, plain)
+    assert [read_json(each) for each in opened(piece).raws] == [*page.records]
 
 
 def test_a_secret_that_is_spelled_with_escapes_is_not_kept() -> None:
     page = Page(number=1, records=raw_records([b'{"k":"tok\\/en\\u0034\\u0032"}', b'{"id":2}']))
-    ((_, body),) = pack(page, Redactor([Secret("tok/en42")]).clean)
-    back = unpack(body)
+    (piece,) = pack(page, Redactor([Secret("tok/en42")]).clean)
+    back = opened(piece)
     assert (back.raws, back.withheld) == (['{"id":2}'], 1)
 
 
 def test_a_long_page_is_kept_in_pieces_and_what_is_too_long_is_not() -> None:
     page = Page(number=1, records=[{"x": "y" * 400_000}] * 5 + [{"x": "y" * 2_000_000}])
     pieces = list(pack(page, plain))
-    assert [count for count, _ in pieces] == [2, 2, 2]
-    backs = [unpack(body) for _, body in pieces]
+    assert [each.records for each in pieces] == [2, 2, 2]
+    backs = [opened(each) for each in pieces]
     assert [len(back.raws) for back in backs] == [2, 2, 1]
     assert [place for back in backs for place in back.places] == [0, 1, 2, 3, 4]
     assert backs[-1].withheld == 1
@@ -111,10 +150,10 @@ def test_no_secret_gets_into_a_piece_however_it_is_written() -> None:
         records=[{"id": 1, "echo": f"Bearer {secret}"}, {"id": 2}, {"url": "?k=tok%22en%2F42"}],
         refused=(Refusal(at=3, raw=f"line with {secret}", reasons=()),),
     )
-    ((_, body),) = pack(page, Redactor([Secret(secret)]).clean)
-    text = gzip.decompress(body).decode()
+    (piece,) = pack(page, Redactor([Secret(secret)]).clean)
+    text = gzip.decompress(piece.body).decode()
     assert "tok" not in text
-    back = unpack(body)
+    back = opened(piece)
     assert (back.raws, back.withheld) == (['{"id":2}'], 2)
     assert back.refused[0].raw == "line with ***"
 
@@ -177,7 +216,7 @@ def test_a_secret_that_the_source_echoes_is_not_kept(tmp_path: Path) -> None:
 
 def pieces(*sizes: int) -> list[Piece]:
     return [
-        Piece(page=number, piece=1, part="", why="all", records=1, body=b"x" * size)
+        Piece(page=number, piece=1, part="", why="all", records=1, codec="", body=b"x" * size)
         for number, size in enumerate(sizes, start=1)
     ]
 

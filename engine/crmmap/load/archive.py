@@ -15,20 +15,20 @@ from crmmap.values import Archived
 
 TABLE = ledger.ARCHIVE
 PAGE_KEY = ("run_id", "stream", "batch_seq", "page")
-CODEC = "gzip"
 NO_PAGE = 0
 """The number of the page under which the fields are kept that the source listed in a run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Piece:
-    """A page, or a piece of a long one, as the archive has it: `body` is compressed."""
+    """A page, or a piece of a long one, as the archive has it: `body` is written in a `codec`."""
 
     page: int
     piece: int
     part: str
     why: str
     records: int
+    codec: str
     body: bytes
 
 
@@ -41,7 +41,7 @@ def keep_pages(session: Session, mark: Mark, pieces: Sequence[Piece], most: int)
     owner = (mark.run_id, mark.stream, mark.batch_seq + 1)
     rows = [
         (*owner, each.page, each.piece, mark.mapping, each.part or None, each.why, each.records,
-         len(each.body), CODEC, session.moment, each.body)
+         len(each.body), each.codec, session.moment, each.body)
         for each in pieces
     ]  # fmt: skip
     write_all(session, insert_statement(session, TABLE.name, columns=columns), rows)

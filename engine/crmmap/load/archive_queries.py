@@ -27,6 +27,7 @@ class Body:
     key: tuple[Any, ...]
     size: int
     part: str = ""
+    codec: str = ""
     body: bytes = b""
 
 
@@ -95,12 +96,14 @@ def fetched(session: Session, chosen: Sequence[Body]) -> list[Body]:
 def _fetched(session: Session, chosen: Sequence[Body]) -> Iterator[Body]:
     for each in chosen:
         same = (name == value for name, value in zip(PLACE, each.key, strict=True))
-        query = sa.select(TABLE.c.part, TABLE.c.body).where(TABLE.c.run_id == each.run_id, *same)
+        query = sa.select(TABLE.c.part, TABLE.c.codec, TABLE.c.body).where(
+            TABLE.c.run_id == each.run_id, *same
+        )
         row = session.connection.execute(query).one_or_none()
         if row is not None:
             yield Body(
                 run_id=each.run_id, key=each.key, size=each.size, part=row[0] or "",
-                body=bytes(row[1]),
+                codec=row[1], body=bytes(row[2]),
             )  # fmt: skip
 
 

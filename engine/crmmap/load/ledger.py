@@ -225,12 +225,13 @@ ARCHIVE = _table(
     _text("why", "Why it was kept: it has rejects, or all are kept."),
     _whole("records", "How many records the piece has."),
     _whole("bytes", "The length of `body`."),
-    _text("codec", "How `body` is written: gzip of lines of JSON.", needed=True),
+    _text("codec", "How `body` is written: gzip of lines of JSON, or parquet.", needed=True),
     _moment("created_at", "By the database's clock (UTC)."),
     sa.Column(
         "body", BYTES, nullable=False,
         comment="A line for each record: {at, record}; {at, refused, reasons} for one that could "
-        "not be read; {at, withheld} for one that may not be kept.",
+        "not be read; {at, withheld} for one that may not be kept. In parquet, a column for each "
+        "of the texts, after that of their places.",
     ),
     sa.Index("ix_crmmap_archive_age", "mapping", "created_at", "page", "bytes"),
 )  # fmt: skip

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from crmmap.load import Piece, Tally, Transaction
 from crmmap.load.archive import NO_PAGE
-from crmmap.loop.packing import Clean, pack, pack_fields
+from crmmap.loop.packing import LINES, Clean, pack, pack_fields
 from crmmap.loop.work import Work
 from crmmap.plan import FoundField, Step
 from crmmap.redact import Redactor
@@ -54,7 +54,10 @@ def archive(how: Archiving, batch: Batch, tally: Tally, transaction: Transaction
 
 
 def _listed(found: tuple[FoundField, ...]) -> Piece:
-    return Piece(page=NO_PAGE, piece=1, part="", why="fields", records=0, body=pack_fields(found))
+    return Piece(
+        page=NO_PAGE, piece=1, part="", why="fields", records=0, codec=LINES,
+        body=pack_fields(found),
+    )  # fmt: skip
 
 
 def _pieces(how: Archiving, batch: Batch, tally: Tally) -> Iterator[Piece]:
@@ -62,7 +65,8 @@ def _pieces(how: Archiving, batch: Batch, tally: Tally) -> Iterator[Piece]:
     for number, page in batch.sources.items():
         if page.fetched and (how.keep == "all" or number in rejects):
             why = "rejects" if number in rejects else "all"
-            for piece, (records, body) in enumerate(pack(page, how.clean), start=1):
+            for piece, packed in enumerate(pack(page, how.clean), start=1):
                 yield Piece(
-                    page=number, piece=piece, part=page.part, why=why, records=records, body=body
-                )
+                    page=number, piece=piece, part=page.part, why=why, records=packed.records,
+                    codec=packed.codec, body=packed.body,
+                )  # fmt: skip

@@ -1,6 +1,7 @@
-"""Pages as lines of JSON, compressed, and back: what the archive keeps of them.
+"""Pages, compressed, and back: what the archive keeps of them.
 
-A line is `{"at":3,"record":…}`, `at` being the record's place as a person would count it;
+A page of texts is a table (`packed_texts`); all else is lines of JSON. A line is
+`{"at":3,"record":…}`, `at` being the record's place as a person would count it;
 `{"at":3,"refused":…,"reasons":[…]}` for what could not be read as a record; or
 `{"at":3,"withheld":…}`, which says why a record is not kept.
 """
@@ -9,15 +10,21 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
+import polars as pl
+
+from crmmap.loop.packed_texts import pack_texts, plain_texts, unpack_texts
 from crmmap.plan import FoundField
 from crmmap.select.raw_records import bytes_of
 from crmmap.values import Page, Reason, Refusal
 
 PIECE = 1_000_000
 """Characters of a piece, about: no database is asked to take more at once."""
+BODY = PIECE // 2
+"""Bytes of a table."""
 LONGEST = 2 * PIECE
 """Characters of the longest record that is kept."""
 
@@ -27,8 +34,20 @@ RECORD = '"record":'
 LEVEL = 1
 """Of compression: the others take several times as long for a tenth less."""
 
+LINES, TABLE = "gzip", "parquet"
+"""What a piece is: lines of JSON, compressed by gzip, or a table."""
+
 Clean = Callable[[str], str]
 """Returns a text without secrets."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Packed:
+    """A piece of a page: the number of its records, and those, compressed."""
+
+    records: int
+    codec: str
+    body: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,18 +60,32 @@ class Unpacked:
     withheld: int
 
 
-def pack(page: Page, clean: Clean) -> Iterator[tuple[int, bytes]]:
-    """Yield a page's pieces, compressed, each with the number of its records."""
+def pack(page: Page, clean: Clean) -> Iterator[Packed]:
+    """Yield a page's pieces."""
+    texts = plain_texts(page, clean, longest=LONGEST)
+    if texts is None:
+        yield from _pieces(chain(_records(page, clean), _refusals(page, clean)))
+        return
+    for records, body in pack_texts(texts, _places(page), most=BODY):
+        yield Packed(records=records, codec=TABLE, body=body)
+    yield from _pieces(_refusals(page, clean))
+
+
+def _pieces(lines: Iterable[str]) -> Iterator[Packed]:
     gathered: list[str] = []
     length = 0
-    for line in _lines(page, clean):
+    for line in lines:
         if gathered and length + len(line) > PIECE:
-            yield len(gathered), _compressed(gathered)
+            yield _piece(gathered)
             gathered, length = [], 0
         gathered.append(line)
         length += len(line)
     if gathered:
-        yield len(gathered), _compressed(gathered)
+        yield _piece(gathered)
+
+
+def _piece(lines: Sequence[str]) -> Packed:
+    return Packed(records=len(lines), codec=LINES, body=_compressed(lines))
 
 
 def _compressed(lines: Sequence[str]) -> bytes:
@@ -60,20 +93,28 @@ def _compressed(lines: Sequence[str]) -> bytes:
     return gzip.compress("".join(lines).encode("utf-8", "backslashreplace"), LEVEL, mtime=0)
 
 
-def _lines(page: Page, clean: Clean) -> Iterator[str]:
+def _places(page: Page) -> Sequence[int] | pl.Series:
+    return range(len(page.records)) if page.lines is None else page.lines
+
+
+def _records(page: Page, clean: Clean) -> Iterator[str]:
     raws = _raws(page)
     whole = "\n".join(raws)
     hidden = clean(whole) != whole
-    places = range(len(raws)) if page.lines is None else page.lines
-    for at, raw in zip(places, raws, strict=True):
+    for at, raw in zip(_places(page), raws, strict=True):
         if len(raw) > LONGEST:
             yield f'{{"at":{at},"withheld":{json.dumps(LONG)}}}\n'
         elif hidden and clean(raw) != raw:
             yield f'{{"at":{at},"withheld":{json.dumps(SECRET)}}}\n'
         else:
             yield f'{{"at":{at},{RECORD}{raw}}}\n'
+
+
+def _refusals(page: Page, clean: Clean) -> Iterator[str]:
     for each in page.refused:
-        yield _refused(each, clean)
+        raw = clean(each.raw[:LONGEST])
+        reasons = [reason.as_json() for reason in each.reasons]
+        yield json.dumps({"at": each.at, "refused": raw, "reasons": reasons}) + "\n"
 
 
 def _raws(page: Page) -> Sequence[str]:
@@ -90,12 +131,6 @@ def _raws(page: Page) -> Sequence[str]:
     return whole.decode().split("\n") if raws else []
 
 
-def _refused(each: Refusal, clean: Clean) -> str:
-    raw = clean(each.raw[:LONGEST])
-    reasons = [reason.as_json() for reason in each.reasons]
-    return json.dumps({"at": each.at, "refused": raw, "reasons": reasons}) + "\n"
-
-
 def pack_fields(found: Sequence[FoundField]) -> bytes:
     """Return the fields that a source listed, a line for each."""
     lines = (json.dumps({"name": each.name, "type": each.type}) + "\n" for each in found)
@@ -108,8 +143,15 @@ def unpack_fields(body: bytes) -> tuple[FoundField, ...]:
     return tuple(FoundField(**json.loads(line)) for line in lines)
 
 
-def unpack(body: bytes) -> Unpacked:
+def unpack(codec: str, body: bytes) -> Unpacked:
     """Return what a piece holds."""
+    if codec == TABLE:
+        raws, places = unpack_texts(body)
+        return Unpacked(raws=raws, places=places, refused=(), withheld=0)
+    return _unpacked(body)
+
+
+def _unpacked(body: bytes) -> Unpacked:
     raws: list[str] = []
     places: list[int] = []
     refused: list[Refusal] = []

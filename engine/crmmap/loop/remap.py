@@ -83,7 +83,7 @@ class Archive:
         """Yield a stream's pages in the order in which they were read."""
         for chosen in self._pieces(step):
             for each in self.store.ask(lambda session, some=chosen: fetched(session, some)):  # type: ignore[misc]
-                whole = unpack(each.body)
+                whole = unpack(each.codec, each.body)
                 self.withheld += whole.withheld
                 yield Kept(
                     run_id=each.run_id, raws=whole.raws, refused=whole.refused,
