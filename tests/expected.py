@@ -9,6 +9,7 @@ model.tables["people"]["p1"].cells
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -166,14 +167,15 @@ class Model:
         """Try what waits until nothing more comes of it; return counts by stream and outcome."""
         self.now += 1
         total: Counter[tuple[str, str]] = Counter()
-        settled = True
-        while settled:
+        size, settled = batch, True
+        while settled or size == batch:
+            size = batch if settled else sys.maxsize  # those that wait for each other
             settled = False
             for stream in streams:
                 before = len(self.waiting[stream])
                 places = sorted(self.waiting[stream], key=_place)
-                for start in range(0, len(places), batch):
-                    counts = self._retry(run, stream, places[start : start + batch])
+                for start in range(0, len(places), size):
+                    counts = self._retry(run, stream, places[start : start + size])
                     total.update({(stream, name): count for name, count in counts.items()})
                 settled = settled or len(self.waiting[stream]) < before
         return total

@@ -226,15 +226,47 @@ def after(
     At most `count`, those after `place`; beside it the texts `field` and `raw`, and `since`.
     """
     table = ledger.DEFERRED.c
-    columns = (table.key, table.digest, table.field, table.raw, table.since)
-    query = sa.select(*columns).where(table.mapping == mapping, table.stream == stream)
+    query = sa.select(*_kept()).where(table.mapping == mapping, table.stream == stream)
     if place is not None:
         key, digest = place
         beyond = sa.and_(table.key == key, table.digest > digest)
         query = query.where(table.key >= key, sa.or_(table.key > key, beyond))
-    found = session.connection.execute(query.order_by(table.key, table.digest).limit(count))
+    return _frame(session, query.order_by(table.key, table.digest).limit(count))
+
+
+def at(session: Session, mark: Mark, places: pl.DataFrame) -> pl.DataFrame:
+    """Return the records at these places (`key`, `digest`) that wait; see `after`."""
+    table = ledger.DEFERRED.c
+    query = sa.select(*_kept()).where(table.mapping == mark.mapping, table.stream == mark.stream)
+    keys = places.select("key").unique()
+    found = [
+        _frame(session, query.where(table.key.in_(some["key"].to_list())))
+        for some in keys.iter_slices(PARAMETERS)
+    ]
+    return places.join(pl.concat(found), on=["key", "digest"], maintain_order="left")
+
+
+def overdue(session: Session, mark: Mark, field: str, begun: datetime, count: int) -> pl.DataFrame:
+    """Return at most `count` records that wait for a field's parent, and did so `begun`.
+
+    See `after`.
+    """
+    table = ledger.DEFERRED.c
+    ours = (table.mapping == mark.mapping, table.stream == mark.stream, table.field == field)
+    long = table.since <= session.dialect.bind_time(begun)
+    query = sa.select(*_kept()).where(*ours, long).order_by(table.key, table.digest)
+    return _frame(session, query.limit(count))
+
+
+def _kept() -> tuple[sa.Column[Any], ...]:
+    table = ledger.DEFERRED.c
+    return table.key, table.digest, table.field, table.raw, table.since
+
+
+def _frame(session: Session, query: sa.Select[Any]) -> pl.DataFrame:
+    found = session.connection.execute(query)
     rows = [(*row[:4], session.dialect.read_time(row[4])) for row in found]
-    names = [column.name for column in columns]
+    names = [column.name for column in _kept()]
     kinds = [*[pl.String()] * 4, pl.Datetime("us", "UTC")]
     return pl.DataFrame(rows, schema=dict(zip(names, kinds, strict=True)), orient="row")
 

@@ -316,31 +316,42 @@ class Store:
         Raises PolicyError where the counts do not add up, and StoreError where another run
         has taken the stream over; then nothing of the batch is in the store.
         """
+        (done,) = self.commit_together([mark], lambda transactions: [work(transactions[0])])
+        return done
+
+    def commit_together(
+        self, marks: Sequence[Mark], work: Callable[[Sequence[Transaction]], Sequence[Tally]]
+    ) -> list[tuple[Mark, Tally]]:
+        """Do the work of batches of several streams in one transaction: see `commit`.
+
+        `work` gets a transaction for each mark, and returns a tally for each.
+        """
         reached: list[tuple[Mark, Tally]] = []
 
-        def attempt(session: Session) -> tuple[Mark, Tally]:
-            tally = self._attempt(session, mark, work)
-            reached.append((books.after(mark, tally), tally))
+        def attempt(session: Session) -> list[tuple[Mark, Tally]]:
+            tallies = work([Transaction(session=session, mark=mark) for mark in marks])
+            fail_at("load.after_rows")
+            reached.clear()
+            for mark, tally in zip(marks, tallies, strict=True):
+                self._account(session, mark, tally)
+                reached.append((books.after(mark, tally), tally))
             fail_at("load.before_commit")
-            return reached[-1]
+            return reached
 
-        def recall(session: Session) -> tuple[Mark, Tally] | None:
+        def recall(session: Session) -> list[tuple[Mark, Tally]] | None:
             # Before and after a COMMIT that was lost, the client sees the same error.
-            return reached[-1] if books.committed(session, mark) else None
+            return reached if all(books.committed(session, mark) for mark in marks) else None
 
         done = self._transact(attempt, recall)
         fail_at("load.after_commit")
         return done
 
-    def _attempt(self, session: Session, mark: Mark, work: Callable[[Transaction], Tally]) -> Tally:
-        tally = work(Transaction(session=session, mark=mark))
-        fail_at("load.after_rows")
+    def _account(self, session: Session, mark: Mark, tally: Tally) -> None:
         rejects.keep(session, mark, tally)
         fail_at("load.after_rejects")
         books.move_cursor(session, mark, tally)
         self._write_accounts(session, mark, tally)
         fail_at("load.after_ledger")
-        return tally
 
     def _write_accounts(self, session: Session, mark: Mark, tally: Tally) -> None:
         try:

@@ -149,6 +149,14 @@ class Transaction:
         fail_at("load.after_hold")
         return held
 
+    def waiting(self, places: pl.DataFrame) -> pl.DataFrame:
+        """Return the records at these places (`key`, `digest`) that wait: see `Store.deferred`."""
+        return deferred.at(self.session, self.mark, places)
+
+    def overdue(self, field: str, begun: datetime, count: int) -> pl.DataFrame:
+        """Return at most `count` records that wait for a field's parent, and did so at a time."""
+        return deferred.overdue(self.session, self.mark, field, begun, count)
+
     def settle(self, places: pl.DataFrame) -> None:
         """Let the records at these places (`key`, `digest`) no longer wait."""
         deferred.settle(self.session, self.mark, places)

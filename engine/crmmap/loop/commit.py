@@ -17,7 +17,7 @@ from crmmap.loop.policy import demand_few_rejects, judged
 from crmmap.loop.tallying import by_page, told, total
 from crmmap.loop.tried import told_of_rejects
 from crmmap.plan import Step
-from crmmap.transform import Resolved, dedupe, keys_of, met_keys, resolve
+from crmmap.transform import Known, Resolved, dedupe, keys_of, met_keys, resolve
 from crmmap.values import AT, INDEX, KEY, PAGE, REJECT_SCHEMA, Batch, Counts, cut_raw, without
 
 PLACE = [PAGE, INDEX]
@@ -93,8 +93,10 @@ class Loaded:
         return self.resolved.waiting
 
 
-def write_rows(step: Step, batch: Batch, transaction: Transaction) -> Loaded:
-    """Write those of a batch's records whose parents are there.
+def write_rows(
+    step: Step, batch: Batch, transaction: Transaction, known: Known | None = None
+) -> Loaded:
+    """Write those of a batch's records whose parents are there; `known` tells which are.
 
     Which of several records with one key is kept is decided after the lookups,
     so that it does not depend on where one batch ends and the next begins. What the database
@@ -102,7 +104,7 @@ def write_rows(step: Step, batch: Batch, transaction: Transaction) -> Loaded:
     """
     while True:
         savepoint = transaction.savepoint()
-        resolved = resolve(step, batch, transaction.known)
+        resolved = resolve(step, batch, known or transaction.known)
         stubbed, refused = _stub(step, resolved, transaction)
         if refused.is_empty():
             loaded = _write(step, batch, resolved, transaction, stubbed=stubbed)
@@ -173,7 +175,7 @@ def _write(
         gap=batch.gap,
         taken=_taken(rows, lost, resolved.waiting, written, among),
         versioned=step.target.version is not None,
-        keeping=_keeps_versions(step),
+        keeping=keeps_versions(step),
     )
     outcomes = (
         written.outcomes.select(pl.col(PAGE).alias("page"), OUTCOME),
@@ -268,7 +270,7 @@ def _taken(
     return pl.concat([taken, beaten, held], how="diagonal")
 
 
-def _keeps_versions(step: Step) -> bool:
+def keeps_versions(step: Step) -> bool:
     """Say whether a version of a record can be written whatever came after it."""
     dated = isinstance(step.target.write, History) and step.target.version is not None
     return dated or isinstance(step.target.write, Append)

@@ -1,11 +1,15 @@
-"""Rows that wait for a parent: tried again at the end of the run, round after round."""
+"""Rows that wait for a parent: tried again at the end of the run, round after round.
+
+Where a round settles nothing more, those are loaded that wait for each other; and what then has
+waited for too long is rejected.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from json import dumps
 
@@ -14,13 +18,13 @@ import polars as pl
 from crmmap.errors import CrmmapError
 from crmmap.events import StreamReport, Waits
 from crmmap.failpoint import fail_at
-from crmmap.load import Mark, Tally, Transaction, Waiting
+from crmmap.load import Tally, Transaction, Waiting
 from crmmap.loop.commit import write_rows
-from crmmap.loop.tallying import by_page, total
+from crmmap.loop.rings import circular, load_rings
+from crmmap.loop.settling import batch_of, mark_of, nothing, tally_of
 from crmmap.loop.work import Work, by_field, by_rule, with_keys
 from crmmap.plan import LookupPlan, Step
-from crmmap.transform import apply
-from crmmap.values import AT, FIELD, INDEX, KEY, PAGE, RAW, REJECT_SCHEMA, Batch, Reason, cut_raw
+from crmmap.values import FIELD, INDEX, REJECT_SCHEMA, Batch, Counts, Reason, cut_raw
 
 NOT_READ = "not read; records that had waited for a parent were tried again"
 
@@ -32,18 +36,18 @@ def settle_waiting(work: Work, reports: Sequence[StreamReport]) -> tuple[StreamR
     was. The report of such a stream is added if something became of them.
     """
     by_name = {report.stream: report for report in reports}
-    waiting = _waiting(work)
-    due = [step for step in _steps(work) if step.name in waiting]
+    due = held = _held(work)
     while due and not work.stop.is_set():
         changed: set[str] = set()
         for step in due:
             report = by_name.get(step.name) or _not_read(step)
             by_name[step.name], filled = _round(work, step, report)
             changed |= filled
-        due = [
-            step for step in _steps(work)
-            if step.name in waiting and any(each.parent.table in changed for each in step.lookups)
-        ]  # fmt: skip
+        if not changed:
+            changed = _rings(work, circular(held), by_name)
+        due = [each for each in held if any(one.parent.table in changed for one in each.lookups)]
+    for step in () if work.stop.is_set() else held:
+        by_name[step.name] = _overdue(work, step, by_name[step.name])
     waiting = _waiting(work)
     work.remarks += _unknown(work, waiting)
     told = {report.stream for report in reports}
@@ -52,6 +56,12 @@ def settle_waiting(work: Work, reports: Sequence[StreamReport]) -> tuple[StreamR
         for report in by_name.values()
         if report.stream in told or report.batches or report.status == "failed"
     )
+
+
+def _held(work: Work) -> list[Step]:
+    """Return the steps of which records wait."""
+    waiting = _waiting(work)
+    return [step for step in _steps(work) if step.name in waiting]
 
 
 def _steps(work: Work) -> Iterator[Step]:
@@ -117,10 +127,7 @@ def _round(work: Work, step: Step, report: StreamReport) -> tuple[StreamReport, 
             report = _with(report, tally)
             filled |= _filled(step, tally)
     except CrmmapError as error:
-        failed = replace(
-            report, status="failed", message=str(error), error=error, exit_code=error.exit_code
-        )
-        return failed, filled
+        return _failed(report, error), filled
     return report, filled
 
 
@@ -144,71 +151,86 @@ def _with(report: StreamReport, tally: Tally) -> StreamReport:
 
 
 def _retry(work: Work, step: Step, some: pl.DataFrame) -> Tally:
-    batch = apply(step, [work.reader.parse(step, some["raw"].to_list())])
-    mark = _mark(work, step)
+    batch = batch_of(work, step, some)
+    mark = mark_of(work, step)
     fail_at("loop.before_retry")
     _, tally = work.store.commit(mark, partial(_reload, step, batch, some))
     fail_at("loop.after_retry")
     return tally
 
 
-def _mark(work: Work, step: Step) -> Mark:
-    """Return how far the stream is; where its reading goes on stays as it is."""
-    mapping, run_id = work.plan.mapping, work.options.run_id
-    if step.name in work.begun:
-        mark = work.store.mark(mapping=mapping, stream=step.name, run_id=run_id)
-        return replace(mark, apart=True)
-    work.begun.add(step.name)
-    return work.store.begin_stream(
-        mapping=mapping, stream=step.name, run_id=run_id, fingerprint=step.fingerprint, apart=True
-    )
-
-
 def _reload(step: Step, batch: Batch, some: pl.DataFrame, transaction: Transaction) -> Tally:
-    """Write what no longer waits. Nothing was fetched, so what settles is taken off `deferred`.
-
-    It resolves no reject: it did when it was held back, and one since then is of a newer record.
-    """
+    """Write what no longer waits."""
     loaded = write_rows(step, batch, transaction)
-    places = some.select("key", "digest", "field", "since").with_row_index(INDEX)
-    still = places.join(loaded.waiting, on=INDEX, how="inner", maintain_order="left")
-    overdue = pl.concat(
-        [_overdue(each, still, transaction) for each in step.lookups] or [still.clear()]
-    )
-    left = still.join(overdue, on=INDEX, how="anti")
+    places = some.select("key", "digest", "field").with_row_index(INDEX)
+    left = places.join(loaded.waiting, on=INDEX, how="inner", maintain_order="left")
     settled = places.join(left, on=INDEX, how="anti")
     transaction.settle(settled)
     transaction.wait_on(left.filter(pl.col(FIELD).ne_missing(pl.col("field"))))
-    rejects = pl.concat([loaded.tally.rejects, _rejects(step, overdue)])
-    counts = total(by_page(batch.read, loaded.outcomes)) + loaded.tally.counts
-    counts = replace(counts, fetched=0, deferred=-len(settled), rejected=len(rejects))
-    # The pages on which they once stood are not known any more.
-    nowhere = pl.lit(None, dtype=pl.UInt32)
-    unplaced = [nowhere.alias("page"), nowhere.alias("at")]
-    return replace(
-        loaded.tally, counts=counts, pages=0, taken=loaded.tally.taken.clear(),
-        rejects=rejects.with_columns(unplaced),
-        notes=loaded.tally.notes.with_columns(unplaced),
-    )  # fmt: skip
+    return tally_of(batch, loaded, len(settled))
 
 
-def _overdue(lookup: LookupPlan, still: pl.DataFrame, transaction: Transaction) -> pl.DataFrame:
-    """Return the records that have waited for too long for the parent of a lookup."""
-    if lookup.wait_for is None:
-        return still.clear()
-    begun = transaction.now - timedelta(seconds=lookup.wait_for)
-    return still.filter(pl.col(FIELD) == lookup.field, pl.col("since") <= begun)
+# --- what waits for each other --------------------------------------------------------------------
 
 
-def _rejects(step: Step, overdue: pl.DataFrame) -> pl.DataFrame:
-    reasons = {each.field: dumps([_reason(each).as_json()]) for each in step.lookups}
+def _rings(work: Work, steps: Sequence[Step], by_name: dict[str, StreamReport]) -> set[str]:
+    """Load the records of these steps that lack nothing but each other; put it into the reports.
+
+    Return the tables that have rows now which they had not.
+    """
+    filled: set[str] = set()
+    try:
+        for step, tally in load_rings(work, steps):
+            by_name[step.name] = _with(by_name[step.name], tally)
+            filled |= _filled(step, tally)
+    except CrmmapError as error:
+        for step in steps:
+            by_name[step.name] = _failed(by_name[step.name], error)
+    return filled
+
+
+# --- what has waited for too long -----------------------------------------------------------------
+
+
+def _overdue(work: Work, step: Step, report: StreamReport) -> StreamReport:
+    """Reject the records that have waited for too long for the parent of a lookup."""
+    since = {each.field: each.since for each in _waiting(work).get(step.name, ())}
+    try:
+        for lookup in step.lookups:
+            while lookup.wait_for is not None and lookup.field in since:
+                mark = mark_of(work, step)
+                begun = datetime.fromisoformat(mark.now) - timedelta(seconds=lookup.wait_for)
+                if since[lookup.field] > begun:
+                    break
+                _, tally = work.store.commit(mark, partial(_give_up, step, lookup, begun))
+                report = _with(report, tally)
+                if tally.counts.rejected < step.batch:
+                    break
+    except CrmmapError as error:
+        return _failed(report, error)
+    return report
+
+
+def _give_up(step: Step, lookup: LookupPlan, begun: datetime, transaction: Transaction) -> Tally:
+    """Reject a batch of the records that wait for the parent of a lookup, and did so by then."""
+    some = transaction.overdue(lookup.field, begun, step.batch)
+    transaction.settle(some)
+    reasons = dumps([_reason(lookup).as_json()])
     rows = [
-        (page, at, key, reasons[field], cut_raw(raw))
-        for page, at, key, field, raw in overdue.select(PAGE, AT, KEY, FIELD, RAW).iter_rows()
+        (None, None, key, reasons, cut_raw(raw)) for key, raw in some.select("key", "raw").rows()
     ]
-    return pl.DataFrame(rows, schema=REJECT_SCHEMA, orient="row")
+    return replace(
+        nothing(step), counts=Counts(deferred=-len(rows), rejected=len(rows)),
+        rejects=pl.DataFrame(rows, schema=REJECT_SCHEMA, orient="row"),
+    )  # fmt: skip
 
 
 def _reason(lookup: LookupPlan) -> Reason:
     message = f"no row of {lookup.stream} has come that has this value in {lookup.by}"
     return Reason(field=lookup.field, rule="lookup", message=message)
+
+
+def _failed(report: StreamReport, error: CrmmapError) -> StreamReport:
+    return replace(
+        report, status="failed", message=str(error), error=error, exit_code=error.exit_code
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import polars as pl
@@ -99,7 +99,7 @@ def _resolved(step: Step, batch: Batch, known: Known) -> Resolved:
     while True:
         before = len(rows)
         for lookup in step.lookups:
-            if lookup.missing in ("reject", "wait") or (lookup.required and not _stubbed(lookup)):
+            if strict(lookup):
                 marked = _marked(rows, lookup, _found(step, lookup, stored, rows))
                 lost.append((lookup, marked.filter(LOST)))
                 rows = marked.filter(~pl.col(LOST)).drop(PARENT, SEVERAL, LOST)
@@ -128,6 +128,25 @@ def _resolved(step: Step, batch: Batch, known: Known) -> Resolved:
         stubs=named,
         keys=keys,
     )
+
+
+def unmet(step: Step, rows: pl.DataFrame, known: Known) -> Iterator[tuple[int, LookupPlan, object]]:
+    """Yield the parents that rows can't do without and that are not there.
+
+    By the row's `#index`, the lookup, and the value that is compared.
+    """
+    for lookup in filter(strict, step.lookups):
+        if lookup.compared is not None:
+            rows, _ = _as_in_parent(lookup, rows, lookup.compared)
+        named = rows.select(INDEX, lookup.field).drop_nulls()
+        there = _stored(lookup, rows, known)
+        for index, value in named.join(there, left_on=lookup.field, right_on=BY, how="anti").rows():
+            yield index, lookup, value
+
+
+def strict(lookup: LookupPlan) -> bool:
+    """Say whether a record becomes no row while the parent is missing."""
+    return lookup.missing in ("reject", "wait") or (lookup.required and not _stubbed(lookup))
 
 
 def _as_in_parent(

@@ -1,0 +1,213 @@
+"""Records that wait for each other, loaded together: however many there are, all or none of them.
+
+What one lacks and another brings is found by keys alone. Then a ring is written in one
+transaction, batch after batch of it, as if all its rows were there already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import polars as pl
+
+from crmmap.failpoint import fail_at
+from crmmap.kinds.writes import Deleting
+from crmmap.load import Tally, Transaction
+from crmmap.loop.commit import write_rows
+from crmmap.loop.settling import batch_of, mark_of, nothing, tally_of
+from crmmap.loop.work import Work, with_keys
+from crmmap.plan import Step, Target
+from crmmap.transform import Known, Name, Waiter, groups, strict, together, unmet
+from crmmap.values import DELETED, INDEX, Counts
+
+
+def circular(steps: Sequence[Step]) -> list[Step]:
+    """Return the steps whose records may wait for each other: their lookups lead back to them."""
+    leads: dict[str, set[str]] = {}
+    for step in steps:
+        parents = {each.parent.table for each in step.lookups if strict(each)}
+        leads.setdefault(step.target.table, set()).update(parents)
+    for table, parents in leads.items():
+        for others in leads.values():
+            others.update(parents if table in others else ())
+    return [
+        step for step in steps
+        if step.target.table in leads[step.target.table]
+        and not isinstance(step.target.write, Deleting)
+    ]  # fmt: skip
+
+
+def load_rings(work: Work, steps: Sequence[Step]) -> Iterator[tuple[Step, Tally]]:
+    """Load what waits of circular steps and lacks nothing but each other; yield what came of it."""
+    waiters = together([each for step in steps for each in _waiters(work, step, steps)])
+    there = set[Name]()
+    for group in groups(waiters, min((step.batch for step in steps), default=1)):
+        if work.stop.is_set():
+            return
+        names = {each.stream for each in group}
+        ring = _Ring(work, [step for step in steps if step.name in names], group, there)
+        fail_at("loop.before_retry")
+        done = work.store.commit_together([mark_of(work, step) for step in ring.steps], ring.write)
+        fail_at("loop.after_retry")
+        there |= {name for each in ring.written for name in each.brings}
+        yield from zip(ring.steps, (tally for _, tally in done), strict=True)
+
+
+def _waiters(work: Work, step: Step, steps: Sequence[Step]) -> Iterator[Waiter]:
+    """Yield what waits of a step. In memory is a batch at a time, beside what is yielded."""
+    table = step.target.table
+    asked = {
+        each.by: None for other in steps for each in other.lookups if each.parent.table == table
+    }
+    place: tuple[str, str] | None = None
+    while not work.stop.is_set():
+        some = work.store.deferred(
+            mapping=work.plan.mapping, stream=step.name, after=place, count=step.batch
+        )
+        if some.is_empty():
+            return
+        places = some.select("key", "digest").rows()
+        place = places[-1]
+        rows = batch_of(work, step, some).rows
+        lacks: dict[int, list[Name]] = {}
+        for index, lookup, value in unmet(step, rows, work.store.known):
+            lacks.setdefault(index, []).append((lookup.parent.table, lookup.by, value))
+        live = rows.filter(~pl.col(DELETED)) if DELETED in rows.columns else rows
+        own = pl.col(step.target.key[0]).alias("#own")
+        for index, key, *values in live.select(INDEX, own, *asked).iter_rows():
+            named = zip(asked, values, strict=True)
+            yield Waiter(
+                stream=step.name, place=places[index], own=key,
+                brings=tuple((table, by, value) for by, value in named if value is not None),
+                lacks=tuple(lacks.get(index, ())),
+            )  # fmt: skip
+
+
+@dataclass(slots=True)
+class _Ring:
+    """Records of some steps that lack nothing but each other, and what is `there` already."""
+
+    work: Work
+    steps: Sequence[Step]
+    group: Sequence[Waiter]
+    there: set[Name]
+    written: Sequence[Waiter] = ()
+    """Those that became rows."""
+
+    def write(self, transactions: Sequence[Transaction]) -> list[Tally]:
+        """Write all of them that can be, in one transaction; return a tally for each step.
+
+        Where the database refuses one, all is undone and done again without it, and without those
+        that lack it.
+        """
+        self.written = self.group
+        pairs = [*zip(self.steps, transactions, strict=True)]
+        refused = [_Share(tally=nothing(step)) for step in self.steps]
+        while True:
+            savepoint = transactions[0].savepoint()
+            shares = [self._bare(*each) for each in pairs]
+            for share, each in zip(shares, pairs, strict=True):
+                self._fill(share, *each)
+            if all(share.whole for share in shares):
+                savepoint.commit()
+                break
+            savepoint.rollback()
+            for one, share in zip(refused, shares, strict=True):
+                one.take_refused(share)
+            lost = {each for share in shares for each in (*share.refused, *share.waiting)}
+            left = [each for each in self.written if each not in lost]
+            self.written = together(left, self.there)
+        done = [*zip(transactions, shares, refused, strict=True)]
+        for transaction, share, one in done:
+            transaction.settle(_places([*share.written, *one.refused]))
+        return [_with(share.tally, one.tally) for _, share, one in done]
+
+    def _bare(self, step: Step, transaction: Transaction) -> _Share:
+        """Begin a step's share: with bare rows, where the database holds foreign keys to them.
+
+        They are filled before anybody sees them, and so count as inserted.
+        """
+        share = _Share(tally=nothing(step))
+        own = [each for each in self.written if each.stream == step.name]
+        held = {each.table for other in self.steps for each in other.target.foreign_keys}
+        if step.target.table in held:
+            dtype = step.target.column(step.target.key[0]).type.dtype
+            keys = pl.Series([each.own for each in own], dtype=dtype)
+            made, refused = transaction.stub(step.target, keys)
+            share.tally = replace(share.tally, counts=Counts(inserted=made, updated=-made))
+            share.waiting = [each for each in own if each.own in refused]
+        return share
+
+    def _fill(self, share: _Share, step: Step, transaction: Transaction) -> None:
+        """Write a step's share, a batch at a time."""
+        waiting = {*share.waiting}
+        own = [e for e in self.written if e.stream == step.name and e not in waiting]
+        known = _promising(transaction.known, self.written)
+        for start in range(0, len(own), step.batch):
+            some = own[start : start + step.batch]
+            kept = transaction.waiting(_places(some))
+            batch = batch_of(self.work, step, kept)
+            loaded = write_rows(step, batch, transaction, known)
+            rows = {*loaded.resolved.rows[INDEX]} - {*loaded.refused[INDEX]}
+            waits = {*loaded.waiting[INDEX]}
+            for index, each in enumerate(some):
+                share.put(each, written=index in rows, waits=index in waits)
+            share.tally = _with(share.tally, tally_of(batch, loaded, len(some)))
+
+
+@dataclass(slots=True, kw_only=True)
+class _Share:
+    """What became of a step's records, and its account."""
+
+    tally: Tally
+    written: list[Waiter] = field(default_factory=list)
+    waiting: list[Waiter] = field(default_factory=list)
+    refused: list[Waiter] = field(default_factory=list)
+
+    @property
+    def whole(self) -> bool:
+        return not (self.waiting or self.refused)
+
+    def put(self, each: Waiter, *, written: bool, waits: bool) -> None:
+        (self.written if written else self.waiting if waits else self.refused).append(each)
+
+    def take_refused(self, share: _Share) -> None:
+        """Take over the rejects of a share that is undone."""
+        self.refused += share.refused
+        count, rejects = len(share.refused), share.tally.rejects
+        told = replace(
+            self.tally, counts=Counts(deferred=-count, rejected=count), rejects=rejects
+        )  # fmt: skip
+        self.tally = _with(self.tally, replace(told, notes=self.tally.notes.clear(), keys={}))
+
+
+def _places(waiters: Sequence[Waiter]) -> pl.DataFrame:
+    schema = {"key": pl.String(), "digest": pl.String()}
+    return pl.DataFrame([each.place for each in waiters], schema=schema, orient="row")
+
+
+def _with(tally: Tally, more: Tally) -> Tally:
+    return replace(
+        more, counts=tally.counts + more.counts,
+        rejects=pl.concat([tally.rejects, more.rejects]),
+        notes=pl.concat([tally.notes, more.notes]), keys=with_keys(tally.keys, more.keys),
+    )  # fmt: skip
+
+
+def _promising(known: Known, waiters: Sequence[Waiter]) -> Known:
+    """Return what finds, beside the rows that are there, those that the waiting will be."""
+    coming: dict[tuple[str, str], list[tuple[Any, Any]]] = {}
+    for each in waiters:
+        for table, by, value in each.brings:
+            coming.setdefault((table, by), []).append((value, each.own))
+
+    def found(target: Target, by: str, values: pl.Series) -> pl.DataFrame:
+        there = known(target, by, values)
+        pairs = coming.get((target.table, by), [])
+        rows = [(value, own)[: len(there.columns)] for value, own in pairs]
+        more = pl.DataFrame(rows, schema=there.schema, orient="row")
+        return pl.concat([there, more.filter(pl.col(by).is_in(values.implode()))])
+
+    return found
