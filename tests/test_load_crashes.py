@@ -200,7 +200,7 @@ def test_beginnings_wait_for_each_other(load: Callable[..., Loader], store_url: 
     second = Store.open(impatient(store_url), application="crmmap:test", pause=release)
     second.begin_run(mapping="m", run_id="run2", owner="elsewhere:1")
     second.close()
-    assert len(waited) == 1
+    assert waited, "it began while another held the lock"  # Tests beside this one may hold it, too.
 
 
 @pytest.mark.parametrize("store_url", STORES[1:], indirect=True)
