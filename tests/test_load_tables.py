@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from decimal import Decimal as Exact
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import polars as pl
@@ -22,6 +23,7 @@ from crmmap.errors import ExitCode, StoreError, StoreUnfit, StoreUnreachable
 from crmmap.kinds.types import Decimal, Number, Text
 from crmmap.kinds.writes import Snapshot
 from crmmap.load import Store
+from crmmap.load.refilling import STRETCH
 from crmmap.plan import Column, Target
 from crmmap.values import Counts
 from stores import (  # noqa: F401  (fixtures)
@@ -29,6 +31,7 @@ from stores import (  # noqa: F401  (fixtures)
     PEOPLE,
     STORES,
     Loader,
+    Stop,
     columns,
     load,
     postgres_server,
@@ -78,6 +81,53 @@ def test_a_column_that_was_dropped_by_hand_is_filled_again(load: Callable[..., L
     assert it.upsert(PEOPLE, [("a", "n", 1), ("b", "n", None)]).counts.unchanged == 2
     assert it.sql('SELECT "count" FROM people ORDER BY id') == [(1,), (None,), (None,)]
     assert it.sql("SELECT id FROM people WHERE _crmmap_row_hash IS NULL") == [("bare parent",)]
+
+
+def test_of_a_large_table_digests_are_undone_stretch_by_stretch(
+    load: Callable[..., Loader],
+) -> None:
+    target = replace(PEOPLE, key=("count", "id"))
+    rows = [(str(number % 7), "n", number // 3) for number in range(2 * STRETCH + 1)]
+    it = load(target)
+    it.upsert(target, rows)
+    it.sql("UPDATE people SET _crmmap_row_hash = NULL WHERE id = '0' AND count = 0")
+    it.sql("ALTER TABLE people DROP COLUMN name")
+    shown = it.store.ddl([target])
+    undone: list[int] = []
+
+    def before(_c: Any, _cu: Any, statement: str, *_: Any) -> None:
+        if statement.startswith("UPDATE") and len(undone) == 1:
+            raise Stop
+
+    def after(_c: Any, cursor: Any, statement: str, *_: Any) -> None:
+        if statement.startswith("UPDATE"):
+            undone.append(cursor.rowcount)
+
+    sa.event.listen(it.store.engine, "after_cursor_execute", after)
+    sa.event.listen(it.store.engine, "before_cursor_execute", before)
+    with pytest.raises(Stop):
+        it.store.prepare([target])
+    sa.event.remove(it.store.engine, "before_cursor_execute", before)
+    assert it.store.ddl([target]) == shown, "until all are undone, the column is missing"
+    it.store.prepare([target])
+    # A bare parent has no digest; and what was undone is not undone again.
+    assert undone == [STRETCH - 1, 0, STRETCH, 1]
+    digests = it.sql("SELECT DISTINCT _crmmap_row_hash FROM people")
+    assert sorted(digests, key=str) == [(0,), (None,)]
+    it.next_run("run2")
+    assert it.upsert(target, rows).counts == Counts(updated=len(rows))
+    assert it.sql("SELECT DISTINCT name FROM people") == [("n",)]
+
+
+def test_the_statements_that_are_shown_fill_a_column_again_too(load: Callable[..., Loader]) -> None:
+    it = load(PEOPLE)
+    it.upsert(PEOPLE, [("a", "n", 1)])
+    it.sql("ALTER TABLE people DROP COLUMN count")
+    for statement in it.store.ddl([PEOPLE]).split(";\n")[:-1]:
+        it.sql(statement)
+    assert it.store.ddl([PEOPLE]) == ""
+    it.next_run("run2")
+    assert it.upsert(PEOPLE, [("a", "n", 1)]).counts == Counts(updated=1)
 
 
 @pytest.mark.parametrize(

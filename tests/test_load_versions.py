@@ -330,6 +330,63 @@ def test_a_version_that_had_vanished_holds_again_once_it_is_back(
     assert read(row) == Counts(unchanged=1)
 
 
+# --- a column that is filled again ----------------------------------------------------------------
+
+
+def dropped_by_hand(it: Loader, target: Target, column: str) -> None:
+    it.sql(f"ALTER TABLE people DROP COLUMN {column}")
+    assert it.store.prepare([target]) == (
+        f"added the column {column} to the existing table 'people'",
+    )
+
+
+def test_where_no_field_says_when_a_column_is_filled_by_a_version_of_its_own(
+    load: Callable[..., Loader],
+) -> None:
+    """What a former version had in it is not known, and the table says so."""
+    target = replace(TIMED, columns=columns(id=Text(), name=Text(), more=Text()), version=None)
+    it = load(target)
+    rows = [("a", "one", "x"), ("b", "one", None)]
+    it.upsert(target, rows, ended=True)
+    dropped_by_hand(it, target, "more")
+    it.next_run("run2")
+    half = len(rows) // 2
+    assert it.upsert(target, rows[:half]).counts == Counts(updated=1)
+    assert it.upsert(target, [*rows[half:], rows[0]], ended=True).counts == Counts(
+        updated=1, duplicate=1
+    )
+    versions = "SELECT id, name, more, _crmmap_valid_to IS NULL FROM people ORDER BY 1, 4"
+    before = [(*row[:3], bool(row[3])) for row in it.sql(versions)]
+    assert before == [
+        ("a", "one", None, False), ("a", "one", "x", True),
+        ("b", "one", None, False), ("b", "one", None, True),
+    ]  # fmt: skip
+    times = it.sql("SELECT id, _crmmap_valid_from, _crmmap_valid_to FROM people ORDER BY 1, 2")
+    assert [row[2] for row in times[::2]] == [row[1] for row in times[1::2]]
+    it.next_run("run3")
+    assert it.upsert(target, rows, ended=True).counts == Counts(unchanged=2)
+
+
+def test_where_a_field_says_when_a_column_is_filled_in_the_version_itself(
+    load: Callable[..., Loader],
+) -> None:
+    target = replace(TIMED, columns=(*TIMED.columns, *columns(more=Text())))
+    it = load(target)
+    first, second = ("a", "one", at(1), "x"), ("a", "two", at(2), "y")
+    it.upsert(target, [first, second])
+    dropped_by_hand(it, target, "more")
+    it.next_run("run2")
+    assert it.upsert(target, [second]).counts == Counts(updated=1)
+    assert it.upsert(target, [first]).counts == Counts(updated=1)
+    it.next_run("run3")
+    assert it.upsert(target, [first, second]).counts == Counts(unchanged=2)
+    assert line(it) == {"a": [("one", 1, 2, False), ("two", 2, None, True)]}
+    assert it.sql("SELECT more FROM people ORDER BY more") == [("x",), ("y",)]
+
+
+# --- a table that is given versions -------------------------------------------------------------
+
+
 @pytest.mark.parametrize("write", [Append(), History()])
 def test_the_statements_that_are_shown_let_a_table_keep_versions_from_now_on(
     load: Callable[..., Loader], write: Any

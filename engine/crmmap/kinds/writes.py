@@ -56,7 +56,8 @@ class History:
     `datetime` and `required`; one that comes late is put into its place, and never becomes current
     over a newer one; of two with the same value, the one read later replaces the other. Without
     it, a version begins when the read that brought it began, by the database's clock, and a read
-    keeps one version of a record, the last.
+    keeps one version of a record, the last. So a column that is added to the table is filled in the
+    versions that are read again, or without such a field by new versions.
 
     A record that says that its row is gone (`deleted`) ends the version that held at that time,
     and begins none; so no version holds until the record is back.

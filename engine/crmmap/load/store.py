@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,8 +25,9 @@ from crmmap.load.balance import write_accounts
 from crmmap.load.deferred import Waiting
 from crmmap.load.dialects import Dialect, Fault, dialect_for
 from crmmap.load.parents import distinct_values, rows_after
+from crmmap.load.refilling import undo_some, undoing
 from crmmap.load.staging import staged
-from crmmap.load.statements import Session
+from crmmap.load.statements import Row, Session
 from crmmap.load.tables import Changes, changes
 from crmmap.load.transaction import Transaction, known_parents
 from crmmap.load.upsert import judged, stored_rows
@@ -100,20 +101,37 @@ class Store:
         to fill them; the sentences returned tell which, and to which tables. Raises StoreUnfit,
         saying all of what is wrong and what to do, where a live table differs in any other way.
         """
-        tables = tables_of(targets)
-        added = self._transact(partial(self._prepare, tables), early=True)
+        tables, undone = tables_of(targets), set[str]()
+        while True:
+            found = self._transact(partial(self._prepare, tables, undone), early=True)
+            left = [table for table in found.refilled if table.name not in undone]
+            if not left:
+                break
+            for table in left:
+                self._undo_digests(table)
+                undone.add(table.name)
         fail_at("load.prepared")
-        return added
+        return found.remarks
 
-    def _prepare(self, tables: list[Table], session: Session) -> tuple[str, ...]:
+    def _undo_digests(self, table: Table) -> None:
+        last: Row | None = None
+        while True:
+            last = self._transact(partial(undo_some, table=table, after=last), early=True)
+            fail_at("load.digests_undone")
+            if last is None:
+                return
+
+    def _prepare(self, tables: list[Table], undone: Collection[str], session: Session) -> Changes:
+        """Do what `prepare` does, unless digests are to be undone first; return what was found."""
         self.dialect.serialize(session.connection)
         self._run(session, changes(session.connection, self.dialect, [ledger.SCHEMA_VERSION]))
         books.check_version(session)
         found = changes(session.connection, self.dialect, [*ledger.TABLES, *tables])
-        self._run(session, found)
-        self._try_staging(session)
-        self.made.update(found.made)
-        return found.remarks
+        if {table.name for table in found.refilled} <= {*undone} or found.faults:
+            self._run(session, found)
+            self._try_staging(session)
+            self.made.update(found.made)
+        return found
 
     def _try_staging(self, session: Session) -> None:
         """Raise StoreUnfit where no temporary table can be made: every batch needs one."""
@@ -151,8 +169,11 @@ class Store:
             return changes(session.connection, self.dialect, tables)
 
         found = self._transact(compare, early=True)
+        quote = self.engine.dialect.identifier_preparer.quote_identifier
+        undone = (undoing(table, quote) for table in found.refilled)
         return "".join(
             (
+                *(f"{self._plain(each)};\n" for each in undone),
                 *(f"{self._plain(each)};\n" for each in found.statements),
                 *(f"-- {fault}\n" for fault in found.faults),
                 *(f"{self._plain(each)};\n" for each in found.remedies),

@@ -41,13 +41,16 @@ class Changes:
     """What separates the live tables from the wanted ones.
 
     `statements` can be run at once, `relating` once all tables are there; `remarks` tell what
-    they add to live tables, and `made` are the tables that they make. `faults` are for the
-    user, each with what to do; `remedies` are statements that do it, where there are any.
+    they add to live tables, and `made` are the tables that they make. `refilled` are live tables
+    to which they add columns: before that, no digest of their rows must count any more. `faults`
+    are for the user, each with what to do; `remedies` are statements that do it, where there are
+    any.
     """
 
     statements: tuple[str, ...] = ()
     relating: tuple[str, ...] = ()
     made: tuple[str, ...] = ()
+    refilled: tuple[sa.Table, ...] = ()
     faults: tuple[str, ...] = ()
     remedies: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
@@ -57,6 +60,7 @@ class Changes:
             statements=self.statements + other.statements,
             relating=self.relating + other.relating,
             made=self.made + other.made,
+            refilled=self.refilled + other.refilled,
             faults=self.faults + other.faults,
             remedies=self.remedies + other.remedies,
             remarks=self.remarks + other.remarks,
@@ -266,10 +270,8 @@ def _compared(
         column for column in table.columns if column.name not in live and not column.primary_key
     ]
     found += Changes(
-        statements=(
-            *_undone_digests(inspector, added, live),
-            *(_added(inspector, column) for column in added),
-        ),
+        statements=tuple(_added(inspector, column) for column in added),
+        refilled=(table,) if _digests_lack(table, added, live) else (),
         remarks=_remarks("column", [column.name for column in added], table),
     )
     present = [index["column_names"] for index in inspector.get_indexes(table.name)]
@@ -326,20 +328,13 @@ def _added(inspector: Inspector, column: sa.Column[Any]) -> str:
     return f"ALTER TABLE {table} ADD COLUMN {spec}{constraints.inline(column, inspector)}"
 
 
-def _undone_digests(
-    inspector: Inspector, added: Sequence[sa.Column[Any]], live: Collection[str]
-) -> Iterator[str]:
-    """Let no row be taken for unchanged that lacks what a column that is added would hold.
+def _digests_lack(table: sa.Table, added: Sequence[sa.Column[Any]], live: Collection[str]) -> bool:
+    """Say whether a row may lack what a column that is added would hold, and its digest may not.
 
-    Its digest may be of that value, too: the column may have been there, and dropped by hand. First
-    comes this, and can be done twice, as some databases commit what alters a table by itself.
+    Where rows are known by their digests, they are never written again.
     """
-    written = [column for column in added if column.name != DELETED_AT]
-    if not written or ROW_HASH not in live or written[0].table.c[ROW_HASH].primary_key:
-        return
-    quote = inspector.dialect.identifier_preparer.quote_identifier
-    table, digest = quote(written[0].table.name), quote(ROW_HASH)
-    yield f"UPDATE {table} SET {digest} = 0 WHERE {digest} <> 0"  # noqa: S608  (names are quoted)
+    written = any(column.name != DELETED_AT for column in added)
+    return written and ROW_HASH in live and not table.c[ROW_HASH].primary_key
 
 
 def _key_misfits(inspector: Inspector, table: sa.Table) -> list[Misfit]:
