@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from crmmap.extract.csv_chunks import ChunkReader, Shape, Stretch
@@ -23,6 +23,7 @@ from crmmap.values import Page
 
 HEADER = b"a,b,c\n"
 SHAPE = Shape(columns=("a", "b", "c"), max_record=64)
+DIALECTS = [(",", '"'), (";", "'"), ("\t", '"'), ("|", "'")]
 
 LINES = [
     b"1,2,3\n", b"4,5,6\r\n", b",,\n", b'"p","q, r","s"\n', b'x,"two\nlines",y\n', b'"",,""\n',
@@ -101,13 +102,23 @@ def test_neither_the_way_nor_the_chunk_size_changes_what_is_read(
         assert told(pages_of(file, size, quickest)) == whole
 
 
-@given(bodies, st.booleans())
-@settings(max_examples=400, deadline=None)
-def test_what_is_read_quickly_is_read_exactly_so(body: bytes, ended: bool) -> None:
-    quick = quickly(Stretch(text=body, line=7, ended=ended), SHAPE)
+@given(bodies, st.booleans(), st.sampled_from(DIALECTS), st.integers(1, 4), limits)
+@settings(max_examples=800, deadline=None)
+@example(b"1,2\n4,5,6,7\n", True, (",", '"'), 3, 64)  # as many cells as there should be
+@example(b'1,"2"x,3\n', True, (",", '"'), 3, 64)
+@example(b'"1","2",3\r\n"","\n",""""', True, (",", '"'), 3, 64)
+def test_what_is_read_quickly_is_read_exactly_so(
+    body: bytes, ended: bool, dialect: tuple[str, str], width: int, limit: int
+) -> None:
+    shape = Shape(
+        columns=("a", "b", "c", "d")[:width], delimiter=dialect[0], quote=dialect[1],
+        max_record=limit,
+    )  # fmt: skip
+    body = body.translate(bytes.maketrans(b',"', "".join(dialect).encode()))
+    quick = quickly(Stretch(text=body, line=7, ended=ended), shape)
     if quick is None:
         return
-    exact = exactly(Stretch(text=body[: quick.consumed], line=7), SHAPE)
+    exact = exactly(Stretch(text=body[: quick.consumed], line=7), shape)
     assert quick.records.equals(exact.records)
     assert quick.lines.equals(exact.lines)
     assert (quick.consumed, quick.passed) == (exact.consumed, exact.passed)

@@ -262,8 +262,8 @@ class Page:
     def raw(self, index: int) -> str:
         """Return the record at `index` as ASCII JSON text, which every database can store."""
         if isinstance(self.records, pl.DataFrame):
-            return as_json(self.records.row(index, named=True))
-        return as_json(self.records[index])
+            return each_as_json([self.records.row(index, named=True)])[0]
+        return each_as_json([self.records[index]])[0]
 
     def raws(self) -> list[str]:
         """Return all records as JSON text in their order: the same as `raw`, only sooner."""

@@ -12,7 +12,6 @@ and CR, in any mixture; blank lines are skipped.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from operator import methodcaller
 from typing import Protocol
 
 import polars as pl
@@ -72,28 +71,9 @@ class ChunkReader(Protocol):
     def __call__(self, stretch: Stretch, shape: Shape) -> Chunk: ...
 
 
-def unquoted(text: bytes, shape: Shape) -> bytes | None:
-    """Return the text with every quoted piece, quotes and all, replaced by a single quote.
-
-    None if the quotes are not well-formed: one stands inside of an unquoted
-    cell, is followed by something else than a delimiter or a line end, or is
-    never closed. What is left holds delimiters and line feeds that count.
-    """
-    quote = shape.quote.encode()
-    pieces = text.split(quote)
-    if len(pieces) == 1:
-        return text
-    if len(pieces) % 2 == 0:
-        return None
-    # Every second piece stands inside of quotes. An empty one outside is a
-    # doubled quote, which belongs to the quoted cell around it.
-    outside = pieces[::2]
-    delimiter = shape.delimiter.encode()
-    opening, closing = (delimiter, b"\n"), (delimiter, b"\n", b"\r")
-    well_formed = all(map(methodcaller("endswith", opening), filter(None, outside[:-1]))) and all(
-        map(methodcaller("startswith", closing), filter(None, outside[1:]))
-    )
-    return quote.join(outside) if well_formed else None
+def octets(text: bytes) -> pl.Series:
+    """Return the text's bytes as a column (UInt8)."""
+    return pl.Series([text], dtype=pl.Binary).cast(pl.List(pl.UInt8)).explode()
 
 
 def valid(text: bytes) -> bool:

@@ -10,7 +10,7 @@ from typing import Literal
 
 import polars as pl
 
-from crmmap.extract.csv_chunks import Chunk, Shape, Stretch, unquoted, valid
+from crmmap.extract.csv_chunks import Chunk, Shape, Stretch, valid
 from crmmap.values import Reason, Refusal, as_json
 
 
@@ -173,9 +173,24 @@ def _unreadable(feed: _Feed, shape: Shape) -> _Found | None:
 def _stray(text: bytes, cells: Sequence[str], shape: Shape) -> Reason | None:
     # The standard library reads a quote inside of an unquoted cell as itself.
     # Only if the cells hold one is it worth a look how it got there.
-    if shape.quote not in "".join(cells) or unquoted(text, shape) is not None:
+    if shape.quote not in "".join(cells) or _well_formed(text, shape):
         return None
     return _quote("a quote stands inside of an unquoted cell")
+
+
+def _well_formed(text: bytes, shape: Shape) -> bool:
+    """Whether every quote opens a cell, closes one, or is doubled within one."""
+    pieces = text.split(shape.quote.encode())
+    if len(pieces) % 2 == 0:
+        return False
+    # Every second piece stands inside of quotes. An empty one outside is a
+    # doubled quote, which belongs to the quoted cell around it.
+    outside = pieces[::2]
+    delimiter = shape.delimiter.encode()
+    opening, closing = (delimiter, b"\n"), (delimiter, b"\n", b"\r")
+    return all(each.endswith(opening) for each in outside[:-1] if each) and all(
+        each.startswith(closing) for each in outside[1:] if each
+    )
 
 
 def _ragged(cells: Sequence[str], lines: int, shape: Shape) -> Reason | None:

@@ -1,13 +1,21 @@
-"""The quick reader: clean text goes to polars, and all other to the exact reader."""
+"""The quick reader: clean text goes to polars, and all other to the exact reader.
+
+Whether text is clean is told by where its quotes and line feeds stand, which a column of its bytes
+gives for next to nothing, and by how many bytes polars has found in its cells: were a record short
+of a cell, they would be more than there can be. polars itself refuses a record with one too many.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import polars as pl
 
-from crmmap.extract.csv_chunks import Chunk, Shape, Stretch, unquoted, valid
+from crmmap.extract.csv_chunks import Chunk, Shape, Stretch, octets, valid
 from crmmap.extract.csv_exact import exactly
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+FEED, RETURN = b"\n\r"
 
 
 def quickest(stretch: Stretch, shape: Shape) -> Chunk:
@@ -18,51 +26,35 @@ def quickest(stretch: Stretch, shape: Shape) -> Chunk:
 
 def quickly(stretch: Stretch, shape: Shape) -> Chunk | None:
     """Read with polars. None: the text is not plainly well-formed, so it must be read exactly."""
-    end = len(stretch.text) if stretch.ended else _last_border(stretch.text, shape)
-    text = stretch.text[:end]
-    if not text or not _plain(text, shape):
+    if not (shape.delimiter.isascii() and shape.quote.isascii()):
         return None
-    outside = unquoted(text, shape)
-    if outside is None:
+    marks = _Marks.of(stretch, shape)
+    text = stretch.text[: marks.end]
+    if not text or not _plain(text, shape) or not marks.well_formed(shape):
         return None
-    rows = outside.removesuffix(b"\n").split(b"\n")
-    delimiter = shape.delimiter.encode()
-    if {row.count(delimiter) for row in rows} != {len(shape.columns) - 1}:
+    if marks.longest() > shape.max_record:
         return None
     records = _parsed(text, shape)
-    if records is None or records.height != len(rows) or _maybe_long(records, len(text), shape):
+    if records is None or records.height != marks.records:
         return None
-    inside = text.count(b"\n") - outside.count(b"\n")
+    cells = records.select(pl.sum_horizontal(pl.all().str.len_bytes().sum())).item()
+    if cells != marks.room(len(shape.columns)):
+        return None
     return Chunk(
         records=records,
-        lines=_first_lines(records, stretch.line, inside),
-        consumed=end,
-        passed=text.count(b"\n") + (not text.endswith(b"\n")),
+        lines=marks.first_lines(stretch.line),
+        consumed=marks.end,
+        passed=len(marks.feeds) + marks.open,
     )
 
 
-def _last_border(text: bytes, shape: Shape) -> int:
-    """Return the offset after the last line feed outside of quotes; 0 if there is none in reach."""
-    quote = shape.quote.encode()
-    odd = text.count(quote) % 2
-    end, reach = len(text), max(0, len(text) - shape.max_record)
-    while (border := text.rfind(b"\n", reach, end)) >= 0:
-        odd ^= text.count(quote, border, end) % 2
-        if not odd:
-            return border + 1
-        end = border
-    return 0
-
-
 def _plain(text: bytes, shape: Shape) -> bool:
-    """Whether polars certainly sees the same characters, cells and line ends as we do."""
+    """Whether polars certainly sees the same characters and line ends as we do."""
     return (
         len(shape.columns) > 1  # in a single column, a blank line could be a record
-        and shape.delimiter.isascii()
-        and shape.quote.isascii()
         and not text.startswith(BYTE_ORDER_MARK)  # polars would drop it from the first cell
         and b"\0" not in text
-        and text.count(b"\r") == text.count(b"\r\n")
+        and (b"\r" not in text or text.count(b"\r") == text.count(b"\r\n"))
         and valid(text)
     )
 
@@ -83,21 +75,85 @@ def _parsed(text: bytes, shape: Shape) -> pl.DataFrame | None:
         return None
 
 
-def _maybe_long(records: pl.DataFrame, size: int, shape: Shape) -> bool:
-    """Whether some record may be longer than allowed: cells can double in size by their quotes."""
-    if size <= shape.max_record:
-        return False
-    longest = records.select(pl.sum_horizontal(pl.all().str.len_bytes()).max()).item()
-    return 2 * int(longest or 0) + 3 * len(shape.columns) + 1 > shape.max_record
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Marks:
+    """Where quotes and line feeds stand in the text up to `end`, after which no record is whole.
 
+    `borders` are the numbers, among the `feeds`, of those outside of quotes: they end records.
+    `open` says that the last record is ended by no line feed.
+    """
 
-def _first_lines(records: pl.DataFrame, first: int, inside: int) -> pl.Series:
-    """Return the line on which each record starts; `inside` line feeds stand within cells."""
-    if not inside:
-        return pl.int_range(first, first + records.height, dtype=pl.UInt32, eager=True).alias(
-            "line"
+    octets: pl.Series
+    quotes: pl.Series
+    feeds: pl.Series
+    borders: pl.Series
+    end: int
+    open: bool
+
+    @classmethod
+    def of(cls, stretch: Stretch, shape: Shape) -> _Marks:
+        every = octets(stretch.text)
+        quotes = (every == ord(shape.quote)).arg_true()
+        feeds = (every == FEED).arg_true()
+        borders = pl.int_range(len(feeds), dtype=pl.UInt32, eager=True)
+        if len(quotes):
+            borders = borders.filter(quotes.search_sorted(feeds) % 2 == 0)
+        if stretch.ended:
+            end, last = len(every), len(feeds)
+        else:
+            last = int(borders[-1]) + 1 if len(borders) else 0
+            end = int(feeds[last - 1]) + 1 if last else 0
+        return cls(
+            octets=every,
+            quotes=quotes.filter(quotes < end),
+            feeds=feeds[:last],
+            borders=borders,
+            end=end,
+            open=not stretch.text[:end].endswith(b"\n"),
         )
-    feeds = pl.all().str.count_matches("\n", literal=True)
-    height = pl.sum_horizontal(feeds).cast(pl.Int64) + 1
-    starts = first + height.cum_sum() - height
-    return records.select(starts.cast(pl.UInt32).alias("line")).to_series()
+
+    @property
+    def records(self) -> int:
+        """How many records there are, blank lines among them."""
+        return len(self.borders) + self.open
+
+    @property
+    def opening(self) -> pl.Series:
+        return self.quotes.gather_every(2)
+
+    @property
+    def closing(self) -> pl.Series:
+        return self.quotes.gather_every(2, 1)
+
+    def well_formed(self, shape: Shape) -> bool:
+        """Whether every quote opens a cell, closes one, or is doubled within one."""
+        if len(self.quotes) % 2:
+            return False
+        delimiter, quote = ord(shape.delimiter), ord(shape.quote)
+        opening, closing = self.opening, self.closing
+        before = self.octets.gather(opening.filter(opening > 0) - 1)
+        after = self.octets.gather(closing.filter(closing < self.end - 1) + 1)
+        return bool(
+            before.is_in([delimiter, FEED, quote]).all()
+            and after.is_in([delimiter, FEED, RETURN, quote]).all()
+        )
+
+    def longest(self) -> int:
+        """Return the length of the longest record, with its line end."""
+        ends = self.feeds.gather(self.borders).cast(pl.Int64)
+        bounds = pl.concat([pl.Series([-1]), ends, pl.Series([self.end - 1])])
+        lengths: list[int] = bounds.diff().drop_nulls().to_list()
+        return max(lengths)
+
+    def room(self, width: int) -> int:
+        """Return how many bytes are in the cells of well-formed records of so many cells each."""
+        ends = self.feeds.gather(self.borders)
+        returns = self.octets.gather(ends.filter(ends > 0) - 1) == RETURN
+        doubled = self.opening[1:] == self.closing[:-1] + 1
+        around = len(self.quotes) - int(doubled.sum()) + len(ends) + int(returns.sum())
+        return self.end - around - self.records * (width - 1)
+
+    def first_lines(self, first: int) -> pl.Series:
+        """Return the line on which each record starts."""
+        after = (self.borders[: self.records - 1] + (first + 1)).cast(pl.UInt32)
+        return pl.concat([pl.Series([first], dtype=pl.UInt32), after]).alias("line")
