@@ -2,7 +2,8 @@
 
 Without a section: all of them but `peers`, which needs others to be installed. Each takes the place
 of its last measurement in results.json, of which RESULTS.md and its pictures are made anew.
-`--quick`: a tenth of all sizes, one run each.
+`--quick`: a tenth of all sizes, one run each. What is measured at another scale stands in a folder
+of its own, and never takes the place of what README.md quotes. `--report` measures nothing.
 """
 
 from __future__ import annotations
@@ -20,10 +21,13 @@ from pathlib import Path
 from typing import Any
 
 from bench import plots
-from bench.measure import ROOT
+from bench.measure import ROOT, compile_modules
 from bench.page import Remembered, machine, now, page, remembered, told
 from bench.scenarios import How
 from bench.sections import OPTIONAL, SECTIONS
+from bench.summary import aims, quoting, summary
+
+PAGE, README = ROOT / "bench", ROOT / "README.md"
 
 
 def options(arguments: Sequence[str]) -> argparse.Namespace:
@@ -32,11 +36,15 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="--scale 0.1 --rounds 1: minutes")
     parser.add_argument("--scale", type=float, metavar="X", help="times as many records")
     parser.add_argument("--rounds", type=int, metavar="N", help="runs per median: 5")
-    parser.add_argument("--most", action="store_true", help="growth up to ten million records")
+    parser.add_argument("--most", action="store_true", help="a file of ten million rows, too")
     parser.add_argument("--only-sqlite", action="store_true", help="no PostgreSQL, no MariaDB")
     parser.add_argument("--work", type=Path, help="a folder for files and databases")
-    parser.add_argument("--into", type=Path, default=ROOT / "bench", help="the page's folder")
+    parser.add_argument("--into", type=Path, metavar="FOLDER", help="the page's folder")
+    parser.add_argument("--report", action="store_true", help="only write the page anew")
     chosen = parser.parse_args(arguments)
+    chosen.scale = chosen.scale or (0.1 if chosen.quick else 1.0)
+    chosen.rounds = chosen.rounds or (1 if chosen.quick else 5)
+    chosen.into = chosen.into or (PAGE if chosen.scale == 1 else PAGE / ".scaled")
     if unknown := [name for name in chosen.sections if name not in SECTIONS]:
         parser.error(f"no section {', '.join(unknown)}; there are {', '.join(SECTIONS)}")
     return chosen
@@ -44,17 +52,21 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
 
 def main(arguments: Sequence[str]) -> int:
     chosen = options(arguments)
+    chosen.into.mkdir(exist_ok=True)
     file = chosen.into / "results.json"
     known = remembered(file)
+    if chosen.report:
+        write(known, file)
+        return 0
+    compile_modules()
     with ExitStack() as stack:
         folder = chosen.work or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         how = How(
-            scale=chosen.scale or (0.1 if chosen.quick else 1.0),
-            rounds=chosen.rounds or (1 if chosen.quick else 5),
-            folder=folder.resolve(), say=say, servers=not chosen.only_sqlite,
-            most=chosen.most,
+            scale=chosen.scale, rounds=chosen.rounds, folder=folder.resolve(), say=say,
+            servers=not chosen.only_sqlite, most=chosen.most,
         )  # fmt: skip
         for name in chosen.sections or [each for each in SECTIONS if each not in OPTIONAL]:
+            say(f"-- {name}")
             known[name] = measure(name, how, f"python -m bench {' '.join(arguments)}".strip())
             # At once, so that nothing is lost where a later one fails.
             write(known, file)
@@ -66,9 +78,8 @@ def measure(name: str, how: How, command: str) -> Remembered:
     load, began = os.getloadavg()[0], now(datetime.now(UTC))
     found = SECTIONS[name].measure(how)
     return Remembered(
-        when=began, command=command, rounds=how.rounds, machine=machine(), load=load,
-        found=_plain(found),
-    )  # fmt: skip
+        when=began, command=command, machine=machine(), load=load, found=_plain(found)
+    )
 
 
 def write(known: dict[str, Remembered], file: Path) -> None:
@@ -76,13 +87,17 @@ def write(known: dict[str, Remembered], file: Path) -> None:
     ordered = {name: known[name] for name in SECTIONS if name in known}
     written = {name: asdict(each) for name, each in ordered.items()}
     file.write_text(json.dumps(written, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    pictures = plots.pictures({name: each.found for name, each in ordered.items()})
+    found = {name: each.found for name, each in ordered.items()}
+    pictures = plots.pictures(found)
     for picture, drawn in pictures.items():
         (file.parent / picture).write_text(drawn, encoding="utf-8")
-    parts = {"pictures": "\n".join(f"![{Path(each).stem}]({each})" for each in pictures)} | {
-        name: _part(name, each) for name, each in ordered.items()
-    }
+    parts = {"aims": aims(found)}
+    parts["pictures"] = "\n".join(f"![{Path(each).stem}]({each})" for each in pictures)
+    parts |= {name: _part(name, each) for name, each in ordered.items()}
     (file.parent / "RESULTS.md").write_text(page(parts), encoding="utf-8")
+    if file.parent == PAGE:
+        quoted = quoting(README.read_text(encoding="utf-8"), summary(ordered))
+        README.write_text(quoted, encoding="utf-8")
 
 
 def _part(name: str, measured: Remembered) -> str:

@@ -22,8 +22,9 @@ LIBRARIES = (
 HEAD = """# How fast it is
 
 Every figure below is of whole processes, from their start to their end, on the machine named with
-it. `make bench` measures all of it again and writes this page; `python -m bench SECTION` only one
-section, `--quick` a tenth of it. What was measured stands in [results.json](results.json).
+it, and the median of as many runs as stand beside it, in which those compared took turns.
+`make bench` measures all of it again and writes this page; `python -m bench SECTION` only one
+section. What was measured stands in [results.json](results.json).
 
 *The script* is the least that the same job can cost in Python: what one would write by hand in an
 hour ([scripts](scripts)). It takes the values out and upserts them as they came. It checks no
@@ -36,7 +37,6 @@ class Remembered:
 
     when: str
     command: str
-    rounds: int
     machine: str
     load: float
     """The machine's load average before anything was measured."""
@@ -53,11 +53,8 @@ def remembered(file: Path) -> dict[str, Remembered]:
 
 def told(measured: Remembered) -> str:
     """Return when, how and where a section was measured."""
-    rounds = (
-        "one run each" if measured.rounds == 1 else f"medians of {measured.rounds} runs in turn"
-    )
     return (
-        f"*{measured.when}, `{measured.command}`: {rounds}; load average when it began "
+        f"*{measured.when}, `{measured.command}`; load average when it began "
         f"{measured.load:.1f}. {measured.machine}.*"
     )
 

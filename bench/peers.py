@@ -7,12 +7,20 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from bench.measure import ROOT, Usage, measured
 from bench.runs import Runs, contacts
-from bench.scenarios import Comparison, How, Scenario, check_product, serving
+from bench.scenarios import (
+    TWICE,
+    Comparison,
+    How,
+    Scenario,
+    product_runs,
+    script_runs,
+    serving,
+)
 from bench.stores import SCHEMA, Database, postgres_store
 
 FOLDER = ROOT / "bench" / ".peers"
@@ -23,7 +31,7 @@ NEEDED = {
 }
 STAGING = f"DROP SCHEMA IF EXISTS {SCHEMA}_staging CASCADE"
 """What dlt leaves beside its schema."""
-Twice = Callable[[], tuple[Usage, Usage]]
+Runner = Callable[[], Sequence[Usage]]
 
 
 def peers(how: How) -> Runs:
@@ -34,12 +42,12 @@ def peers(how: How) -> Runs:
         how.say("no PostgreSQL, or no peer can be installed: left out")
         return Runs(comparisons=[], profiles=[])
     count = how.size(50_000)
-    found: dict[str, list[tuple[Usage, Usage]]] = {}
+    found: dict[str, list[Sequence[Usage]]] = {}
     with serving("contacts", count) as base_url:
         scenario = contacts(base_url, count)
-        runners: dict[str, Twice] = {
-            "crmmap": partial(_crmmap, scenario, store),
-            "script": partial(_script, scenario, store),
+        runners: dict[str, Runner] = {
+            "crmmap": partial(product_runs, scenario, store, len(TWICE)),
+            "script": partial(script_runs, scenario, store, len(TWICE)),
         }
         if "dlt" in there:
             for way in ("tuned", "defaults"):
@@ -57,7 +65,7 @@ def peers(how: How) -> Runs:
             scenario=scenario.name, store=store.name, records=count, turn=turn,
             usages={who: [pair[index] for pair in found[who]] for who in runners},
         )
-        for index, turn in enumerate(("first", "second"))
+        for index, turn in enumerate(TWICE)
     ]  # fmt: skip
     return Runs(comparisons=comparisons, profiles=[])
 
@@ -81,17 +89,6 @@ def installed(peer: str, how: How) -> bool:
             return False
     done.write_text("\n".join(needed), encoding="utf-8")
     return True
-
-
-def _crmmap(scenario: Scenario, store: Database) -> tuple[Usage, Usage]:
-    usages = measured(scenario.product(store.url)), measured(scenario.product(store.url))
-    check_product(scenario, store)
-    return usages
-
-
-def _script(scenario: Scenario, store: Database) -> tuple[Usage, Usage]:
-    run = (*scenario.script, store.url)
-    return measured(run), measured(run)
 
 
 def _dlt(

@@ -7,13 +7,14 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.measure import ROOT, Usage, environment, measured
 from bench.stores import Database
 
 Arguments = Sequence[str]
+TWICE = ("first", "second")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,10 +28,14 @@ class How:
     servers: bool = True
     """Whether to measure on PostgreSQL and MariaDB, too."""
     most: bool = False
-    """Whether growth is followed up to ten million records."""
+    """Whether growth is followed up to ten million records of a file, too."""
 
     def size(self, usual: int) -> int:
         return max(round(usual * self.scale), 50)
+
+    def at_most(self, rounds: int) -> How:
+        """Return how to measure what takes so long that fewer rounds must do."""
+        return replace(self, rounds=min(self.rounds, rounds))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,23 +95,25 @@ def serving(what: str, count: int) -> Iterator[str]:
             server.stdin.close()  # it ends with its standard input
 
 
-def compare(scenario: Scenario, store: Database, how: How) -> list[Comparison]:
-    """Run crmmap and its script twice each per round, in turn, and return both turns' usages."""
-    found: dict[str, list[tuple[Usage, Usage]]] = {"crmmap": [], "script": []}
+def compare(
+    scenario: Scenario, store: Database, how: How, turns: Sequence[str] = TWICE
+) -> list[Comparison]:
+    """Run crmmap and its script once per turn and round, and return the usages of each turn."""
+    runners = {"crmmap": product_runs, "script": script_runs}
+    found: dict[str, list[list[Usage]]] = {who: [] for who in runners}
     for number in range(how.rounds):
         how.say(f"{scenario.name} into {store.name}: round {number + 1} of {how.rounds}")
         # Who goes first changes, so that neither always finds the machine warmer.
         for who in sorted(found, reverse=number % 2 == 0):
             store.clear()
-            twice = _product_twice if who == "crmmap" else _script_twice
-            found[who].append(twice(scenario, store))
+            found[who].append(runners[who](scenario, store, len(turns)))
     store.drop()
     return [
         Comparison(
             scenario=scenario.name, store=store.name, records=scenario.records, turn=turn,
-            usages={who: [pair[index] for pair in pairs] for who, pairs in found.items()},
+            usages={who: [round_[index] for round_ in rounds] for who, rounds in found.items()},
         )
-        for index, turn in enumerate(("first", "second"))
+        for index, turn in enumerate(turns)
     ]  # fmt: skip
 
 
@@ -123,19 +130,20 @@ def compare_reading(scenario: Scenario, how: How) -> Comparison:
     )
 
 
-def _product_twice(scenario: Scenario, store: Database) -> tuple[Usage, Usage]:
-    first = measured(scenario.product(store.url))
-    check_product(scenario, store)
-    second = measured(scenario.product(store.url))
-    check_product(scenario, store)
+def product_runs(scenario: Scenario, store: Database, times: int) -> list[Usage]:
+    """Run crmmap so many times into a store, which only the first run may change."""
+    usages = []
+    for _ in range(times):
+        usages.append(measured(scenario.product(store.url)))
+        check_product(scenario, store)
     if store.ask(f"SELECT count(DISTINCT _crmmap_run_id) FROM {scenario.table}") != 1:
-        sys.exit(f"{scenario.name}: the second run rewrote rows that had not changed")
-    return first, second
+        sys.exit(f"{scenario.name}: a later run rewrote rows that had not changed")
+    return usages
 
 
-def _script_twice(scenario: Scenario, store: Database) -> tuple[Usage, Usage]:
-    run = (*scenario.script, store.url)
-    usages = measured(run), measured(run)
+def script_runs(scenario: Scenario, store: Database, times: int) -> list[Usage]:
+    """Run the script so many times into a store."""
+    usages = [measured((*scenario.script, store.url)) for _ in range(times)]
     if store.ask(f"SELECT count(*) FROM {scenario.table}") != scenario.records:
         sys.exit(f"{scenario.name}: the script did not load every record")
     return usages

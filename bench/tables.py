@@ -47,11 +47,12 @@ def ratio(found: Comparison, who: str = "crmmap") -> tuple[float, float]:
 
 def _lines(found: Comparison) -> list[str]:
     where = f"{found.records:,} → {found.store}" if found.store else f"{found.records:,}"
+    rounds = len(found.usages["crmmap"])
     lines = []
     for who, usages in found.usages.items():
         beside = "| |" if who == "script" else "| {:.1f} | **{:.1f}** |".format(*ratio(found, who))
         name = f"**{who}**" if who == "crmmap" else who
-        place = f"| {where} | {TURNS[found.turn]}" if not lines else "| | "
+        place = f"| {where} | {TURNS[found.turn]}, {rounds} ×" if not lines else "| | "
         lines.append(f"{place} | {name} | {_usage(usages, found.records)} {beside}")
     return lines
 

@@ -22,6 +22,7 @@ from bench.scripts import tasks as tasks_script
 from bench.scripts.into import Rows, upsert
 from bench.server import listening
 from bench.stages import STAGES, load_all, planned
+from bench.summary import aims, quoting
 
 from crmmap.kinds.types import TYPES
 
@@ -79,12 +80,14 @@ def test_a_section_takes_the_place_of_its_last_measurement_alone(
         "scenario": "contacts", "store": "SQLite", "turn": "first", "records": 1000,
         "usages": {"crmmap": [usage], "script": [usage | {"cpu": 0.5}]},
     }  # fmt: skip
-    grown = [{"scenario": "contacts", "records": 1000, "usage": usage}]
+    grown = [
+        {"scenario": "contacts", "records": records, "usage": usage} for records in (1000, 10_000)
+    ]
     found = {"http": {"comparisons": [compared], "profiles": []}, "growth": grown}
     first, second = (
         {
             name: Remembered(
-                when=when, command="python -m bench", rounds=1, machine="two cores", load=0.5,
+                when=when, command="python -m bench", machine="two cores", load=0.5,
                 found=each,
             )
             for name, each in found.items()
@@ -96,10 +99,41 @@ def test_a_section_takes_the_place_of_its_last_measurement_alone(
     write(remembered(file) | {again: second[again]}, file)
     page = (tmp_path / "RESULTS.md").read_text(encoding="utf-8")
     assert (page.count("*Monday, "), page.count("*Tuesday, ")) == (1, 1)
-    assert "| 1,000 → SQLite | first run | **crmmap** | 500 | 2.0 | 1.5 (1.5 to 1.5) |" in page
+    assert "| 1,000 → SQLite | first run, 1 × | **crmmap** | 500 | 2.0 | 1.5 (1.5 to 1.5) |" in page
     assert "| 1.0 | **3.0** |" in page
     assert Usage(**json.loads(file.read_text())["growth"]["found"][0]["usage"]).peak == 100
     assert "3.0 × script" in (tmp_path / "cpu.svg").read_text(encoding="utf-8")
+
+
+def test_what_was_aimed_at_is_said_to_be_met_or_missed() -> None:
+    usage = {"wall": 2.0, "cpu": 1.0, "served": 0.0, "peak": 100.0}
+    compared = [
+        {
+            "scenario": "contacts", "store": store, "turn": "first", "records": 1000,
+            "usages": {"crmmap": [usage | {"cpu": cpu}], "script": [usage]},
+        }
+        for store, cpu in (("SQLite", 1.2), ("PostgreSQL", 1.3))
+    ]  # fmt: skip
+    grown = [
+        {"scenario": "contacts", "records": records, "usage": usage | {"peak": peak}}
+        for records, peak in ((1_000, 90.0), (10_000, 300.0), (100_000, 331.0))
+    ]
+    told = aims({"http": {"comparisons": compared, "profiles": []}, "growth": grown})
+    sqlite, postgres, memory = told.splitlines()[-3:]
+    assert sqlite.endswith("| 1.20 × | met |")
+    assert postgres.endswith("| 1.30 × | **missed** |")
+    assert memory.endswith("| 1.10 ×, 331 MiB | **missed** |")
+
+
+def test_a_summary_takes_the_place_of_the_last_one_alone() -> None:
+    once = quoting("# One\n<!-- measured -->\nold\n<!-- /measured -->\n## Two\n", "| new |")
+    assert once == "# One\n<!-- measured -->\n| new |\n<!-- /measured -->\n## Two\n"
+    assert quoting(once, "") == "# One\n<!-- measured -->\n\n<!-- /measured -->\n## Two\n"
+
+
+def test_the_readme_has_a_place_for_the_summary() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert quoting(readme, "").count("measured -->") == 2
 
 
 def test_the_speed_of_every_type_is_measured() -> None:
