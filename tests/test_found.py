@@ -331,6 +331,11 @@ def test_a_plan_needs_no_network() -> None:
     grown = compile_plan(spec, placeholder_settings(spec, {}), found)
     assert grown.step("members").target.names == ("id", "mail", "a", "z")
     assert grown.step("members").fingerprint != plan.step("members").fingerprint
+    finding = plan.step("members").finding
+    assert finding is not None
+    later = finding.compiled(found["members"])
+    for name in ("target", "optional", "selected", "selection", "fingerprint", "parents"):
+        assert getattr(later, name) == getattr(grown.step("members"), name)
     with pytest.raises(SourceError, match="declared field 'id'"):
         compile_plan(
             spec, placeholder_settings(spec, {}), {"members": [FoundField(name="ID", type="x")]}

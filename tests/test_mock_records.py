@@ -58,6 +58,13 @@ def streams(text: str, *, records: int = 200, seed: int = 0, dirty: float = 0) -
     return dict(streams_of(world_of(mapping, {}, records=records, seed=seed, dirty=dirty)))
 
 
+def test_all_sources_of_a_world_have_the_same_streams() -> None:
+    mapping = read_mapping(FLEET.encode(), "invented.yaml")
+    world = world_of(mapping, {}, records=10)
+    assert streams_of(world)["ships"] is streams_of(world)["ships"]
+    assert streams_of(world_of(mapping, {}, records=10))["ships"].world is not world
+
+
 def one_field(rest: str) -> str:
     return HEAD + PLAIN.format(name="ships") + f"      value: {{{rest}}}\n"
 

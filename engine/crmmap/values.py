@@ -301,6 +301,8 @@ def as_json(value: object, *, ascii_only: bool = True) -> str:
     that JSON can't say (written here by their `str`, unquoted), and gives up
     on nesting that its reader still takes; so this one does not recurse.
     """
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=ascii_only)
     written: list[str] = []
     pending: list[object] = [value]
     while pending:

@@ -11,7 +11,7 @@ from crmmap.mock.chance import INDEX, below, draw
 from crmmap.mock.identities import Maker, made
 from crmmap.mock.places import Place
 from crmmap.mock.slots import Slot
-from crmmap.values import as_json
+from crmmap.values import as_json, each_as_json
 
 EMPTY = 50
 """Of a thousand values that nobody requires, so many are empty; of links, `ASTRAY`."""
@@ -34,7 +34,7 @@ class Column:
 class Writing:
     """How values are written: in JSON, or as the cells of a file."""
 
-    value: Callable[[object], str]
+    values: Callable[[Sequence[object]], list[str]]
     text: Callable[[pl.Expr], pl.Expr]
 
 
@@ -59,8 +59,8 @@ def _quoted(text: pl.Expr) -> pl.Expr:
     return pl.format('"{}"', slashed.str.replace_all('"', '\\"', literal=True))
 
 
-IN_JSON = Writing(value=as_json, text=_quoted)
-IN_CELLS = Writing(value=cell, text=lambda text: text)
+IN_JSON = Writing(values=each_as_json, text=_quoted)
+IN_CELLS = Writing(values=lambda values: [*map(cell, values)], text=lambda text: text)
 
 
 def column(slot: Slot, maker: Maker | None, lot: Lot, writing: Writing) -> Column:
@@ -76,7 +76,7 @@ def column(slot: Slot, maker: Maker | None, lot: Lot, writing: Writing) -> Colum
 def _picked(slot: Slot, chance: pl.Expr, writing: Writing) -> pl.Expr:
     if not slot.pool.values:
         return pl.lit(None, dtype=pl.String)
-    picked = _from([writing.value(value) for value in slot.pool.values], chance, lot=1)
+    picked = _from(writing.values(slot.pool.values), chance, lot=1)
     if slot.required:
         return picked
     # The first record has everything, so that even a short look shows every field.
@@ -108,7 +108,7 @@ def _whose(slot: Slot, chance: pl.Expr, lot: Lot) -> pl.Expr:
 
 
 def _spoilt(slot: Slot, chance: pl.Expr, writing: Writing) -> pl.Expr | None:
-    spoils: list[str | None] = [writing.value(value) for value in slot.pool.spoils]
+    spoils: list[str | None] = [*writing.values(slot.pool.spoils)]
     if any(reading.needed for reading in slot.readings):
         spoils += [None] * max(1, len(spoils) // 4)
     return _from(spoils, chance, lot=2) if spoils else None

@@ -79,20 +79,18 @@ def declarations(form: Xml) -> str:
 # --- records --------------------------------------------------------------------------------------
 
 
-def _inside(value: object) -> str:
+def inside(value: object) -> str:
     """Return a JSON value as what stands in an element: an object's entries are elements."""
     if isinstance(value, Mapping):
         named = {name: each for name, each in value.items() if re.fullmatch(NAME, str(name))}
-        return (
-            "".join(f"<{name}>{_inside(each)}</{name}>" for name, each in named.items()) or "<e/>"
-        )
+        return "".join(f"<{name}>{inside(each)}</{name}>" for name, each in named.items()) or "<e/>"
     if isinstance(value, list | tuple):
-        return "".join(f"<item>{_inside(each)}</item>" for each in value) or "<item/>"
+        return "".join(f"<item>{inside(each)}</item>" for each in value) or "<item/>"
     return "" if value is None else _escaped(cell(value) if not isinstance(value, str) else value)
 
 
 IN_ELEMENTS = Writing(
-    value=_inside,
+    values=lambda values: [*map(inside, values)],
     text=lambda text: (
         text.str.replace_all(CONTROL, "").str.replace_all("&", "&amp;", literal=True)
         .str.replace_all("<", "&lt;", literal=True).str.replace_all(">", "&gt;", literal=True)

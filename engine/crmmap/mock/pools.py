@@ -109,8 +109,8 @@ def distinct(readings: Sequence[Reading], values: Sequence[object]) -> bool:
 
 def _judged(reading: Reading, values: Sequence[object]) -> pl.DataFrame:
     """Return a row per value: what is read, whether it is fit, whether the filters keep it."""
-    plan = reading.field
-    texts = [None if each is None else text_of(each, reading.accepts)[0] for each in values]
+    plan, accepts = reading.field, reading.accepts
+    texts = [None if each is None else text_of(each, accepts)[0] for each in values]
     raw = pl.DataFrame({plan.name: texts}, schema={plan.name: pl.String})
     typed = raw.select(plan.clean.alias(plan.name)).select(plan.read.alias(plan.name))
     return typed.select(

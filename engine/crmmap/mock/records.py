@@ -22,7 +22,7 @@ MISSHAPEN = 10
 NO_OBJECTS = ("null", '"not a record"', "true", "17")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class World:
     """What is pretended: a plan's streams, `records` records each.
 

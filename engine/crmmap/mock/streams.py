@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import polars as pl
@@ -28,8 +29,12 @@ from crmmap.select.strict import read_json
 from crmmap.select.xpath import XML, RecordPath
 
 
+@lru_cache(maxsize=2)
 def streams_of(world: World) -> Mapping[str, Stream]:
-    """Return every stream of the plan, ready to make its records."""
+    """Return every stream of the plan, ready to make its records.
+
+    Each source of the world asks for them, and to invent values costs much: they are kept.
+    """
     slots = {
         step.name: slots_of(world.plan, step, world.hints, world.seed) for step in world.plan.steps
     }

@@ -80,10 +80,7 @@ def compile_plan(
     """
     mapping = settled(mapping, settings)
     declared, mapping = mapping, with_found(mapping, found)
-    types = {
-        name: {field: render_declared(each.type, settings) for field, each in stream.fields.items()}
-        for name, stream in mapping.streams.items()
-    }
+    types = {name: _types(stream, settings) for name, stream in mapping.streams.items()}
     whole = _Whole(
         mapping=mapping,
         settings=settings,
@@ -110,6 +107,10 @@ def compile_plan(
             *(each for source in whole.sources.values() for each in _passwords(source)),
         ),
     )
+
+
+def _types(stream: Stream, settings: Settings) -> Mapping[str, Type]:
+    return {field: render_declared(each.type, settings) for field, each in stream.fields.items()}
 
 
 def _passwords(source: Source) -> Iterator[Secret]:
@@ -218,7 +219,7 @@ def _step(whole: _Whole, name: str, parents: tuple[str, ...]) -> Step:
         remembered=stream.incremental.most if isinstance(stream.incremental, FileIdentity) else 0,
         changes=_changes(stream, language),
         cursor_of=cursor_digest(mapping, whole.settings, stream),
-        finding=_finding(whole, name, stream),
+        finding=_finding(whole, name, parents),
         enriching=tuple(_enriching(each, spec) for each, spec in stream.enrich.items()),
         keeps=stream.archive or mapping.archive.keep,
     )
@@ -254,13 +255,18 @@ def _enriching(name: str, spec: Enrich) -> Enriching:
     )
 
 
-def _finding(whole: _Whole, name: str, stream: Stream) -> Finding | None:
-    spec = stream.fields_from
+def _finding(whole: _Whole, name: str, parents: tuple[str, ...]) -> Finding | None:
+    spec = whole.declared.streams[name].fields_from
     if spec is None:
         return None
 
     def compiled(found: Sequence[FoundField]) -> Step:
-        return compile_plan(whole.declared, whole.settings, {name: found}).step(name)
+        mapping = with_found(whole.declared, {name: found})
+        types = {**whole.types, name: _types(mapping.streams[name], whole.settings)}
+        # Fields that are found have no lookups, so that they change no other stream's table.
+        targets = {**whole.targets, name: target_of(mapping, name, types)}
+        grown = replace(whole, mapping=mapping, types=types, targets=targets)
+        return _step(grown, name, parents)
 
     return Finding(spec=spec, records=compile_expression(spec.records), compiled=compiled)
 

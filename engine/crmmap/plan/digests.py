@@ -71,8 +71,11 @@ def _values(mapping: MappingSpec, settings: Settings) -> list[tuple[str, str]]:
 def _under_first_names(mapping: MappingSpec, text: str) -> str:
     """Return what a mapping says with the names that its settings and streams had first."""
     settings, streams = _first_names(mapping.settings), _first_names(mapping.streams)
-    text = SETTING.sub(lambda name: settings.get(name[0], name[0]), text)
-    return STREAM.sub(lambda name: streams.get(name[0], name[0]), text)
+    if settings:
+        text = SETTING.sub(lambda name: settings.get(name[0], name[0]), text)
+    if streams:
+        text = STREAM.sub(lambda name: streams.get(name[0], name[0]), text)
+    return text
 
 
 def _first_names(things: Mapping[str, Setting] | Mapping[str, Stream]) -> dict[str, str]:

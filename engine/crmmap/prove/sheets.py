@@ -22,7 +22,7 @@ from crmmap.kinds.database import Sql
 from crmmap.kinds.formats import Csv, Json, Xml
 from crmmap.kinds.source import Files, Http
 from crmmap.mock import Stream, World, streams_of
-from crmmap.mock.elements import IN_ELEMENTS, Around
+from crmmap.mock.elements import Around, inside
 from crmmap.mock.envelopes import Envelope
 from crmmap.mock.lined import Lined, packed
 from crmmap.mock.routes import around_of
@@ -163,7 +163,7 @@ class Sheet:
         matched = next(filled, DRESSED.fullmatch(f"<{last}>x</{last}>"))
         if matched is None or value is None:
             return ""
-        return f"{matched['before']}{IN_ELEMENTS.value(value)}{matched['after']}"
+        return f"{matched['before']}{inside(value)}{matched['after']}"
 
     def _line(self, draft: Draft, cells: Sequence[str | None]) -> str:
         if draft.shape is not None:
