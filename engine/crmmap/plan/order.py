@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from graphlib import TopologicalSorter
 
-from crmmap.kinds.writes import Deleting
+from crmmap.kinds.writes import Delete, Deleting
 from crmmap.spec.deletions import fillers
 from crmmap.spec.model import PATIENT, Stream
 
@@ -17,15 +17,19 @@ def parents_of(streams: Mapping[str, Stream]) -> Parents:
 
     A stream whose rows can wait for a parent's, or make stubs of them, runs after it too, unless
     that would close a circle: then they do. So does one that is read for rows, after those that
-    delete some. Lint has refused other circles.
+    delete some, and one that is told which rows to delete, after those that make stubs of them.
+    Lint has refused other circles.
     """
     place = {name: index for index, name in enumerate(streams)}
     hard = {name: _looked_up(streams, name, waiting=False) for name in streams}
     parents = {name: list(found) for name, found in hard.items()}
-    for name in streams:
-        for soft in (*_looked_up(streams, name, waiting=True), *_deleting(streams, name)):
-            if soft not in parents[name] and not _reaches(parents, soft, name):
-                parents[name].append(soft)
+    asked = {n: (*_looked_up(streams, n, waiting=True), *_deleting(streams, n)) for n in streams}
+    stubbing = {name: _stubbing(streams, name) for name in streams}
+    for softs in (asked, stubbing):
+        for name, found in softs.items():
+            for soft in found:
+                if soft not in parents[name] and not _reaches(parents, soft, name):
+                    parents[name].append(soft)
     ordered = {name: sorted(found, key=place.__getitem__) for name, found in parents.items()}
     return {name: tuple(ordered[name]) for name in TopologicalSorter(ordered).static_order()}
 
@@ -39,6 +43,25 @@ def _deleting(streams: Mapping[str, Stream], name: str) -> list[str]:
         for other, stream in streams.items()
         if isinstance(stream.table.write, Deleting) and stream.table.name in tables
     ]
+
+
+def _stubbing(streams: Mapping[str, Stream], name: str) -> tuple[str, ...]:
+    """Return the streams that make stubs in a table of which a stream tells what is gone.
+
+    They come first: so a row that is gone is marked, whether it was a stub or not.
+    """
+    if not isinstance(streams[name].table.write, Delete):
+        return ()
+    table = streams[name].table.name
+    return tuple(
+        other
+        for other, stream in streams.items()
+        if other != name and any(
+            each.lookup is not None and each.lookup.missing == "stub"
+            and streams[each.lookup.stream].table.name == table
+            for each in stream.fields.values()
+        )
+    )  # fmt: skip
 
 
 def _looked_up(streams: Mapping[str, Stream], name: str, *, waiting: bool) -> tuple[str, ...]:
