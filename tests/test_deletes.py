@@ -315,6 +315,41 @@ def test_they_come_after_the_rows(tmp_path: Path) -> None:
     assert rows(url, "deals", "id", GONE) == [("a", 1), ("b", 0), ("c", 1)]
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_bare_parent_is_there_before_what_says_that_it_is_gone(
+    store_url: str, *, turned: bool
+) -> None:
+    """Whichever of the two streams is quicker, and stands first in the mapping."""
+    lookup = "{from: firm, lookup: {stream: firms, missing: stub}}"
+    streams = [
+        stream("gone", "name: firms, key: id, write: delete", "id: id"),
+        stream("firms", "name: firms, key: id", "id: id"),
+        stream("deals", "name: deals, key: id", "id: id", f"firm: {lookup}"),
+    ]
+    the_plan = plan("".join(streams[::-1] if turned else streams))
+    assert the_plan.step("gone").parents in (("firms", "deals"), ("deals", "firms"))
+    read(the_plan, store_url, firms=[], gone=some("f"), deals=some("a", firm="f"))
+    assert rows(store_url, "firms", "id", GONE) == [("f", 1)]
+    assert rows(store_url, "deals", "id", "firm") == [("a", "f")]
+
+
+def test_rows_that_are_gone_are_not_asked_for_even_where_they_would_be_made(
+    tmp_path: Path,
+) -> None:
+    """A stream that is read for the rows comes after what deletes some, though it makes some."""
+    deals = stream(
+        "deals", "name: deals, key: id", "id: id",
+        "firm: {from: firm, lookup: {stream: firms, missing: stub}}",
+        extra="    for_each: {stream: firms}\n",
+    ).replace("path: /deals", 'path: "/firms/{{ parent.id }}/deals"')  # fmt: skip
+    found = plan(
+        stream("gone", "name: firms, key: id, write: delete", "id: id")
+        + stream("firms", "name: firms, key: id", "id: id") + deals
+    )  # fmt: skip
+    assert found.step("gone").parents == ("firms",)
+    assert found.step("deals").parents == ("gone", "firms")
+
+
 def test_a_record_that_waits_does_not_bring_back_a_row_that_was_deleted(tmp_path: Path) -> None:
     url = sqlite(tmp_path)
     the_plan = plan(
@@ -327,6 +362,38 @@ def test_a_record_that_waits_does_not_bring_back_a_row_that_was_deleted(tmp_path
     read(the_plan, url, deals=some("a", firm="f"), gone=some("a"))
     read(the_plan, url, firms=some("f"), deals=[])
     assert rows(url, "deals", "id", GONE) == [("a", 1)]
+
+
+SWEPT = plan(
+    stream("firms", "name: firms, key: id", "id: id")
+    + stream("deals", "name: deals, key: id", "id: id", "name: name",
+             "firm: {from: firm, lookup: {stream: firms, missing: wait}}")
+    + stream("ids", "name: deals, key: id, write: sweep", "id: id")
+)  # fmt: skip
+
+
+def test_what_waits_and_a_sweep_does_not_list_becomes_no_row(store_url: str) -> None:
+    """What it lists waits on, and the row of a key that waits, too, is not deleted."""
+    read(SWEPT, store_url, deals=some(*"ab"))
+    read(SWEPT, store_url, deals=[*some("b", firm="f"), *some(*"cd", firm="f")])
+    read(SWEPT, store_url, 1, ids=some("a"))  # it proves nothing
+    assert len(rows(store_url, "crmmap_deferred", "stream")) == 3
+    report = read(SWEPT, store_url, ids=some(*"abc"))
+    assert (deleted(report), report.counts.balanced) == ({}, True)
+    read(SWEPT, store_url, firms=some("f"))
+    assert rows(store_url, "deals", "id", "firm", GONE) == [
+        ("a", None, 0), ("b", "f", 0), ("c", "f", 0),
+    ]  # fmt: skip
+    assert rows(store_url, "crmmap_deferred", "stream") == []
+
+
+def test_what_began_to_wait_after_a_sweep_began_waits_on(store_url: str) -> None:
+    read(SWEPT, store_url, deals=some("b", firm="f"))
+    read(SWEPT, store_url, ids=[*some("x", "y"), SourceError("down")])
+    read(SWEPT, store_url, deals=some("c", firm="f"))
+    read(SWEPT, store_url, ids=["-", "-", *some("z")])
+    read(SWEPT, store_url, firms=some("f"))
+    assert rows(store_url, "deals", "id") == [("c",)]
 
 
 # --- links --------------------------------------------------------------------------------------

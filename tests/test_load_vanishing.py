@@ -150,7 +150,8 @@ def test_what_waits_is_missed_only_of_what_was_asked_for(load: Callable[..., Loa
     def missed(transaction: Transaction) -> list[str]:
         met = frame(links, [("a", "x", 1)]).select("id", "name")
         transaction.meet(links, met, {"x": True, "half": False})
-        return [key for some in transaction.unmet_waiting(links, keys_of) for key in some["key"]]
+        unmet = transaction.unmet_waiting(links, keys_of, "s")
+        return [key for some in unmet for key in some["key"]]
 
     assert it.work(missed) == ["b,x"]
 

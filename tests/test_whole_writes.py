@@ -14,7 +14,7 @@ from crmmap.loop import Options, run
 from crmmap.plan import Plan
 from crmmap.values import Counts
 from stores import store_url  # noqa: F401  (a fixture)
-from test_loop import Sources, plan, rows
+from test_loop import Sources, plan, rows, stream
 
 Record = Mapping[str, object]
 
@@ -70,6 +70,20 @@ def test_a_table_is_replaced_by_complete_reads_only(store_url: str) -> None:
     assert names(store_url) == [(key, "new") for key in "bcdef"]
     again = go(replaced, store_url, people=new)["people"]
     assert again.counts == Counts(fetched=5, unchanged=5)
+
+
+def test_what_waited_before_a_table_was_replaced_is_no_row_of_it(store_url: str) -> None:
+    """The stream was written by key, and had its records wait, until its mapping was changed."""
+    text = stream("firms") + stream("people", "firm: {from: firm, lookup: {stream: firms, "
+                                              "missing: wait}}")  # fmt: skip
+    people = [{"id": "a"}, {"id": "b", "firm": "f"}, {"id": "c", "firm": "f"}]
+    go(plan(text), store_url, firms=[], people=people)
+    replaced = text.replace("name: people, key: id", "name: people, key: id, write: replace")
+    the_plan = plan(replaced.replace("missing: wait", 'missing: "null"'))
+    report = go(the_plan, store_url, firms=[{"id": "f"}], people=people[:2])["people"]
+    assert rows(store_url, "people", "id", "firm") == [("a", None), ("b", "f")]
+    assert report.waiting == 0
+    assert rows(store_url, "crmmap_deferred", "key") == []
 
 
 def test_a_reject_has_no_row_in_a_replaced_table(store_url: str) -> None:

@@ -219,11 +219,18 @@ def _read(target: Target, shown: pl.Series) -> list[Any]:
 
 
 def after(
-    session: Session, mapping: str, stream: str, place: tuple[str, str] | None, count: int
+    session: Session,
+    mapping: str,
+    stream: str,
+    place: tuple[str, str] | None,
+    count: int,
+    *,
+    unless_since: datetime | None = None,
 ) -> pl.DataFrame:
     """Return the records of a stream that wait, in the order of their places (`key`, `digest`).
 
-    At most `count`, those after `place`; beside it the texts `field` and `raw`, and `since`.
+    At most `count`, those after `place`; beside it the texts `field` and `raw`, and `since`. None
+    that was read by a run that began the stream later than `unless_since`.
     """
     table = ledger.DEFERRED.c
     query = sa.select(*_kept()).where(table.mapping == mapping, table.stream == stream)
@@ -231,6 +238,13 @@ def after(
         key, digest = place
         beyond = sa.and_(table.key == key, table.digest > digest)
         query = query.where(table.key >= key, sa.or_(table.key > key, beyond))
+    if unless_since is not None:
+        runs = ledger.STREAM_RUNS.c
+        later = sa.exists().where(
+            runs.run_id == table.run_id, runs.stream == stream,
+            runs.started_at > session.dialect.bind_time(unless_since),
+        )  # fmt: skip
+        query = query.where(~later)
     return _frame(session, query.order_by(table.key, table.digest).limit(count))
 
 
@@ -271,9 +285,9 @@ def _frame(session: Session, query: sa.Select[Any]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=dict(zip(names, kinds, strict=True)), orient="row")
 
 
-def settle(session: Session, mark: Mark, places: pl.DataFrame) -> None:
-    """Let the records at these places (`key`, `digest`) no longer wait."""
-    owner = (mark.mapping, mark.stream)
+def settle(session: Session, mark: Mark, places: pl.DataFrame, stream: str | None = None) -> None:
+    """Let the records at these places (`key`, `digest`) no longer wait; they are of `stream`."""
+    owner = (mark.mapping, stream or mark.stream)
     _delete(session, [(*owner, *place) for place in places.select("key", "digest").iter_rows()])
 
 

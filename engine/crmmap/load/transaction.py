@@ -77,20 +77,25 @@ class Transaction:
         return note_met(self.session, target, self.mark, keys, asked)
 
     def unmet_waiting(
-        self, target: Target, keys_of: Callable[[pl.Series], pl.DataFrame]
+        self, target: Target, keys_of: Callable[[pl.Series], pl.DataFrame], stream: str
     ) -> Iterator[pl.DataFrame]:
         """Yield the places (`key`, `digest`) of what waits and a complete read has not met.
 
+        `stream` is the one that it is of: what was read of it since the read began is newer.
         `keys_of` gives the target's key columns, typed, for keys as texts. It is asked before
         `finish`, and nothing must be settled but what it has given.
         """
-        mark, place = self.mark, None
+        read, place = self.mark.read, None
         while True:
-            some = deferred.after(self.session, mark.mapping, mark.stream, place, WAITING)
+            some = deferred.after(
+                self.session, self.mark.mapping, stream, place, WAITING, unless_since=read.began
+            )
             if some.is_empty():
                 return
             place = some.select("key", "digest").row(-1)
-            yield some[unmet(self.session, target, mark.read, keys_of(some["key"]))]
+            if target.vanishing:
+                some = some[unmet(self.session, target, read, keys_of(some["key"]))]
+            yield some
 
     def finish(self, target: Target, gap: str) -> Counts:
         """End the stream's read, whose last rows are written; return what that came to.
@@ -157,9 +162,9 @@ class Transaction:
         """Return at most `count` records that wait for a field's parent, and did so at a time."""
         return deferred.overdue(self.session, self.mark, field, begun, count)
 
-    def settle(self, places: pl.DataFrame) -> None:
-        """Let the records at these places (`key`, `digest`) no longer wait."""
-        deferred.settle(self.session, self.mark, places)
+    def settle(self, places: pl.DataFrame, stream: str | None = None) -> None:
+        """Let the records at these places (`key`, `digest`) no longer wait, of this stream."""
+        deferred.settle(self.session, self.mark, places, stream)
 
     def wait_on(self, places: pl.DataFrame) -> None:
         """Note the field (`#field`) whose parent the records at these places wait for now."""

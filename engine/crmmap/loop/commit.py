@@ -50,7 +50,7 @@ def load(
     if not tally.ended:
         return tally
     tally = judged(step, batch, tally, transaction)
-    if step.target.vanishing and not (transaction.mark.read.gap or tally.gap):
+    if not (transaction.mark.read.gap or tally.gap):
         _let_go(step, transaction)
     return replace(tally, counts=tally.counts + transaction.finish(step.target, tally.gap))
 
@@ -66,8 +66,9 @@ def _meet(step: Step, loaded: Loaded, tally: Tally, transaction: Transaction) ->
 
 def _let_go(step: Step, transaction: Transaction) -> None:
     """Let no record wait any longer that a complete read has not met: its source has it no more."""
-    for places in transaction.unmet_waiting(step.target, partial(keys_of, step)):
-        transaction.settle(places)
+    for stream in step.vouches:
+        for places in transaction.unmet_waiting(step.target, partial(keys_of, step), stream):
+            transaction.settle(places, stream)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,7 @@ from crmmap.kinds.limits import share_of
 from crmmap.kinds.source import Http, Source
 from crmmap.kinds.times import ZERO
 from crmmap.kinds.types import Date, Datetime, Type
-from crmmap.kinds.writes import Sweep
+from crmmap.kinds.writes import Replace, Sweep
 from crmmap.plan.absences import absences
 from crmmap.plan.choices import settled
 from crmmap.plan.digests import account_of, cursor_digest, fingerprint
@@ -185,6 +185,7 @@ def _step(whole: _Whole, name: str, parents: tuple[str, ...]) -> Step:
         filling=(name,)
         if isinstance(stream.table.write, Sweep)
         else tuple(fillers(mapping.streams, stream.table.name)),
+        vouches=_vouches(mapping, whole.targets[name]),
         was=stream.was,
         source_name=source_name,
         absent=whole.absent.get(name) or missing_values(stream, whole.settings),
@@ -222,6 +223,26 @@ def _step(whole: _Whole, name: str, parents: tuple[str, ...]) -> Step:
         finding=_finding(whole, name, parents),
         enriching=tuple(_enriching(each, spec) for each, spec in stream.enrich.items()),
         keeps=stream.archive or mapping.archive.keep,
+    )
+
+
+def _vouches(mapping: MappingSpec, target: Target) -> tuple[str, ...]:
+    """Return the streams whose records a complete read of the target must meet.
+
+    Not those whose keys only lookups tell: what waits is known by what the source sends.
+    """
+    if not (target.vanishing or isinstance(target.write, Replace)):
+        return ()
+    owners = fillers(mapping.streams, target.table)
+    return tuple(name for name in owners if _sends_its_key(mapping, mapping.streams[name]))
+
+
+def _sends_its_key(mapping: MappingSpec, stream: Stream) -> bool:
+    """Say whether a row's key is what the source sends for it."""
+    lookups = (stream.fields[field].lookup for field in stream.table.key)
+    return all(
+        each is None or each.by in (None, mapping.streams[each.stream].table.key[0])
+        for each in lookups
     )
 
 

@@ -322,6 +322,8 @@ class Step:
     source_name: str
     filling: tuple[str, ...] = ()
     """The streams that fill the table whose rows its records write, or delete."""
+    vouches: tuple[str, ...] = ()
+    """The streams of which no record waits any longer that a complete read has not met."""
     was: tuple[str, ...] = ()
     """Names that the stream had before, under which the ledger may know it still."""
     request: RequestSpec | None = None
