@@ -38,13 +38,19 @@ LATEST = Target(
 FIRST = replace(LATEST, version=None, first=True)
 
 
-def write(it: Loader, target: Target, records: Sequence[Record]) -> Counts:
-    """Write records as the loop does, and return what they came to."""
+By = dict[tuple[str, ...], int]
+"""How many were duplicates by which rule."""
+
+
+def write(it: Loader, target: Target, records: Sequence[Record], by: By | None = None) -> Counts:
+    """Write records as the loop does, and return what they came to; add up `by`."""
 
     def work(transaction: Transaction) -> Tally:
         read = frame(target, records)
         rows = dedupe(read, target)
         written = transaction.write(target, rows)
+        for rule, count in written.same_by.items() if by is not None else ():
+            by[rule] = by.get(rule, 0) + count
         bad = rejects_of(written)
         repeated = len(read) - len(rows)
         counts = replace(
@@ -55,6 +61,21 @@ def write(it: Loader, target: Target, records: Sequence[Record]) -> Counts:
 
     it.mark, tally = it.store.commit(it.mark, work)
     return tally.counts
+
+
+EMAIL, PHONE = LATEST.same_by
+
+
+def by_rule(record: Record, others: Sequence[Record]) -> tuple[str, ...]:
+    """Return the first rule by which one of the others is the same; the key where none is."""
+    if any(record[1] is not None and record[1] == other[1] for other in others):
+        return EMAIL
+    phones = [other[2:4] for other in others]
+    return PHONE if None not in record[2:4] and record[2:4] in phones else LATEST.key
+
+
+def counted(rules: Sequence[tuple[str, ...]]) -> By:
+    return {rule: rules.count(rule) for rule in (EMAIL, PHONE) if rule in rules}
 
 
 def stored(it: Loader, table: str = "persons") -> list[Record]:
@@ -111,9 +132,28 @@ def begin(it: Loader) -> None:
     it.sql("DELETE FROM persons__duplicates")
 
 
-@pytest.mark.parametrize(("target", "model"), [(LATEST, latest), (FIRST, first)])
+def losing(records: Sequence[Record]) -> By:
+    """Return by which rules records lose that are read again, where the latest are kept.
+
+    Those that are not the latest of their key lose by that, and in one read the key comes first.
+    """
+    current = {each[0]: each for each in sorted(records, key=lambda each: each[4])}
+    later = ((each, [o for o in current.values() if o[4] > each[4]]) for each in current.values())
+    return counted([by_rule(each, others) for each, others in later])
+
+
+def refused(records: Sequence[Record]) -> By:
+    """Return by which rules records that are read again are not the first."""
+    kept = first(records)
+    keys = {each[0] for each in kept}
+    return counted([by_rule(each, kept) for each in records if each[0] not in keys])
+
+
+@pytest.mark.parametrize(
+    ("target", "model", "told"), [(LATEST, latest, losing), (FIRST, first, refused)]
+)
 def test_the_table_is_what_a_plain_model_says(
-    load: Callable[..., Loader], target: Target, model: Any
+    load: Callable[..., Loader], target: Target, model: Any, told: Any
 ) -> None:
     it = load(LATEST)
 
@@ -129,8 +169,10 @@ def test_the_table_is_what_a_plain_model_says(
         assert sorted(alone.select(target.names).rows()) == kept
         it.next_run(os.urandom(8).hex())
         before = it.sql("SELECT * FROM persons ORDER BY id")
-        again = sum((write(it, target, batch) for batch in split(records, 5)), Counts())
+        by: By = {}
+        again = sum((write(it, target, batch, by) for batch in split(records, 5)), Counts())
         assert (again.inserted, again.updated) == (0, 0)
+        assert by == told(records)
         assert it.sql("SELECT * FROM persons ORDER BY id") == before
 
     check()
@@ -170,6 +212,45 @@ def test_a_record_that_takes_the_place_of_another_is_an_update(load: Callable[..
     assert write(it, LATEST, [ANN]) == Counts(fetched=1, duplicate=1)
     it.next_run("run2")
     assert write(it, LATEST, [ANN, ANNE]) == Counts(fetched=2, duplicate=1, unchanged=1)
+
+
+def test_duplicates_are_counted_by_the_rule_that_found_them(load: Callable[..., Loader]) -> None:
+    it = load(LATEST)
+    by: By = {}
+    write(it, LATEST, [("a", "a@x", "1", 1, 10), ("a", "a@x", "1", 1, 9)], by)
+    assert by == {}, "by the key"
+    write(
+        it, LATEST, [("b", "a@x", "1", 1, 5), ("c", None, "1", 1, 6), ("d", "d@x", "2", 2, 7)], by
+    )
+    assert by == {EMAIL: 1, PHONE: 1}, "by the first of several"
+    assert write(it, LATEST, [("e", "a@x", None, None, 11)], by).updated == 1
+    assert by == {EMAIL: 1, PHONE: 1}, "what lost its place was counted when it was read"
+    it.next_run("run2")
+    by.clear()
+    again = [("a", "a@x", "1", 1, 10), ("b", "a@x", "1", 1, 5), ("c", None, "1", 1, 6)]
+    again += [("d", "d@x", "2", 2, 7), ("e", "a@x", None, None, 11)]
+    assert write(it, LATEST, again, by) == Counts(fetched=5, unchanged=2, duplicate=3)
+    assert by == {EMAIL: 2, PHONE: 1}
+    it.next_run("run3")
+    by.clear()
+    taken = [("d", "d@x", "2", 2, 7), ("f", "d@x", None, None, 20)]
+    assert write(it, LATEST, taken, by) == Counts(fetched=2, updated=1, duplicate=1)
+    assert by == {EMAIL: 1}, "one whose place another of its batch takes"
+
+
+def test_those_after_the_first_are_counted_by_rule_too(load: Callable[..., Loader]) -> None:
+    it = load(FIRST)
+    refuse_late_versions(it)
+    by: By = {}
+    write(it, FIRST, [("a", "a@x", "1", 1, 1), ("a", "z@x", None, None, 1)], by)
+    assert by == {}
+    rest = [("b", "a@x", "1", 1, 1), ("c", "c@x", "1", 1, 1), ("d", "d@x", None, None, 1)]
+    write(it, FIRST, [*rest, ("e", "d@x", None, None, 1)], by)
+    assert by == {EMAIL: 2, PHONE: 1}
+    by.clear()
+    bad = ("f", "f@x", None, None, 60)
+    write(it, FIRST, [bad, ("g", "f@x", None, None, 1), ("h", "f@x", None, None, 1)], by)
+    assert by == {EMAIL: 1}, "one that the database refuses is nobody's first"
 
 
 def test_what_lost_comes_back_once_it_is_alone(load: Callable[..., Loader]) -> None:

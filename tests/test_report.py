@@ -80,6 +80,16 @@ store sqlite:///x.db, run R1
     )
 
 
+def test_duplicates_are_told_by_rule_where_there_are_several() -> None:
+    counts = replace(DONE.counts, fetched=1212, duplicate=12)
+    by_rule = {"id": 1, "email": 0, "phone, birth": 11}
+    several = replace(REPORT, streams=(replace(DONE, counts=counts, duplicates=by_rule),))
+    assert "\ncontacts: duplicates: 1 by id, 11 by phone and birth\n" in told(several)
+    none = replace(REPORT, streams=(replace(DONE, duplicates=dict.fromkeys(by_rule, 0)),))
+    assert told(none) == told(REPORT)
+    assert run_document(several)["streams"][0]["duplicates"] == by_rule  # type: ignore[index]
+
+
 def test_an_interrupted_run_says_how_to_go_on() -> None:
     report = replace(
         REPORT,

@@ -131,9 +131,9 @@ def test_records_of_one_person_are_one_row_through_all_runs(store_url: str) -> N
     ann = [person("a", "Ann", 1, "ann@x"), person("b", "Anne", 2, "ann@x"), person("c", "Cy", 1)]
     counts = go(people, store_url, people=ann)["people"].counts
     assert counts == Counts(fetched=3, inserted=2, duplicate=1)
-    assert go(people, store_url, people=ann[::-1])["people"].counts == Counts(
-        fetched=3, unchanged=2, duplicate=1
-    )
+    again = go(people, store_url, people=ann[::-1])["people"]
+    assert again.counts == Counts(fetched=3, unchanged=2, duplicate=1)
+    assert again.duplicates == {"id": 0, "email": 1}
     assert names(store_url) == [("b", "Anne"), ("c", "Cy")]
     newer = [person("a", "Ann", 3, "ann@x"), *ann[1:]]
     counts = go(people, store_url, people=newer)["people"].counts
@@ -146,7 +146,9 @@ def test_the_first_record_of_a_person_stays(store_url: str) -> None:
     ann = [person("a", "Ann", 1, "ann@x"), person("b", "Anne", 2, "ann@x"), person("a", "A.", 3)]
     for counts in (Counts(fetched=3, inserted=1, duplicate=2),
                    Counts(fetched=3, unchanged=1, duplicate=2)):  # fmt: skip
-        assert go(people, store_url, people=ann)["people"].counts == counts
+        found = go(people, store_url, people=ann)["people"]
+        assert found.counts == counts
+        assert found.duplicates == {"id": 1, "email": 1}
     assert names(store_url) == [("a", "Ann")]
 
 
@@ -161,3 +163,17 @@ def test_what_is_gone_ends_in_a_history(store_url: str) -> None:
     assert names(store_url) == [("a", "Ann"), ("b", "Bo")]
     current = rows(store_url, "people", "id", "_crmmap_current")
     assert [(key, bool(is_current)) for key, is_current in current] == [("a", False), ("b", True)]
+
+
+def test_what_waited_is_counted_by_the_rule_by_which_it_is_a_duplicate(store_url: str) -> None:
+    up = "      up: {from: up, lookup: {stream: teams, missing: wait}}\n"
+    teams = "  teams:\n    request: {path: /teams}\n    table: {name: teams, key: id}\n"
+    rule = "    dedupe: {by: email, keep: first}\n"
+    people = a_plan("upsert", rule, f"{up}{teams}    fields: {{id: id}}\n")
+    ann, anne = person("a", "Ann", email="ann@x"), person("b", "Anne", email="ann@x")
+    waits = go(people, store_url, people=[{**anne, "up": "t"}, ann], teams=[])["people"]
+    assert waits.counts == Counts(fetched=2, inserted=1, deferred=1)
+    assert waits.duplicates == {"id": 0, "email": 0}
+    found = go(people, store_url, people=[ann], teams=[{"id": "t"}])["people"]
+    assert found.counts == Counts(fetched=1, unchanged=1, duplicate=1, deferred=-1)
+    assert found.duplicates == {"id": 0, "email": 1}

@@ -83,8 +83,10 @@ class StreamReport:
     `archived` tells what was kept in the archive. `gap` says, of one whose rows vanish once a
     complete read does not bring them, or are replaced by it, why its read was not complete.
     `paths` counts JSON records by how they were read: `compiled`, straight into columns, or
-    `exact`, decoded to values one by one. `broken` are sentences about what was expected of the
-    stream, and is not so. `error` is what stopped it.
+    `exact`, decoded to values one by one. `duplicates` counts, where records may be the same by
+    other rules than the key, how many were duplicates by which: by the first that applies, the key
+    before all. `broken` are sentences about what was expected of the stream, and is not so. `error`
+    is what stopped it.
     """
 
     stream: str
@@ -112,6 +114,7 @@ class StreamReport:
     archived: Archived = Archived()
     gap: str = ""
     paths: Mapping[str, int] = field(default_factory=dict)
+    duplicates: Mapping[str, int] = field(default_factory=dict)
     error: BaseException | None = field(default=None, repr=False, compare=False)
 
     @property

@@ -142,7 +142,8 @@ class Tally:
     the table keeps every version of a record: a reject is then of one of them. `retried`
     (`RETRIED_SCHEMA`) are the rejects whose records these are, where they were refused before.
     `broken` are sentences about what was expected of the read, and is not so. `whole` is how many
-    records a read of everything has fetched that ends here, and is as expected.
+    records a read of everything has fetched that ends here, and is as expected. `same_by` is as in
+    `Written`.
     """
 
     counts: Counts
@@ -162,6 +163,7 @@ class Tally:
     archived: Archived = Archived()
     broken: tuple[str, ...] = ()
     whole: int | None = None
+    same_by: Mapping[tuple[str, ...], int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,12 +173,14 @@ class Written:
     `outcomes` (`OUTCOME_SCHEMA`) says of every row that the database took whether it was
     `inserted`, `updated`, `unchanged` or a `duplicate`; `refused` holds the others
     (`REFUSED_SCHEMA`), which are in no count yet. `deleted` is how many rows of the table that
-    were there are now marked as deleted, or removed.
+    were there are now marked as deleted, or removed. `same_by` counts those duplicates that another
+    rule than the key has found, by the first such rule.
     """
 
     outcomes: pl.DataFrame
     refused: pl.DataFrame
     deleted: int = 0
+    same_by: Mapping[tuple[str, ...], int] = field(default_factory=dict)
 
     @property
     def counts(self) -> Counts:

@@ -10,7 +10,7 @@ else; so the order of reading decides nothing, nor where one batch ends and the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import polars as pl
@@ -33,10 +33,12 @@ from crmmap.load.upsert import (
 )
 from crmmap.plan import Target
 from crmmap.plan.content import HASH
-from crmmap.plan.sameness import firsts, surpassed
+from crmmap.plan.sameness import Rules, earlier_by, later_by
 from crmmap.values import INDEX, PAGE
 
 PLACE = [PAGE, INDEX]
+BY = "#by"
+"""The number of the rule by which a row is the same as another."""
 
 # --- the first is kept --------------------------------------------------------------------------
 
@@ -52,20 +54,26 @@ def first_come(session: Session, target: Target, rows: pl.DataFrame, mark: Mark)
     told = judged(target, rows, stored, mark)
     fresh = told.filter(pl.col(OUTCOME) == "inserted")
     taken = [(), *(_taken(session, target, rule, fresh) for rule in target.same_by)]
-    first = firsts(fresh, (target.key, *target.same_by), taken)
-    second = fresh.filter(~pl.Series(first, dtype=pl.Boolean)).select(PLACE)
+    rules = (target.key, *target.same_by)
+    found = pl.Series(BY, earlier_by(fresh, rules, taken), dtype=pl.UInt32)
+    second = fresh.filter(found.is_not_null()).select(PLACE)
     marked = second.with_columns(pl.lit("duplicate").alias("#second"))
     told = told.join(marked, on=PLACE, how="left", maintain_order="left")
     outcome = pl.coalesce("#second", OUTCOME).alias(OUTCOME)
     done = written(session, target, told.with_columns(outcome), mark)
     if done.refused.is_empty() or second.is_empty():
-        return done
+        return replace(done, same_by=_counted(found.filter(found > 0), rules))
     again = first_come(session, target, rows.join(second, on=PLACE, how="semi"), mark)
     others = done.outcomes.join(second, on=PLACE, how="anti")
     return replace(
         done, outcomes=pl.concat([others, again.outcomes]),
-        refused=pl.concat([done.refused, again.refused]),
+        refused=pl.concat([done.refused, again.refused]), same_by=again.same_by,
     )  # fmt: skip
+
+
+def _counted(by: pl.Series, rules: Rules) -> Mapping[tuple[str, ...], int]:
+    """Count rows by the rules whose numbers these are."""
+    return {rules[each]: count for each, count in by.drop_nulls().value_counts().iter_rows()}
 
 
 def _taken(
@@ -107,14 +115,15 @@ class Contest:
         told = judged(self.target, rows, own, mark).join(
             own.select(*key, IN_TABLE), on=key, how="left", maintain_order="left"
         )
+        by_key = told.filter(pl.col(OUTCOME) == "duplicate")
         news = told.filter(pl.col(OUTCOME).is_in(WRITING))
         before = own.join(news, on=key, how="semi")
         world = self._world(news, [news, before])
         told = self._outcomes(told, world)
         left = self._leave(world)
-        lost = self._write_beside(told.filter(~pl.col(WINS)), mark)
+        beside = self._write_beside(told.filter(~pl.col(WINS)), mark)
         won = written(self.session, self.target, told, mark)
-        refused = pl.concat([lost, won.refused])
+        refused = pl.concat([beside, won.refused])
         well = told.join(refused, on=PLACE, how="anti", maintain_order="left")
         self._delete(self.losing, well.filter(pl.col(WINS) & ~pl.col(IN_TABLE)))
         self._return(world)
@@ -129,7 +138,10 @@ class Contest:
         well = well.join(gone, on=key, how="left", maintain_order="left")
         outcome = pl.when(pl.col(OUTCOME) == "unchanged").then(pl.coalesce("#taken", OUTCOME))
         well = well.with_columns(outcome.otherwise(OUTCOME).alias(OUTCOME))
-        return Written(outcomes=well.select(*PLACE, OUTCOME), refused=refused)
+        lost = well.filter(pl.col(OUTCOME) == "duplicate").join(by_key, on=PLACE, how="anti")
+        return Written(
+            outcomes=well.select(*PLACE, OUTCOME), refused=refused, same_by=self._beaten(lost)
+        )
 
     def _stored(self, among: Sequence[str], rows: pl.DataFrame) -> pl.DataFrame:
         """Return rows of both tables, as `stored_rows` does, with what rules look at."""
@@ -171,7 +183,17 @@ class Contest:
             for rows, is_near in ((near, True), (far, False))
         ).unique(key, keep="first", maintain_order=True)  # fmt: skip
         world = pl.concat([fresh, there.join(fresh, on=list(key), how="anti")])
-        return world.with_columns((~surpassed(world, rules, STORED_VERSION, key)).alias(WINS))
+        wins = later_by(world, rules, STORED_VERSION, key).is_null()
+        return world.with_columns(wins.alias(WINS))
+
+    def _beaten(self, rows: pl.DataFrame) -> Mapping[tuple[str, ...], int]:
+        """Count rows that have lost by the first rule that finds a later one, as all stand now."""
+        if rows.is_empty():
+            return {}
+        rules, key = self.target.same_by, list(self.target.key)
+        near = self._same([rows]).with_columns(pl.col(STORED_HASH).alias(HASH))
+        by = near.select(*key, later_by(near, rules, STORED_VERSION, key).alias(BY))
+        return _counted(by.join(rows, on=key, how="semi")[BY], rules)
 
     def _outcomes(self, told: pl.DataFrame, world: pl.DataFrame) -> pl.DataFrame:
         """Add which of the new rows win, and say what each row comes to."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -177,6 +178,7 @@ def _write(
         taken=_taken(rows, lost, resolved.waiting, written, among),
         versioned=step.target.version is not None,
         keeping=keeps_versions(step),
+        same_by=written.same_by,
     )
     outcomes = (
         written.outcomes.select(pl.col(PAGE).alias("page"), OUTCOME),
@@ -215,6 +217,7 @@ def _written(
             outcomes=pl.concat([written.outcomes, then.outcomes]),
             refused=pl.concat([written.refused, then.refused]),
             deleted=written.deleted + then.deleted,
+            same_by=Counter(written.same_by) + Counter(then.same_by),
         )
     return rows.sort(place), written
 

@@ -6,6 +6,7 @@ transaction, batch after batch of it, as if all its rows were there already.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -180,7 +181,8 @@ class _Share:
         told = replace(
             self.tally, counts=Counts(deferred=-count, rejected=count), rejects=rejects
         )  # fmt: skip
-        self.tally = _with(self.tally, replace(told, notes=self.tally.notes.clear(), keys={}))
+        told = replace(told, notes=self.tally.notes.clear(), keys={}, same_by={})
+        self.tally = _with(self.tally, told)
 
 
 def _places(waiters: Sequence[Waiter]) -> pl.DataFrame:
@@ -193,6 +195,7 @@ def _with(tally: Tally, more: Tally) -> Tally:
         more, counts=tally.counts + more.counts,
         rejects=pl.concat([tally.rejects, more.rejects]),
         notes=pl.concat([tally.notes, more.notes]), keys=with_keys(tally.keys, more.keys),
+        same_by=Counter(tally.same_by) + Counter(more.same_by),
     )  # fmt: skip
 
 

@@ -22,7 +22,7 @@ from crmmap.loop.archive import archiving_of
 from crmmap.loop.commit import load
 from crmmap.loop.completeness import asks_for_all, gap_of
 from crmmap.loop.cursors import Cursors, cursors_of, keeps_cursors, parents_of
-from crmmap.loop.work import Work, by_field, by_rule, with_keys
+from crmmap.loop.work import Work, by_field, by_rule, with_duplicates, with_keys
 from crmmap.plan import Step, grown, unknown_types
 from crmmap.select.compiled import CompiledSelector
 from crmmap.select.jmespath import JmespathSelector
@@ -54,6 +54,7 @@ class Progress:
     archived: Archived = Archived()
     broken: tuple[str, ...] = ()
     paths: Counter[str] = field(default_factory=Counter)
+    duplicates: Mapping[str, int] = field(default_factory=dict)
 
     def add(self, mark: Mark, tally: Tally, paths: Mapping[str, int]) -> None:
         """Take in a batch that was committed."""
@@ -70,6 +71,7 @@ class Progress:
             self.retried.update(tally.retried[OUTCOME].to_list())
         self.archived += tally.archived
         self.paths.update(paths)
+        self.duplicates = with_duplicates(self.duplicates, self.step.target, tally)
 
     def report(
         self, status: StreamStatus, message: str = "", error: BaseException | None = None
@@ -96,6 +98,7 @@ class Progress:
             archived=self.archived,
             broken=self.broken,
             paths=dict(self.paths),
+            duplicates=self.duplicates,
         )
 
     def _gap(self) -> str:

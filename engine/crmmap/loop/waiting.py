@@ -22,7 +22,7 @@ from crmmap.load import Tally, Transaction, Waiting
 from crmmap.loop.commit import write_rows
 from crmmap.loop.rings import circular, load_rings
 from crmmap.loop.settling import batch_of, mark_of, nothing, tally_of
-from crmmap.loop.work import Work, by_field, by_rule, with_keys
+from crmmap.loop.work import Work, by_field, by_rule, with_duplicates, with_keys
 from crmmap.plan import LookupPlan, Step
 from crmmap.values import FIELD, INDEX, REJECT_SCHEMA, Batch, Counts, Reason, cut_raw
 
@@ -124,7 +124,7 @@ def _round(work: Work, step: Step, report: StreamReport) -> tuple[StreamReport, 
                 break
             tally = _retry(work, step, some)
             place = some.select("key", "digest").row(-1)
-            report = _with(report, tally)
+            report = _with(step, report, tally)
             filled |= _filled(step, tally)
     except CrmmapError as error:
         return _failed(report, error), filled
@@ -138,7 +138,7 @@ def _filled(step: Step, tally: Tally) -> set[str]:
     return own | (stubbed if counts.stubbed else set())
 
 
-def _with(report: StreamReport, tally: Tally) -> StreamReport:
+def _with(step: Step, report: StreamReport, tally: Tally) -> StreamReport:
     if not tally.counts.deferred:
         return report
     reasons, notes = Counter(report.reasons), Counter(report.notes)
@@ -147,6 +147,7 @@ def _with(report: StreamReport, tally: Tally) -> StreamReport:
     return replace(
         report, counts=report.counts + tally.counts, batches=report.batches + 1,
         reasons=dict(reasons), notes=dict(notes), keys=with_keys(report.keys, tally.keys),
+        duplicates=with_duplicates(report.duplicates, step.target, tally),
     )  # fmt: skip
 
 
@@ -181,7 +182,7 @@ def _rings(work: Work, steps: Sequence[Step], by_name: dict[str, StreamReport]) 
     filled: set[str] = set()
     try:
         for step, tally in load_rings(work, steps):
-            by_name[step.name] = _with(by_name[step.name], tally)
+            by_name[step.name] = _with(step, by_name[step.name], tally)
             filled |= _filled(step, tally)
     except CrmmapError as error:
         for step in steps:
@@ -203,7 +204,7 @@ def _overdue(work: Work, step: Step, report: StreamReport) -> StreamReport:
                 if since[lookup.field] > begun:
                     break
                 _, tally = work.store.commit(mark, partial(_give_up, step, lookup, begun))
-                report = _with(report, tally)
+                report = _with(step, report, tally)
                 if tally.counts.rejected < step.batch:
                     break
     except CrmmapError as error:

@@ -15,8 +15,8 @@ from crmmap.errors import StoreLocked
 from crmmap.events import Event, Observe, RunKind, StreamReport
 from crmmap.extract.readers import Reader
 from crmmap.kinds.limits import RejectLimit
-from crmmap.load import Store
-from crmmap.plan import FoundField, Plan, Step
+from crmmap.load import Store, Tally
+from crmmap.plan import FoundField, Plan, Step, Target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +93,16 @@ def with_keys(some: Keys, more: Keys) -> Keys:
     """Add up what became of foreign keys, by field; see `StreamReport`."""
     fields = dict.fromkeys((*some, *more))
     return {each: Counter(some.get(each, {})) + Counter(more.get(each, {})) for each in fields}
+
+
+def with_duplicates(some: Mapping[str, int], target: Target, tally: Tally) -> Mapping[str, int]:
+    """Add up duplicates by the rule that found them; see `StreamReport`."""
+    if not target.same_by:
+        return {}
+    found = {rule: tally.same_by.get(rule, 0) for rule in target.same_by}
+    found = {target.key: tally.counts.duplicate - sum(found.values()), **found}
+    named = {", ".join(rule): count for rule, count in found.items()}
+    return {name: some.get(name, 0) + count for name, count in named.items()}
 
 
 def by_rule(rejects: pl.DataFrame) -> Iterator[str]:

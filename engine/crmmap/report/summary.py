@@ -101,6 +101,7 @@ def _section(report: RunReport, again: str) -> Iterator[Part]:
     yield _streams(report)
     yield Line()
     yield _accounting(report.counts)
+    yield from _duplicates(report)
     yield from _deletions(report)
     yield from _troubles(report)
     yield from _all_rejected(report)
@@ -167,6 +168,18 @@ def _accounting(counts: Counts) -> Line:
     lost = counts.fetched - sum(getattr(counts, name) for name in OUTCOMES)
     what = f"{plural(abs(lost), 'record')} {'unaccounted for' if lost > 0 else 'counted twice'}"
     return Line(f"{text}: NOT balanced, {what}. Please report this as a fault of crmmap", "bad")
+
+
+def _duplicates(report: RunReport) -> Iterator[Part]:
+    """Yield how many records were duplicates by which rule, where there are several rules."""
+    for stream in report.streams:
+        if any(stream.duplicates.values()):
+            found = (
+                f"{number(count)} by {listed(rule.split(', '))}"
+                for rule, count in stream.duplicates.items()
+                if count
+            )
+            yield Line(f"{stream.stream}: duplicates: {', '.join(found)}", "quiet")
 
 
 def _deletions(report: RunReport) -> Iterator[Part]:

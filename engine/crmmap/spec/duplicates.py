@@ -40,6 +40,9 @@ class Dedupe:
     in a table beside, called like the table with `__duplicates`: a row comes back from there
     once the record that it lost against has changed and is no longer the same. A record that
     takes the place of a row with another key counts as updated.
+
+    A run's report says how many were duplicates by which rule: by the first that applies, the
+    table's key before all.
     """
 
     by: Annotated[

@@ -7,7 +7,7 @@ import polars as pl
 from crmmap.kinds.writes import KEEPING
 from crmmap.plan import Target
 from crmmap.plan.content import HASH, content_hashes
-from crmmap.plan.sameness import firsts, surpassed
+from crmmap.plan.sameness import earlier_by, later_by
 from crmmap.values import DELETED
 
 
@@ -48,6 +48,7 @@ def dedupe_all(rows: pl.DataFrame, target: Target) -> pl.DataFrame:
         return kept
     if target.version is None:
         rules = (target.key, *target.same_by)
-        return kept.filter(firsts(kept, rules, [() for _ in rules]))
+        found = pl.Series(earlier_by(kept, rules, [() for _ in rules]), dtype=pl.UInt32)
+        return kept.filter(found.is_null())
     hashed = kept.with_columns(content_hashes(kept, target.columns))
-    return kept.filter(~surpassed(hashed, target.same_by, target.version, target.key))
+    return kept.filter(later_by(hashed, target.same_by, target.version, target.key).is_null())
