@@ -10,6 +10,8 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from crmmap.errors import SourceError
 from crmmap.extract.csv_chunks import ChunkReader
@@ -433,6 +435,24 @@ def test_a_nul_is_a_fault_of_its_field_only() -> None:
     assert frame["x"].to_list() == [None, "d"]
     assert frame["x!"].to_list() == ["text.nul", None]
     assert "y!" not in frame.columns
+
+
+CELLS = st.none() | st.text(st.sampled_from("a!~é\0 \t\n\x1f\x7f\x85\xa0\u2003\u200b"), max_size=3)
+
+
+@given(st.lists(st.tuples(CELLS, CELLS, CELLS), max_size=4))
+def test_whatever_a_cell_begins_with_it_is_white_space_or_text(
+    rows: list[tuple[str | None, str | None, str | None]],
+) -> None:
+    frame = selected(rows, ("x", ("A", "B")), ("y", ("*",)))
+    found = [next((cell for cell in row[:2] if cell and cell.strip(WHITE)), None) for row in rows]
+    assert frame["x"].to_list() == [None if cell and "\0" in cell else cell for cell in found]
+    broken = frame["x!"] if "x!" in frame.columns else [None] * len(rows)
+    assert [*broken] == ["text.nul" if cell and "\0" in cell else None for cell in found]
+
+
+WHITE = " \t\n\x85\xa0\u2003"
+"""What Unicode calls white space of the signs above: to Python, \\x1f is some, too."""
 
 
 def test_headers_are_names_not_patterns() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import polars as pl
@@ -25,9 +26,12 @@ class ColumnSelector:
     def select(self, page: Page) -> RawFrame:
         records = page.records
         assert isinstance(records, pl.DataFrame)  # noqa: S101  (a plan pairs selector and source)
-        texts = records.select(_text(name, headers, records) for name, headers in self.fields)
-        faulty = texts.select(pl.all().str.contains(NUL, literal=True))
-        broken = [name for name in texts.columns if faulty[name].any()]
+        spaced = _spaced(records)
+        texts = records.select(_text(name, headers, spaced) for name, headers in self.fields)
+        # Joined, a column is searched in a third of the time that its cells take one by one.
+        nul = texts.select(pl.all().str.join("").str.contains(NUL, literal=True))
+        broken = [each.name for each in nul if each.any()]
+        faulty = texts.select(pl.col(name).str.contains(NUL, literal=True) for name in broken)
         faults = [
             pl.when(faulty[name]).then(pl.lit("text.nul")).alias(fault_column(name))
             for name in broken
@@ -36,12 +40,35 @@ class ColumnSelector:
         return texts.with_columns(*cleared, *faults, *_places(page, records.height))
 
 
-def _text(name: str, headers: tuple[str, ...], records: pl.DataFrame) -> pl.Expr:
+def _spaced(records: pl.DataFrame) -> dict[str, bool]:
+    """Say of each column whether a cell may begin with white space, as one with nothing else does.
+
+    Most do not: then nothing has to be looked at closely.
+    """
+    if not records.width:
+        return {}
+    odd = (pl.all() < FIRST_SIGN) | (pl.all() > LAST_SIGN)
+    return dict(zip(records.columns, records.select(odd.any()).row(0), strict=True))
+
+
+FIRST_SIGN, LAST_SIGN = "!", "\x7f"
+"""What begins with a sign of ASCII stands between these."""
+
+
+def _text(name: str, headers: tuple[str, ...], spaced: Mapping[str, bool]) -> pl.Expr:
+    columns = list(spaced)
     # By place: polars takes a name like `*` or `^a$` for a pattern.
-    places = [records.columns.index(header) for header in headers if header in records.columns]
-    cells = [pl.when(pl.nth(at).str.strip_chars() != "").then(pl.nth(at)) for at in places]
-    none = pl.repeat(None, records.height, dtype=pl.String)
+    cells = [
+        _told(pl.nth(columns.index(header)), spaced=spaced[header])
+        for header in headers
+        if header in spaced
+    ]
+    none = pl.repeat(None, pl.len(), dtype=pl.String)
     return (pl.coalesce(cells) if cells else none).alias(name)
+
+
+def _told(cell: pl.Expr, *, spaced: bool) -> pl.Expr:
+    return pl.when(cell.str.strip_chars() != "").then(cell) if spaced else cell
 
 
 def _places(page: Page, height: int) -> tuple[pl.Series, ...]:
