@@ -55,6 +55,8 @@ def decoded(pieces: Iterable[bytes], encoding: str, *, limit: int) -> Iterator[b
         message = f"the body is compressed more than {LAYERS} times over"
         raise BadEncoding(message, again=False)
     meter = _Meter(limit)
+    if not names:
+        return meter.plain_wire(pieces)
     layers = meter.wire(pieces)
     for name in reversed(names):
         if name in ("gzip", "x-gzip"):
@@ -79,6 +81,13 @@ class _Meter:
         self._limit = limit
         self._came = 0
         self._went = 0
+
+    def plain_wire(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
+        """Yield what is not compressed, which can't grow."""
+        for piece in pieces:
+            self._came += len(piece)
+            self._bound(self._came)
+            yield piece
 
     def wire(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
         for piece in pieces:

@@ -18,6 +18,7 @@ from crmmap.kinds.source import Http
 
 PORTS = {"http": 80, "https": 443}
 
+_BLANK = re.compile(r"[\x00-\x20\x7f]|\s")
 _DOTS = re.compile(r"(?:^|/)(?:\.|%2e){1,2}(?=/|$)", re.IGNORECASE)
 
 
@@ -108,7 +109,7 @@ def origin_of(url: str) -> Origin:
     differently: a backslash, white space, control characters, user-info, a
     host outside of ASCII, a path with `..`, a scheme other than http and https.
     """
-    if any(character <= " " or character == "\x7f" or character.isspace() for character in url):
+    if _BLANK.search(url):
         raise _refused("the address holds white space or a control character")
     if "\\" in url:
         raise _refused("the address holds a backslash")
@@ -138,10 +139,12 @@ def address(url: str) -> str:
 def printable(text: str, length: int) -> str:
     """Return at most `length` characters of the text, control characters as escapes."""
     # Escaping also keeps terminal codes and reversed writing out of people's logs.
-    escaped = "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode()
-        for character in text[: length + 1]
-    )
+    escaped = text[: length + 1]
+    if not escaped.isprintable():
+        escaped = "".join(
+            character if character.isprintable() else character.encode("unicode_escape").decode()
+            for character in escaped
+        )
     return escaped if len(escaped) <= length else f"{escaped[:length]}…"
 
 
