@@ -150,8 +150,8 @@ ROOTS = {
     "TypedDict",
 }
 LIBRARY_ROOTS = {
-    # Libraries that are extended by subclassing: urllib3, PyYAML, jinja2, http.server.
-    "HTTPConnection", "HTTPSConnection", "HTTPConnectionPool",
+    # Libraries that are extended by subclassing: requests and urllib3, PyYAML, jinja2, http.server.
+    "Session", "HTTPAdapter", "HTTPConnection", "HTTPSConnection", "HTTPConnectionPool",
     "HTTPSConnectionPool", "SafeLoader", "ImmutableSandboxedEnvironment",
     "BaseHTTPRequestHandler", "HTTPServer", "ThreadingHTTPServer", "dict", "Group", "Command",
 }  # fmt: skip

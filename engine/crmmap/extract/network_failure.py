@@ -1,6 +1,6 @@
 """What an exception from below means, in words that hold no secret.
 
-The messages of urllib3 quote addresses with their queries, where keys
+The messages of requests and urllib3 quote addresses with their queries, where keys
 may stand; so the type of an exception is read here, and its text never.
 """
 
@@ -10,6 +10,7 @@ import http.client
 import ssl
 from collections.abc import Iterator
 
+import requests
 from urllib3.exceptions import (
     ConnectTimeoutError,
     NameResolutionError,
@@ -25,6 +26,8 @@ from crmmap.extract.origin import Origin
 def network_failure(error: Exception, *, where: str, origin: Origin) -> Failure | SourceError:
     """Return what an exception from below means: a Failure to retry, or an error to raise."""
     causes = tuple(_causes(error))
+    if any(isinstance(each, requests.exceptions.InvalidHeader) for each in causes):
+        return SourceError(f"{where}: a header's value holds a line break or begins with a blank")
     if any(isinstance(each, ssl.SSLCertVerificationError) for each in causes):
         return SourceUnreachable(_certificate(causes, origin))
     if any(_oversized(each) for each in causes):

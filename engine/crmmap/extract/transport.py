@@ -1,8 +1,8 @@
 """One HTTP exchange: a prepared request out, a whole response in, within a deadline.
 
-urllib3 is used for what it does well (TLS, pooling, framing) and kept from what it
-does too eagerly: following redirects, retrying, decompressing without bounds. What
-requests would add (the environment, cookies, a second set of headers) is not wanted here.
+requests is used for what it does well (TLS, pooling, framing) and kept from what it
+does too eagerly: following redirects, retrying, reading the environment, keeping
+cookies, decompressing without bounds.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ import http.client
 import logging
 import socket
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, suppress
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any
 
-import certifi
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, Timeout
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
 from urllib3.response import BaseHTTPResponse
@@ -28,16 +29,13 @@ from crmmap.extract.watch import Watch, Watchdog
 from crmmap.kinds.source import Timeouts
 from crmmap.values import Response
 
-if TYPE_CHECKING:
-    import requests
-
 EXCERPT = 64 * 1024
 """Bytes read of an error's body: enough for a message, too little to choke on."""
 
 POOL = 32
 """Connections kept open per origin."""
 
-NETWORK_ERRORS = (HTTPError, http.client.HTTPException, OSError)
+NETWORK_ERRORS = (requests.RequestException, HTTPError, http.client.HTTPException, OSError)
 """All that an exchange may raise from below, beside BadBody and DeadlinePassed."""
 
 
@@ -92,13 +90,28 @@ class WatchedTlsPool(HTTPSConnectionPool):
     ConnectionCls = WatchedTlsConnection
 
 
+class Adapter(HTTPAdapter):
+    """Opens watched connections."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {"http": WatchedPool, "https": WatchedTlsPool}
+
+
+class Session(requests.Session):
+    """Follows no redirect and reads none's body, which requests does even when told not to."""
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        return None
+
+
 class Transport:
     """Owns the connections. Several threads may exchange at once."""
 
     def __init__(self, timeout: Timeouts, *, max_body: int) -> None:
-        self._timeout = Timeout(connect=timeout.connect, read=timeout.read)
+        self._timeout = timeout
         self._max_body = max_body
-        self._pools = _pools()
+        self._session = _session()
         self._watchdog = Watchdog(timeout.total)
         self._watches: set[Watch] = set()
         self._precious: set[Watch] = set()
@@ -127,32 +140,30 @@ class Transport:
                 _CURRENT.reset(token)
 
     def _exchange(self, prepared: requests.PreparedRequest) -> Response:
-        place = urlsplit(str(prepared.url))
-        pool = self._pools.connection_from_host(place.hostname, place.port, place.scheme)
-        answer = pool.urlopen(
-            str(prepared.method), prepared.path_url, prepared.body, prepared.headers,
-            retries=False, redirect=False, assert_same_host=False, timeout=self._timeout,
-            preload_content=False, decode_content=False,
-        )  # fmt: skip
-        with _put_back(answer):
-            # A header that comes several times is one, of all its values.
-            headers = {name.lower(): value for name, value in answer.headers.itermerged()}
+        answer = self._session.send(
+            prepared,
+            stream=True,
+            timeout=(self._timeout.connect, self._timeout.read),
+            allow_redirects=False,
+        )
+        with closing(answer):
+            headers = {name.lower(): value for name, value in answer.headers.items()}
             body = self._body(answer, headers)
         # A body without a length ends where the connection does, even if it was we who cut it.
         if _CURRENT.get().passed:
             raise DeadlinePassed
         return Response(
-            status=answer.status, headers=headers, body=body, url=address(prepared.url or "")
+            status=answer.status_code, headers=headers, body=body, url=address(prepared.url or "")
         )
 
-    def _body(self, answer: BaseHTTPResponse, headers: Mapping[str, str]) -> bytes:
+    def _body(self, answer: requests.Response, headers: Mapping[str, str]) -> bytes:
         encoding = headers.get("content-encoding", "")
-        if answer.status >= 400:
-            return _excerpt(answer, encoding)
-        if answer.status >= 300 or answer.status == 204:
+        if answer.status_code >= 400:
+            return _excerpt(answer.raw, encoding)
+        if answer.status_code >= 300 or answer.status_code == 204:
             return b""
-        _refuse_lost_headers(answer)
-        body = b"".join(decoded(_pieces(answer), encoding, limit=self._max_body))
+        _refuse_lost_headers(answer.raw)
+        body = b"".join(decoded(_pieces(answer.raw), encoding, limit=self._max_body))
         if not body and not any(name in headers for name in FRAMING):
             # A connection cut amid the headers looks just like this.
             message = "the answer has neither a body nor a length: it is cut short"
@@ -168,26 +179,22 @@ class Transport:
     def close(self) -> None:
         """Cut the exchanges under way and close the connections."""
         self._watchdog.close()
-        self._pools.clear()
+        self._session.close()
 
 
-def _pools() -> PoolManager:
-    pools = PoolManager(maxsize=POOL, cert_reqs="CERT_REQUIRED", ca_certs=certifi.where())
-    pools.pool_classes_by_scheme = {"http": WatchedPool, "https": WatchedTlsPool}
+def _session() -> Session:
+    session = Session()
+    session.trust_env = False
+    session.auth = None
+    session.headers.clear()
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
+    adapter = Adapter(max_retries=0, pool_maxsize=POOL)
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
     # These loggers write whole addresses, with the keys in their queries.
     for name in ("urllib3.connection", "urllib3.connectionpool"):
         logging.getLogger(name).addFilter(_silent)
-    return pools
-
-
-@contextmanager
-def _put_back(answer: BaseHTTPResponse) -> Iterator[None]:
-    """Give the connection back in the end; one of which not all was read is closed before."""
-    try:
-        yield
-    finally:
-        answer.close()
-        answer.release_conn()
+    return session
 
 
 def _silent(_record: logging.LogRecord) -> bool:
@@ -200,7 +207,7 @@ def _refuse_lost_headers(raw: BaseHTTPResponse) -> None:
     http.client takes what it can't parse for the end of the headers, and a chunked or
     compressed body would then be read as if it were plain.
     """
-    # There is no public one; requests reads it, too.
+    # requests reads the same attribute, and has to: there is no public one.
     original = getattr(raw, "_original_response", None)
     headers = getattr(original, "msg", None)
     rest = str(headers.get_payload()).lower() if headers is not None and headers.defects else ""
