@@ -78,6 +78,8 @@ def octets(text: bytes) -> pl.Series:
 
 def valid(text: bytes) -> bool:
     """Whether the text is UTF-8 throughout."""
+    if text.isascii():
+        return True
     try:
         text.decode()
     except UnicodeDecodeError:

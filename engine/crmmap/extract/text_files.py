@@ -110,18 +110,24 @@ class Lookahead:
     def __init__(self, text: Text) -> None:
         self._text = text
         self._held = b""
+        self._next = b""
+        """The byte after those, where it was read: so that an end is known as one."""
 
     @property
     def held(self) -> int:
         """How many bytes were read and not taken yet."""
-        return len(self._held)
+        return len(self._held) + len(self._next)
 
     def peek(self, size: int) -> tuple[bytes, bool]:
         """Return up to `size` bytes, and whether the text ends with them."""
-        # One byte more, so that an end is known as one.
-        if len(self._held) <= size:
-            self._held += self._text.read(size + 1 - len(self._held))
-        return self._held[:size], len(self._held) <= size
+        lacking = size - len(self._held)
+        if lacking > 0:
+            block = self._text.read(lacking - len(self._next))
+            self._held, self._next = b"".join((self._held, self._next, block)), b""
+        if lacking >= 0 and not self._next:
+            self._next = self._text.read(1)
+        # All of it is no copy.
+        return self._held[:size], len(self._held) <= size and not self._next
 
     def take(self, size: int) -> None:
         self._held = self._held[size:]
