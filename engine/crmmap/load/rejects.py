@@ -12,13 +12,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from hashlib import sha256
+from typing import Any
 
 import polars as pl
 import sqlalchemy as sa
 
+from crmmap.kinds.types import Datetime, Integer, Text
 from crmmap.load import ledger
 from crmmap.load.accounts import OUTCOME, Mark, Tally
-from crmmap.load.statements import PARAMETERS, Row, Session, insert_statement, write, write_all
+from crmmap.load.staging import pour
+from crmmap.load.statements import PARAMETERS, Session, check_written, write
+from crmmap.plan import Column
 
 HELD = ("inserted", "updated", "unchanged")
 """Outcomes of records that the table holds as they were read."""
@@ -27,7 +31,6 @@ REMEMBERED = 1000
 
 TABLE = ledger.REJECTS
 OPEN = TABLE.c.resolved_at.is_(None)
-RESOLVED = ("outcome", "resolved_at", "resolved_by")
 
 
 def open_keys(session: Session, mapping: str, stream: str) -> frozenset[str] | None:
@@ -66,7 +69,7 @@ def keep(session: Session, mark: Mark, tally: Tally) -> None:
         tally = replace(tally, rejects=tally.rejects.clear(), taken=tally.taken.clear())
     if len(tally.rejects) or len(tally.taken):
         _keep_rejects(session, mark, tally)
-    _write_frame(session, ledger.NOTES, mark, tally.notes, [()] * len(tally.notes))
+    _write_frame(session, ledger.NOTES, mark, tally.notes)
 
 
 def _keep_rejects(session: Session, mark: Mark, tally: Tally) -> None:
@@ -74,11 +77,12 @@ def _keep_rejects(session: Session, mark: Mark, tally: Tally) -> None:
     outdone = pl.col("subject").is_in(_outdone(session, mark, fresh))
     _resolve_earlier(session, mark, tally, fresh.filter(~outdone))
     outcome = pl.when(outdone).then(pl.lit("superseded")).otherwise(_outcomes(tally, fresh))
-    resolved = [
-        (each, session.moment, mark.run_id) if each else (None, None, None)
-        for each in fresh.select(outcome.alias(OUTCOME)).to_series()
-    ]
-    _write_frame(session, TABLE, mark, fresh, resolved)
+    resolved = pl.col("outcome").is_not_null()
+    told = fresh.with_columns(outcome.alias("outcome")).with_columns(
+        pl.when(resolved).then(pl.lit(session.now)).alias("resolved_at"),
+        pl.when(resolved).then(pl.lit(mark.run_id)).alias("resolved_by"),
+    )
+    _write_frame(session, TABLE, mark, told)
 
 
 def _identified(mark: Mark, tally: Tally) -> pl.DataFrame:
@@ -169,20 +173,28 @@ def _outcomes(tally: Tally, fresh: pl.DataFrame) -> pl.Series:
     return told.select(outcome.alias("outcome")).to_series()
 
 
-def _write_frame(
-    session: Session, table: sa.Table, mark: Mark, frame: pl.DataFrame, more: Sequence[Row]
-) -> None:
-    """Write what the ledger tells of the batch after `mark`; `more` ends each row."""
-    if frame.is_empty():
-        return
-    owner = ("run_id", "mapping", "stream", "batch_seq")
-    columns = [*owner, *frame.columns, "created_at", *(RESOLVED if table is TABLE else ())]
-    statement = insert_statement(session, table.name, columns=columns)
-    values = (mark.run_id, mark.mapping, mark.stream, mark.batch_seq + 1)
+def _write_frame(session: Session, table: sa.Table, mark: Mark, frame: pl.DataFrame) -> None:
+    """Write what the ledger tells of the batch after `mark`."""
     # PostgreSQL's text can't hold NUL, which a refused value may.
     cells = frame.with_columns(pl.col(pl.String).str.replace_all("\0", "\\u0000", literal=True))
-    rows = zip(cells.iter_rows(), more, strict=True)
-    write_all(session, statement, [(*values, *row, session.moment, *rest) for row, rest in rows])
+    rows = cells.with_columns(
+        pl.lit(mark.run_id).alias("run_id"),
+        pl.lit(mark.mapping).alias("mapping"),
+        pl.lit(mark.stream).alias("stream"),
+        pl.lit(mark.batch_seq + 1).alias("batch_seq"),
+        pl.lit(session.now).alias("created_at"),
+    )
+    columns = [_typed(table.c[name]) for name in rows.columns]
+    typed = rows.cast({each.name: each.type.dtype for each in columns})
+    check_written(pour(session, table.name, columns, typed), len(typed))
+
+
+def _typed(column: sa.Column[Any]) -> Column:
+    """Return a column of the ledger as one of a target table."""
+    whole, moment = (isinstance(column.type, kind) for kind in (sa.Integer, sa.DateTime))
+    return Column(
+        name=column.name, type=Integer() if whole else Datetime() if moment else Text()
+    )  # fmt: skip
 
 
 # --- tried again ----------------------------------------------------------------------------------
