@@ -18,6 +18,8 @@ from crmmap.kinds.types import Decimal, Text
 from crmmap.load import Store
 from crmmap.load.multirow import PACKET
 from crmmap.load.mysql_session import MODES, set_up
+from crmmap.load.refilling import undo_some
+from crmmap.load.tables import table_of
 from crmmap.plan import Target
 from crmmap.values import Counts
 from stores import PEOPLE, Loader, columns, mariadb_url
@@ -101,6 +103,32 @@ def test_a_making_that_was_interrupted_anywhere_is_finished_by_the_next(url: str
             store.prepare([target])
             assert store.ddl([target]) == ""
     store.close()
+
+
+def test_rows_after_a_key_of_several_columns_are_searched_by_their_index(it: Loader) -> None:
+    """Compared as rows alone, it would be read from its beginning each time."""
+    pairs = replace(PEOPLE, table="pairs", key=("id", "count"))
+    it.store.prepare([pairs])
+    it.upsert(pairs, [(f"{number:05}", "n", number % 7) for number in range(3000)])
+    asked: list[tuple[str, Any]] = []
+
+    def note(_c: Any, _cu: Any, statement: str, parameters: Any, *_: Any) -> None:
+        asked.append((statement, parameters))
+
+    sa.event.listen(it.store.engine, "before_cursor_execute", note)
+    place = ["02990", "1"]
+    found = it.store.parents(pairs, ["id"], after=place, count=100)
+    assert [each["id"] for each in found] == [f"{number:05}" for number in range(2990, 3000)][1:]
+    it.store.ask(lambda session: undo_some(session, table_of(pairs), ("02990", 1)))
+    sa.event.remove(it.store.engine, "before_cursor_execute", note)
+    with it.store.engine.connect() as connection:
+        told = [
+            connection.exec_driver_sql(f"EXPLAIN {statement}", parameters).mappings().one()
+            for statement, parameters in asked
+            if "pairs" in statement
+        ]
+    assert len(told) == 3
+    assert all(int(each["rows"]) < 100 for each in told), told
 
 
 def test_what_the_server_can_not_make_is_told(it: Loader) -> None:

@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from sqlalchemy import make_url
 
 from crmmap.errors import ExitCode, StoreError, StoreUnfit, StoreUnreachable
-from crmmap.kinds.types import Decimal, Number, Text
+from crmmap.kinds.types import Decimal, Integer, Number, Text
 from crmmap.kinds.writes import Snapshot
 from crmmap.load import Store
 from crmmap.load.refilling import STRETCH
@@ -81,6 +81,18 @@ def test_a_column_that_was_dropped_by_hand_is_filled_again(load: Callable[..., L
     assert it.upsert(PEOPLE, [("a", "n", 1), ("b", "n", None)]).counts.unchanged == 2
     assert it.sql('SELECT "count" FROM people ORDER BY id') == [(1,), (None,), (None,)]
     assert it.sql("SELECT id FROM people WHERE _crmmap_row_hash IS NULL") == [("bare parent",)]
+
+
+def test_a_column_of_another_name_is_filled_though_its_values_are_the_same(
+    load: Callable[..., Loader],
+) -> None:
+    it = load(PEOPLE)
+    it.upsert(PEOPLE, [("a", "n", 1)])
+    renamed = replace(PEOPLE, columns=columns(id=Text(), called=Text(length=20), count=Integer()))
+    it.store.prepare([renamed])
+    it.next_run("run2")
+    assert it.upsert(renamed, [("a", "n", 1)]).counts == Counts(updated=1)
+    assert it.sql("SELECT name, called FROM people") == [("n", "n")]
 
 
 def test_of_a_large_table_digests_are_undone_stretch_by_stretch(

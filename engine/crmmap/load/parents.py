@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from crmmap.load.statements import Session
+from crmmap.load.statements import Session, compared
 from crmmap.load.storage import from_driver, to_driver
 from crmmap.load.tables import DELETED_AT, SYNCED_AT, holding
 from crmmap.plan import Target
@@ -73,9 +73,9 @@ def _conditions(
     ]
     values: list[Any] = [*only.values()]
     if after is not None:
-        names = ", ".join(map(quote, target.key))
-        conditions.append(f"({names}) > ({session.marks(len(target.key))})")
-        values += _key_values(session, target, after)
+        beyond, given = compared(session, target.key, ">", _key_values(session, target, after))
+        conditions.append(beyond)
+        values += given
     if since is not None:
         conditions.append(f"{quote(SYNCED_AT)} >= {session.marks(1)}")
         values.append(session.dialect.bind_time(datetime.fromisoformat(since)))

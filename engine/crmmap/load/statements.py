@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import count
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy.engine import Connection
 
@@ -89,6 +89,26 @@ def update_statement(
     given = ", ".join(f"{session.quote(name)} = {mark}" for name in columns)
     where = " AND ".join(f"{session.quote(name)} = {mark}" for name in among)
     return f"UPDATE {session.quote(table)} SET {given} WHERE {where}"  # noqa: S608  (names are quoted, values are parameters)
+
+
+def compared(
+    session: Session, key: Sequence[str], sign: Literal[">", "<="], values: Sequence[Any]
+) -> tuple[str, tuple[Any, ...]]:
+    """Return the condition of rows whose key comes after one, or no later, and its parameters.
+
+    PostgreSQL searches an index by a comparison of rows, MySQL by those of columns alone, and each
+    reads a whole table where it is given the other's: so both stand in it.
+    """
+    names, mark = [*map(session.quote, key)], session.dialect.placeholder
+    told, given = f"({', '.join(names)}) {sign} ({session.marks(len(key))})", [*values]
+    if len(key) == 1:
+        return told, tuple(given)
+    ways = []
+    for at, name in enumerate(names):
+        end = sign if at == len(key) - 1 else sign[:1]
+        ways.append(" AND ".join([*(f"{n} = {mark}" for n in names[:at]), f"{name} {end} {mark}"]))
+        given += values[: at + 1]
+    return f"{told} AND ({' OR '.join(f'({way})' for way in ways)})", tuple(given)
 
 
 def write(session: Session, statement: str, rows: Sequence[Row]) -> int:
