@@ -44,6 +44,36 @@ def test_a_row_that_the_database_refuses_is_nobodys_parent(
     assert (report.counts.fetched, report.counts.balanced) == (3, True)
 
 
+@pytest.mark.parametrize("constraint", ["false", "true"])
+@pytest.mark.parametrize(
+    ("missing", "stored", "waiting"),
+    [
+        ("wait", {"0": None, "5": None, "6": "5"}, 3),
+        ("stub", {"0": None, "1": None, "2": "1", "3": "2", "4": "1", "5": None, "6": "5"}, 0),
+    ],
+)
+def test_what_refers_to_a_refused_row_is_as_its_lookup_says(
+    store_url: str, missing: str, stored: dict[str, str | None], waiting: int, constraint: str
+) -> None:
+    """Also where the database holds the foreign key, and where the two name each other."""
+    lookup = f"{{stream: people, missing: {missing}, constraint: {constraint}}}"
+    the_plan = plan(
+        stream("people", "n: {from: n, type: integer}", f"boss: {{from: boss, lookup: {lookup}}}"),
+        batch=9,
+    )
+    load(the_plan, store_url, people=[{"id": "0", "n": 0}])
+    sql(store_url, "CREATE UNIQUE INDEX one_number ON people (n)")
+    report = load(the_plan, store_url, people=[
+        {"id": "3", "n": 3, "boss": "2"}, {"id": "1", "n": 0, "boss": "4"},
+        {"id": "2", "n": 2, "boss": "1"}, {"id": "4", "n": 4, "boss": "1"},
+        {"id": "6", "n": 6, "boss": "5"}, {"id": "5", "n": 5},
+    ])  # fmt: skip
+    assert dict(rows(store_url, "people", "id", "boss")) == stored
+    ((reasons,),) = sql(store_url, "SELECT reasons FROM crmmap_rejects")
+    assert json.loads(reasons)[0]["rule"] == "store.unique"
+    assert (report.streams[0].waiting, report.counts.balanced) == (waiting, True)
+
+
 def test_a_bare_parent_that_the_database_refuses_costs_those_that_refer_to_it(
     store_url: str,
 ) -> None:

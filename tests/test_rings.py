@@ -83,11 +83,13 @@ def test_a_ring_waits_while_one_of_it_lacks_something_else(store_url: str) -> No
     assert counts(second, "people") == {"inserted": 2, "deferred": -2}
 
 
-@pytest.mark.parametrize("batch", [1, 100])
+@pytest.mark.parametrize(("batch", "constraint"), [(1, "false"), (1, "true"), (100, "true")])
 def test_a_ring_of_which_the_database_refuses_one_costs_that_one(
-    store_url: str, batch: int
+    store_url: str, batch: int, constraint: str
 ) -> None:
-    the_plan = plan(SELF, batch)
+    the_plan = plan(
+        SELF.replace("missing: wait", f"missing: wait, constraint: {constraint}"), batch
+    )
     load(the_plan, store_url, size=1, people=[{"id": "0", "n": 0}])
     sql(store_url, "CREATE UNIQUE INDEX one_number ON people (n)")
     people: list[dict[str, Any]] = [

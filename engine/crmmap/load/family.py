@@ -92,6 +92,7 @@ def _written(
     without it.
     """
     lost: dict[int, Refusal] = {}
+    first: dict[int, Refusal] = {}  # later on, what a row refers to may be lost, too
     opened = _opened(rows, closing)
     while True:
         kept = [row for row in order if row not in lost]
@@ -102,8 +103,9 @@ def _written(
         late = _write(there, [row for row in kept if row in again], write)
         if savepoint is not None:
             savepoint.rollback() if late else savepoint.commit()
+        first = refused | late | first
         if not late:
-            return sorted((refused | lost).items(), key=lambda each: each[0])
+            return [(row, first[row]) for row in sorted({*refused, *lost})]
         lost |= late
 
 

@@ -25,6 +25,9 @@ PLACE = [PAGE, INDEX]
 REFUSED = [*PLACE, AT, KEY]
 """What tells which row the database has refused, beside the reasons."""
 
+FOREIGN_KEY = '"rule": "store.foreign_key"'
+"""In the reasons of a row that refers to one that is not there, where the database looks, too."""
+
 NO_REASONS: Mapping[str, int] = MappingProxyType({})
 
 
@@ -110,10 +113,10 @@ def write_rows(
         stubbed, refused = _stub(step, resolved, transaction)
         if refused.is_empty():
             loaded = _write(step, batch, resolved, transaction, stubbed=stubbed)
-            if not _orphaned(step, loaded, transaction):
+            refused = _at_fault(step, loaded, transaction)
+            if refused.is_empty():
                 savepoint.commit()
                 return loaded
-            refused = loaded.refused
         savepoint.rollback()
         batch = replace(
             batch, rows=batch.rows.join(refused, on=PLACE, how="anti", maintain_order="left"),
@@ -137,19 +140,24 @@ def _stub(step: Step, resolved: Resolved, transaction: Transaction) -> tuple[int
     return count, pl.concat(lost).unique(PLACE, keep="first", maintain_order=True)
 
 
-def _orphaned(step: Step, loaded: Loaded, transaction: Transaction) -> bool:
-    """Say whether a row was written whose parent, of the same batch, the database has refused."""
-    own = [each for each in step.lookups if each.parent.table == step.target.table]
-    if not own or loaded.refused.is_empty():
-        return False
+def _at_fault(step: Step, loaded: Loaded, transaction: Transaction) -> pl.DataFrame:
+    """Return the rows that the database has refused, where others of the batch refer to them.
+
+    Not those that it refused because they refer to one (where it holds the foreign key, too): what
+    becomes of them, their lookups say.
+    """
+    refused, own = loaded.refused, [e for e in step.lookups if e.parent.table == step.target.table]
+    if not own or refused.is_empty():
+        return refused.clear()
     (key,) = step.target.key
-    refused = loaded.resolved.rows.join(loaded.refused, on=PLACE, how="semi")[key].implode()
-    for each in own:
-        named = loaded.kept[each.field].unique()
-        named = named.filter(named.is_in(refused))
-        if len(transaction.known(each.parent, key, named)) < len(named):
-            return True
-    return False
+    rows = loaded.resolved.rows.join(refused, on=PLACE, how="inner")
+    there = transaction.known(step.target, key, rows[key])[key]
+    gone = rows[key].filter(~rows[key].is_in(there.implode()))
+    named = pl.any_horizontal(pl.col(each.field).is_in(gone.implode()) for each in own)
+    held = pl.col("reasons").str.contains(FOREIGN_KEY, literal=True)
+    guilty = refused.join(rows.filter(named & held), on=PLACE, how="anti", maintain_order="left")
+    alone = len(guilty) == len(refused) and loaded.kept.filter(named).is_empty()
+    return guilty.clear() if alone else guilty
 
 
 def _write(
