@@ -1,15 +1,16 @@
 """A CRM whose records change between reads, over real HTTP: pages, cursors, and every untidiness.
 
-It gives the records that changed since the time that it is asked for, in an order of
-its own, some of them twice, and now and then an older version of one. A read is fixed
-when its first page is asked for, so that a later run can go on with it: the token of
-the next page names the read and how far it has come.
+It gives the records that changed since the time that it is asked for, or those that belong to
+records of another stream (`{"of": ["a", "b"], "by": "parent"}`), in an order of its own, some of
+them twice, and now and then an older version of one. A read is fixed when its first page is asked
+for, so that a later run can go on with it: the token of the next page names the read and how far
+it has come.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -37,6 +38,8 @@ class Read:
     asked: datetime | None
     records: Sequence[Record]
     size: int
+    of: frozenset[str] | None = None
+    """The records of another stream for whose it was asked, if for some."""
 
     def batches(self, start: int, end: int, least: int) -> Iterator[Sequence[Record]]:
         """Yield the records from `start` to `end` in batches: whole pages, with `least` records."""
@@ -57,6 +60,8 @@ class Crm:
     manner: Manner = Manner()
     reads: list[Read] = field(default_factory=list)
     last: datetime = datetime.min.replace(tzinfo=UTC)
+    observe: Callable[[], None] = lambda: None
+    """Called for each page that is asked for."""
 
     def now(self) -> datetime:
         """Return a time that it has not returned before."""
@@ -70,19 +75,21 @@ class Crm:
         return record
 
     def __call__(self, seen: Seen) -> bytes:
+        self.observe()
         parts = urlsplit(seen.target)
         asked = dict(parse_qsl(parts.query))
         number, start = map(int, asked.get("from", "-1:0").split(":"))
         if number < 0:
             number = len(self.reads)
-            self.reads.append(self._read(parts.path.strip("/"), asked.get("since")))
+            body = json.loads(seen.body or b"{}")
+            self.reads.append(self._read(parts.path.strip("/"), asked.get("since"), **body))
         read = self.reads[number]
         end = start + read.size
         following = f"{number}:{end}" if end < len(read.records) else None
         page = {"items": read.records[start:end], "next": following}
         return answer(json.dumps(page).encode())
 
-    def _read(self, stream: str, since: str | None) -> Read:
+    def _read(self, stream: str, since: str | None, of: Sequence[str] = (), by: str = "") -> Read:
         asked = None if since is None else datetime.fromisoformat(since)
         histories = self.streams[stream].values()
         given = [each[-1] for each in histories if asked is None or changed(each[-1]) >= asked]
@@ -91,7 +98,9 @@ class Crm:
             given += [each for each in given if random.random() < 0.2]
             given += [random.choice(each) for each in histories if random.random() < 0.5]
             random.shuffle(given)
-        return Read(stream, asked, _distinct(given, self.manner.size), self.manner.size)
+        given = [each for each in given if not by or each[by] in of]
+        size = self.manner.size
+        return Read(stream, asked, _distinct(given, size), size, frozenset(of) if by else None)
 
 
 def _distinct(records: Sequence[Record], size: int) -> list[Record]:

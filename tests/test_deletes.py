@@ -6,16 +6,19 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Callable, Mapping
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import changing_crm
 from crmmap.errors import SourceError
 from crmmap.events import RunReport
 from crmmap.load import Store
 from crmmap.loop import Options, run
 from crmmap.plan import Plan
+from fault_server import FaultServer
 from invented import load as load_http
 from invented import plan_of, sqlite
 from stores import LONG, store_url  # noqa: F401  (a fixture)
@@ -520,3 +523,59 @@ def test_a_key_that_is_too_long_costs_only_its_record(store_url: str) -> None:
         (0, 1, False),
         (1, 0, True),
     )
+
+
+PAGED = """
+crmmap: 1
+name: links
+source: {{kind: http, base_url: "{url}", retry: {{attempts: 1}}}}
+defaults: {{batch: 1}}
+streams:
+  people:
+    request: {{path: /people}}
+    records: items[]
+    pagination: {{kind: token, token: next, param: from}}
+    deleted: {{gone: {{one_of: ["true"]}}}}
+    table: {{name: people, key: id}}
+    fields: {{id: id, gone: {{from: gone, type: boolean}}}}
+  links:
+    for_each: {{stream: people{batch}}}
+    request: {{method: POST, path: /links, body: {{of: {of}, by: person}}}}
+    records: items[]
+    pagination: {{kind: token, token: next, param: from}}
+    table: {{name: links, key: id, write: {{kind: snapshot, per: person}}}}
+    fields: {{id: id, person: {{from: person, lookup: people}}}}
+"""
+OF_ONE = ("", '["{{ parent.id }}"]')
+OF_MANY = (", batch: 3", '{each: parents, give: "{{ item.id }}"}')
+
+
+@pytest.mark.parametrize("how", [OF_ONE, OF_MANY], ids=["one", "batch"])
+@pytest.mark.parametrize(
+    ("who", "comes", "after"), [("c", False, 5), ("b", True, 1)], ids=["goes", "comes"]
+)
+def test_links_stay_of_those_of_whom_not_all_were_read(
+    tmp_path: Path, how: tuple[str, str], who: str, after: int, *, comes: bool
+) -> None:
+    """A read is interrupted, and somebody goes or comes back before it goes on."""
+    url, stop, calls = sqlite(tmp_path), threading.Event(), count(1)
+    crm = changing_crm.Crm({"people": {}, "links": {}}, changing_crm.Manner(size=1))
+    for name in "abc":
+        crm.put("people", name, crm.now())
+        for number in "12":
+            crm.put("links", name + number, crm.now(), person=name)
+
+    def interrupt() -> None:
+        if next(calls) == 3 + after:
+            stop.set()
+
+    with FaultServer(crm) as server:
+        the_plan = plan_of(PAGED.format(url=server.url, batch=how[0], of=how[1]), {})
+        load_http(the_plan, url)
+        crm.put("people", who, crm.now(), gone=comes)
+        crm.observe = interrupt
+        assert load_http(the_plan, url, stop=stop).streams[1].status == "interrupted"
+        crm.put("people", who, crm.now(), gone=not comes)
+        report = load_http(the_plan, url)
+    assert report.streams[1].status == "done"
+    assert [name for name, gone in rows(url, "links", "id", GONE) if gone] == []

@@ -249,6 +249,8 @@ class Page:
     """Why records that the source has may be missing here, in words; empty where none is."""
     asked: tuple[str, ...] = ()
     """The keys of the rows of another stream for which it was asked, if each has one field."""
+    answered: bool = False
+    """Whether it is the last page of what was asked for those rows."""
     older_than: frozenset[str] = frozenset()
     """Of records that were kept, and are loaded again: the runs that read later. A row that one of
     them wrote is newer, and is left as it is."""
@@ -546,8 +548,8 @@ class Batch:
     `parts` names the pages' partitions, by their numbers; `cursor` is the last page's that
     has one. `gap` says why records that the source has may be missing, as a page's does;
     `older_than` is that of every page. `asked`, of a stream whose rows vanish by that for which
-    it is read, names the keys of the rows asked for, and whether none of their records may be
-    missing. `tried` are the ids of rejects, by the numbers of pages that have any.
+    it is read, names the keys of the rows for which all pages have come, and whether none of their
+    records may be missing. `tried` are the ids of rejects, by the numbers of pages that have any.
     """
 
     rows: pl.DataFrame

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from itertools import chain, islice
 from typing import Any
 
@@ -30,9 +31,10 @@ PARENTS = 500
 class Part:
     """One partition. `label` names it for its cursor; `context` is what templates may name.
 
-    `place` is JSON that finds it again: its number among the combinations, the keys of the
-    parent's rows before it and within it, and the piece of its window, if it is read in pieces.
-    `asked` are the keys of the parent's rows, if each has one field.
+    `place` is JSON that finds it again: its number among the combinations, the key of the
+    parent's row before it and a digest of those within it, and the piece of its window, if it is
+    read in pieces. `asked` are the keys of the parent's rows, if each has
+    one field.
     """
 
     label: str
@@ -78,9 +80,11 @@ def read_parts(plan: Plan, step: Step, start: Start, read: ReadPart) -> Iterator
                 again = page.number == 1 and inner is not None and not step.parts.split
                 number = 1 if again else number + 1
                 place = _place(part, page.position, part.rest() or following, number)
+                answered = page.position is None and part.rest() is None
                 yield replace(
-                    page, number=number, position=place, part=part.label, asked=part.asked
-                )
+                    page, number=number, position=place, part=part.label, asked=part.asked,
+                    answered=answered,
+                )  # fmt: skip
         except TooMany as found:
             assert part.window is not None  # noqa: S101  (nothing else has too many)
             part, inner = part.within(part.window.halved(step, found.declared)), None
@@ -208,20 +212,24 @@ def _for_parents(step: Step, start: Start, part: Part, after: object) -> Iterato
     while rows := start.parents(key, batch or PARENTS):
         for chunk in [rows] if batch else [[row] for row in rows]:
             named = {"parents": [*chunk]} if batch else {"parent": chunk[0]}
-            upto = _key(step, chunk[-1])
-            place = {**part.place, "after": key, "upto": upto}
             keys = [_key(step, row) for row in chunk]
+            place = {**part.place, "after": key, "of": _digest(keys)}
             asked = tuple(parts[0] for parts in keys if len(parts) == 1)
             context = {**part.context, **named}
             found = replace(part, context=context, place=place, asked=asked)
-            yield found if step.parts.own_cursors is None else _with_own(step, start, found, upto)
-            key = upto
+            key = keys[-1]
+            yield found if step.parts.own_cursors is None else _with_own(step, start, found, key)
 
 
 def _with_own(step: Step, start: Start, part: Part, key: list[str]) -> Part:
     """Return the partition of a row that has a cursor of its own."""
     label = json.dumps([part.label, *key])
     return replace(part, label=label, context={**part.context, **_cursor(step, start, label)})
+
+
+def _digest(keys: list[list[str]]) -> str:
+    """Return what tells the rows asked for: where one has come or gone, the part is another."""
+    return blake2b(json.dumps(keys).encode(), digest_size=12).hexdigest()
 
 
 def _key(step: Step, row: Row) -> list[str]:

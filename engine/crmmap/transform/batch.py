@@ -81,12 +81,14 @@ def _gap(step: Step, pages: Sequence[Page], rejects: pl.DataFrame) -> str:
 
 
 def _asked(pages: Sequence[Page], rejects: pl.DataFrame) -> dict[str, bool]:
-    """Return the rows that the pages were asked for; False where a record may be missing."""
+    """Return the rows for which all pages have come; False where a record may be missing."""
     doubtful = {*rejects.filter(pl.col("key").is_null())["page"]}
     asked: dict[str, bool] = {}
     for page in pages:
-        whole = not page.gap and page.number not in doubtful
-        asked |= {key: whole and asked.get(key, True) for key in page.asked}
+        if page.gap or page.number in doubtful:
+            asked |= dict.fromkeys(page.asked, False)
+        elif page.answered:
+            asked = dict.fromkeys(page.asked, True) | asked
     return asked
 
 
