@@ -45,6 +45,9 @@ class Shape:
     `snapshot`. A history without a version ends what a complete read did not bring."""
     of: str = ""
     """The stream whose rows it deletes, of `delete` and `sweep`."""
+    per: str = ""
+    """The field that holds for which row of its parent a record was asked, of a snapshot of links:
+    what is gone is known of those rows alone for which a read has asked."""
     tombstones: bool = False
     """Whether a record of the kind `archived` says that its row is gone; otherwise it is none."""
 
@@ -82,6 +85,8 @@ class Model:
     """Raw records that were refused, by `run stream raw`."""
     met: dict[str, set[str]] = field(default_factory=dict)
     """Keys that a read has met so far, of a snapshot."""
+    asked: dict[str, frozenset[str]] = field(default_factory=dict)
+    """For which rows of its parent a read has asked, of links."""
     gathered: dict[str, dict[str, Cells]] = field(default_factory=dict)
     """Rows that are to replace the others."""
 
@@ -102,6 +107,10 @@ class Model:
         self.began[stream] = self.now
         self.met[stream], self.gathered[stream] = set(), {}
 
+    def there(self, stream: str) -> frozenset[str]:
+        """Return the keys of the rows that are there: for them, links are asked for."""
+        return frozenset(key for key, kept in self.tables[stream].items() if not kept.gone)
+
     def finish(self, run: str, stream: str) -> Counter[str]:
         """End a read that met all that the source has; return what came of what it did not meet."""
         shape, table, counts = self.shapes[stream], self.tables[stream], Counter[str]()
@@ -120,7 +129,8 @@ class Model:
         ):
             for key, kept in table.items():
                 unmet = kept.cells["id"] not in self.met[stream] and kept.at < self.began[stream]
-                if unmet and not kept.gone and not kept.stub:
+                asked = not shape.per or kept.cells[shape.per] in self.asked[stream]
+                if unmet and asked and not kept.gone and not kept.stub:
                     table[key] = replace(kept, run=run, gone=True)
                     counts["deleted"] += 1
         if shape.write == "snapshot":
