@@ -188,9 +188,11 @@ class Contest:
 
     def _beaten(self, rows: pl.DataFrame) -> Mapping[tuple[str, ...], int]:
         """Count rows that have lost by the first rule that finds a later one, as all stand now."""
+        rules, key = self.target.same_by, list(self.target.key)
         if rows.is_empty():
             return {}
-        rules, key = self.target.same_by, list(self.target.key)
+        if len(rules) == 1:
+            return {rules[0]: len(rows)}
         near = self._same([rows]).with_columns(pl.col(STORED_HASH).alias(HASH))
         by = near.select(*key, later_by(near, rules, STORED_VERSION, key).alias(BY))
         return _counted(by.join(rows, on=key, how="semi")[BY], rules)
