@@ -8,6 +8,7 @@ that it says; and every record that a run read must be in the one count that it 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import sys
@@ -41,6 +42,9 @@ from expected import Lookup, Model, Record, Shape, written
 from fault_server import FaultServer
 from invented import plan_of
 from stores import STORES, empty_store
+
+LOG = logging.getLogger(__name__)
+"""How far a long test has come: `pytest --log-cli-level=info` shows it."""
 
 MAPPING = """
 crmmap: 1
@@ -304,6 +308,7 @@ class Sequences(RuleBasedStateMachine):
         """Return what tells all of a step; the simplest steps are not all the same one."""
         self.steps += 1
         Sequences.tried += 1
+        LOG.info("%s: step %d", self.store.engine.dialect.name, Sequences.tried)
         random = Random(f"{self.steps} {seed}")
         if self.steps == 1 or random.random() < 0.2:
             self.related = random.choice(RELATED)
