@@ -5,11 +5,17 @@ even the smallest pages by the compiled one; else a test takes the path that a r
 
 What stores do is tried on all three, by the modules `test_load_*`; a run above them differs little
 from store to store, and costs much. CRMMAP_TEST_ALL_STORES=1 tries everything on every store.
+
+What tests write stands in memory where that can be, unless TMPDIR names a place: thousands of
+small stores would wait for a disk at each commit. No test pulls the plug, so none needs one.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
+from pathlib import Path
 from zlib import crc32
 
 import pytest
@@ -25,9 +31,16 @@ WHOLE_RUNS = {
 }  # fmt: skip
 SERVERS = ("postgresql", "mariadb")
 
+MEMORY = Path("/dev/shm")
+ROOM = 4 * 1024**3
+"""Bytes that must be free there; of a run's files only those of tests that failed are kept."""
+
 
 def pytest_configure() -> None:
-    """Choose the path that is to be tried. Whoever starts the command chooses by CRMMAP_EXACT."""
+    """Choose where files stand, and the path that is to be tried."""
+    if "TMPDIR" not in os.environ and _can_hold_files(MEMORY):
+        os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
+    # Whoever starts the command chooses by CRMMAP_EXACT.
     path = os.environ.get("CRMMAP_TEST_PATH", "")
     if path == "exact":
         os.environ["CRMMAP_EXACT"] = "1"
@@ -40,6 +53,13 @@ def pytest_configure() -> None:
     elif path:
         message = f"CRMMAP_TEST_PATH={path}: exact or compiled"
         raise pytest.UsageError(message)
+
+
+def _can_hold_files(folder: Path) -> bool:
+    if not os.access(folder, os.W_OK):
+        return False
+    # Some tests build a library, which must be allowed to be run.
+    return shutil.disk_usage(folder).free > ROOM and not os.statvfs(folder).f_flag & os.ST_NOEXEC
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -90,7 +90,9 @@ def postgres_url() -> Iterator[str]:
     admin = create_engine(found)
     with admin.begin() as connection:
         connection.exec_driver_sql(f"CREATE SCHEMA {schema}")
-    url = found.update_query_dict({"options": f"-csearch_path={schema}"})
+    # As in `conftest`: nothing here tests that the server outlives the loss of its machine.
+    options = f"-csearch_path={schema} -csynchronous_commit=off"
+    url = found.update_query_dict({"options": options})
     try:
         yield url.set(drivername="postgresql").render_as_string(hide_password=False)
     finally:
