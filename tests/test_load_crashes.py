@@ -18,7 +18,15 @@ from sqlalchemy import make_url
 from crmmap.errors import StoreUnreachable
 from crmmap.load import Store, Tally, Transaction
 from crmmap.values import Counts
-from stores import PEOPLE, STORES, Loader, frame, load, store_url  # noqa: F401  (fixtures)
+from stores import (  # noqa: F401  (fixtures)
+    PEOPLE,
+    STORES,
+    Loader,
+    empty_store,
+    frame,
+    load,
+    store_url,
+)
 
 
 class Cutter:
@@ -201,6 +209,25 @@ def test_beginnings_wait_for_each_other(load: Callable[..., Loader], store_url: 
     second.begin_run(mapping="m", run_id="run2", owner="elsewhere:1")
     second.close()
     assert waited, "it began while another held the lock"  # Tests beside this one may hold it, too.
+
+
+@pytest.mark.parametrize("store_url", STORES[1:], indirect=True)
+def test_beginnings_do_not_wait_for_those_in_another_schema(
+    load: Callable[..., Loader], store_url: str
+) -> None:
+    it = load(PEOPLE)
+    with (
+        empty_store(it.kind) as elsewhere,
+        closing(Store.open(impatient(elsewhere), application="crmmap:test", pause=_fail)) as other,
+        it.store.engine.connect() as holding,
+    ):
+        it.store.dialect.serialize(holding)
+        other.prepare([])
+        other.begin_run(mapping="m", run_id="run2", owner="elsewhere:1")
+
+
+def _fail(_: float) -> None:
+    pytest.fail("it waits")
 
 
 @pytest.mark.parametrize("store_url", STORES[1:], indirect=True)

@@ -138,8 +138,12 @@ class Postgres:
         return f"postgresql://{host}:{url.port or 5432}/{url.database or ''}"
 
     def serialize(self, connection: Connection) -> None:
-        # The number is arbitrary, and must only be the same in every run.
-        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7238190551304213104)")
+        # The number is arbitrary, and must only be the same in every run. Of runs that make their
+        # tables in different schemas, none waits for another.
+        connection.exec_driver_sql(
+            "SELECT pg_advisory_xact_lock("
+            "hashtextextended(coalesce(current_schema(), ''), 7238190551304213104))"
+        )
 
     def bind_time(self, moment: datetime) -> object:
         return moment
