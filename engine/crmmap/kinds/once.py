@@ -8,6 +8,7 @@ values of a column, each once.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 
 import polars as pl
 
@@ -46,18 +47,25 @@ def in_turn(text: pl.Expr, ways: Sequence[Way], dtype: pl.DataType) -> pl.Expr:
 
     It is `coalesce` of all the ways, but a later one sees only what is left by those before it.
     """
-    readers = [way(pl.col("text")) for way in ways]
-    together = [pl.coalesce(readers[at:]) for at, _ in enumerate(readers)]
+
+    # Made once they are needed: most values are read in the first way, and types have many.
+    @cache
+    def reader(at: int) -> pl.Expr:
+        return ways[at](pl.col("text"))
+
+    @cache
+    def from_here(at: int) -> pl.Expr:
+        return pl.coalesce([*map(reader, range(at, len(ways)))])
 
     def apply(column: pl.Series) -> pl.Series:
         texts = column.alias("text")
-        read = texts.to_frame().select_seq(readers[0]).to_series()
-        for one, all_others in zip(readers[1:], together[1:], strict=True):
+        read = texts.to_frame().select_seq(reader(0)).to_series()
+        for at in range(1, len(ways)):
             if read.null_count() == column.null_count():
                 break
             left = unread(read, texts)
             few = left.len() <= FEW
-            late = texts.gather(left).to_frame().select_seq(all_others if few else one)
+            late = texts.gather(left).to_frame().select_seq(from_here(at) if few else reader(at))
             read = read.scatter(left, late.to_series())
             if few:
                 break

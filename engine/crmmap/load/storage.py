@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from itertools import repeat
 from typing import Any
 
@@ -69,6 +70,7 @@ def _driver_dtype(column: Column, compiler: Compiler) -> pl.DataType:
     return pl.Int64() if _as_number(column, compiler) else column.type.dtype
 
 
+@lru_cache(maxsize=256)
 def _stored(column: Column, compiler: Compiler) -> str:
     return column.type.sql().compile(dialect=compiler)
 

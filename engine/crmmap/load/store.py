@@ -53,6 +53,8 @@ class Store:
     _writer: threading.Lock = field(default_factory=threading.Lock)
     made: set[str] = field(default_factory=set)
     """The tables that were not there before."""
+    _has_ledger: bool = False
+    """Whether its ledger was made or compared: a run prepares tables several times."""
 
     @classmethod
     def open(cls, url: str, *, application: str, pause: Callable[[float], None] = sleep) -> Store:
@@ -110,6 +112,7 @@ class Store:
             for table in left:
                 self._undo_digests(table)
                 undone.add(table.name)
+        self._has_ledger = True
         fail_at("load.prepared")
         return found.remarks
 
@@ -123,12 +126,16 @@ class Store:
     def _prepare(self, tables: list[Table], undone: Collection[str], session: Session) -> Changes:
         """Do what `prepare` does, unless digests are to be undone first; return what was found."""
         self.dialect.serialize(session.connection)
-        self._run(session, changes(session.connection, self.dialect, [ledger.SCHEMA_VERSION]))
+        if not self._has_ledger:
+            self._run(session, changes(session.connection, self.dialect, [ledger.SCHEMA_VERSION]))
+            tables = [*ledger.TABLES, *tables]
         books.check_version(session)
-        found = changes(session.connection, self.dialect, [*ledger.TABLES, *tables])
+        names = [table.name for table in ledger.TABLES]
+        found = changes(session.connection, self.dialect, tables, taken=names)
         if {table.name for table in found.refilled} <= {*undone} or found.faults:
             self._run(session, found)
-            self._try_staging(session)
+            if not self._has_ledger:
+                self._try_staging(session)
             self.made.update(found.made)
         return found
 

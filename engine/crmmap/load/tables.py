@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -97,6 +97,7 @@ def holding(target: Target) -> dict[str, object]:
     return {CURRENT: True} if isinstance(target.write, History) else {}
 
 
+@lru_cache(maxsize=128)
 def table_of(target: Target) -> sa.Table:
     """Return a target as a table. Only its primary key takes no null."""
     key = primary_key(target)
@@ -172,11 +173,17 @@ def _type_of(target: Target, column: Column) -> TypeEngine[Any]:
     return keyed(kind, LONGEST_KEY) if refers else kind
 
 
-def changes(connection: Connection, dialect: Dialect, tables: Sequence[sa.Table]) -> Changes:
-    """Compare tables with the live ones. Nothing is altered."""
+def changes(
+    connection: Connection,
+    dialect: Dialect,
+    tables: Sequence[sa.Table],
+    *,
+    taken: Sequence[str] = (),
+) -> Changes:
+    """Compare tables with the live ones, and their names with those `taken`. Nothing is altered."""
     inspector = sa.inspect(connection)
     folded = partial(dialect.folded_table, connection=connection)
-    alike = _alike(folded, (table.name for table in tables))
+    alike = _alike(folded, (*taken, *(table.name for table in tables)))
     if alike:
         return Changes(faults=alike)
     # What reflection warns of (a type it does not know) is told by the comparison, if it matters.
