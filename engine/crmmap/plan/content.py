@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import blake2b
-from itertools import zip_longest
 
 import polars as pl
 
@@ -13,20 +12,24 @@ from crmmap.plan.steps import Column
 
 HASH = "#hash"
 BETWEEN = "\x1f"
-NULL = "-"
-NO_TEXT = 2**32 - 1
-"""In the place of a null's length; no text is as long."""
+NULL = "\0"
+MARKS = f"[{NULL}{BETWEEN}]"
 
 
 def content_hashes(rows: pl.DataFrame, columns: tuple[Column, ...]) -> pl.Series:
     """Return 64 bits (Int64, named `#hash`) of each row's content, the same on every machine.
 
-    The lengths of the record's texts go in first, then all other values as texts that tell them
-    apart, then the texts, so that no two different rows give the same bytes. (polars' own hash is
-    not promised to stay the same from version to version.) A change goes unseen
-    with a probability of 2**-64.
+    The values go in as texts, with a mark between them, and another for null. Behind them stand
+    the lengths of the texts, where one of the row's holds such a mark itself: so no two different
+    rows give the same bytes. (polars' own hash is not promised to stay the same from version to
+    version.) A change goes unseen with a probability of 2**-64.
     """
-    texts = rows.select(_content(columns)).to_series().to_list()
+    content = rows.select(_content(columns)).to_series()
+    if marked := _marked(rows, columns):
+        odd = pl.any_horizontal(pl.col(name).str.contains(MARKS) for name in marked)
+        whole = pl.concat_str(content, *_lengths(columns), separator=BETWEEN)
+        content = rows.select(pl.when(odd).then(whole).otherwise(content)).to_series()
+    texts = content.cast(pl.Binary).to_list()
     digests = [blake2b(text, digest_size=8).digest() for text in texts]
     return pl.Series(HASH, digests, dtype=pl.Binary).bin.reinterpret(
         dtype=pl.Int64, endianness="little"
@@ -35,23 +38,26 @@ def content_hashes(rows: pl.DataFrame, columns: tuple[Column, ...]) -> pl.Series
 
 @lru_cache(maxsize=256)
 def _content(columns: tuple[Column, ...]) -> pl.Expr:
-    texts = [pl.col(each.name) for each in columns if each.type.dtype == pl.String]
-    others = (_other(each) for each in columns if each.type.dtype != pl.String)
-    parts = [*_lengths(texts), *others, *texts]
-    return pl.concat_str(parts, separator=BETWEEN, ignore_nulls=True).cast(pl.Binary)
+    return pl.concat_str((_text(each).fill_null(NULL) for each in columns), separator=BETWEEN)
 
 
-def _other(column: Column) -> pl.Expr:
+def _text(column: Column) -> pl.Expr:
     """Return a cell's text; of times, their number, for their text takes far longer to write."""
     cell = pl.col(column.name)
     timed = column.type.dtype.is_temporal()
-    text = cell.to_physical().cast(pl.String) if timed else column.type.show(cell)
-    return text.fill_null(NULL)
+    return cell.to_physical().cast(pl.String) if timed else column.type.show(cell)
 
 
-def _lengths(texts: Sequence[pl.Expr]) -> Iterator[pl.Expr]:
-    """Yield the lengths of texts, two in one number."""
-    lengths = [each.str.len_bytes().cast(pl.UInt64).fill_null(NO_TEXT) for each in texts]
-    for first, second in zip_longest(lengths[::2], lengths[1::2]):
-        both = first if second is None else first * (NO_TEXT + 1) + second
-        yield both.cast(pl.String)
+def _texts(columns: Sequence[Column]) -> list[str]:
+    return [each.name for each in columns if each.type.dtype == pl.String]
+
+
+def _marked(rows: pl.DataFrame, columns: Sequence[Column]) -> list[str]:
+    """Return the columns with texts that hold a mark. Almost always, none does."""
+    joined = rows.select(pl.col(_texts(columns)).str.join("").str.contains(MARKS))
+    return [each.name for each in joined if each.any()]
+
+
+def _lengths(columns: Sequence[Column]) -> list[pl.Expr]:
+    lengths = (pl.col(name).str.len_bytes() for name in _texts(columns))
+    return [each.cast(pl.String).fill_null(NULL) for each in lengths]
