@@ -149,6 +149,18 @@ def refused(records: Sequence[Record]) -> By:
     return counted([by_rule(each, kept) for each in records if each[0] not in keys])
 
 
+def met(records: Sequence[Record]) -> By:
+    """Return by which rules records are not the first, each by those that were kept before it."""
+    kept: list[Record] = []
+    rules = []
+    for record in records:
+        if any(record[0] == other[0] for other in kept):
+            continue
+        rules.append(by_rule(record, kept))
+        kept += [record] if rules[-1] == LATEST.key else []
+    return counted(rules)
+
+
 @pytest.mark.parametrize(
     ("target", "model", "told"), [(LATEST, latest, losing), (FIRST, first, refused)]
 )
@@ -161,15 +173,18 @@ def test_the_table_is_what_a_plain_model_says(
     @given(records=RECORDS, size=some.integers(1, 9))
     def check(records: list[Record], size: int) -> None:
         begin(it)
+        by: By = {}
         for batch in split(records, size):
-            assert write(it, target, batch).fetched == len(batch)
+            assert write(it, target, batch, by).fetched == len(batch)
+        if target.first:
+            assert by == met(records), "wherever one batch ends and the next begins"
         kept = model(records)
         assert stored(it) == kept
         alone = dedupe_all(frame(target, records), target)
         assert sorted(alone.select(target.names).rows()) == kept
         it.next_run(os.urandom(8).hex())
         before = it.sql("SELECT * FROM persons ORDER BY id")
-        by: By = {}
+        by.clear()
         again = sum((write(it, target, batch, by) for batch in split(records, 5)), Counts())
         assert (again.inserted, again.updated) == (0, 0)
         assert by == told(records)
