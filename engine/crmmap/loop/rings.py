@@ -13,7 +13,6 @@ from typing import Any
 
 import polars as pl
 
-from crmmap.failpoint import fail_at
 from crmmap.kinds.writes import Deleting
 from crmmap.load import Tally, Transaction
 from crmmap.loop.commit import write_rows
@@ -49,9 +48,7 @@ def load_rings(work: Work, steps: Sequence[Step]) -> Iterator[tuple[Step, Tally]
             return
         names = {each.stream for each in group}
         ring = _Ring(work, [step for step in steps if step.name in names], group, there)
-        fail_at("loop.before_retry")
         done = work.store.commit_together([mark_of(work, step) for step in ring.steps], ring.write)
-        fail_at("loop.after_retry")
         there |= {name for each in ring.written for name in each.brings}
         yield from zip(ring.steps, (tally for _, tally in done), strict=True)
 
