@@ -1,4 +1,4 @@
-"""dlt loads the benchmark's contacts into PostgreSQL, in a virtual environment of its own.
+"""dlt loads the benchmark's contacts into a store, in a virtual environment of its own.
 
 `python -m bench.dlt_contacts defaults|tuned BASE_URL STORE_URL SCHEMA FOLDER`. It writes the same
 25 columns, of the same types, by the same key; all rows each time, for it compares none.
@@ -31,7 +31,7 @@ TUNED = {
 }
 
 
-def source(base_url: str) -> Any:
+def source(base_url: str, strategy: str) -> Any:
     from dlt.sources.rest_api import rest_api_source
 
     paginator = {
@@ -40,7 +40,7 @@ def source(base_url: str) -> Any:
     contacts = {
         "name": "meridian_contacts",
         "primary_key": "id",
-        "write_disposition": {"disposition": "merge", "strategy": "upsert"},
+        "write_disposition": {"disposition": "merge", "strategy": strategy},
         "columns": {name: {"data_type": kind} for name, kind in TYPES.items()},
         "endpoint": {"path": "contacts", "params": {"limit": 100}, "data_selector": "results"},
     }
@@ -53,14 +53,18 @@ def main(how: str, base_url: str, store: str, schema: str, folder: str) -> None:
     os.environ |= {"RUNTIME__DLTHUB_TELEMETRY": "false"} | (TUNED if tuned else {})
     import dlt  # after its settings
 
-    user, _, place = store.partition("://")[2].partition("@")
-    if ":" not in user:
-        user += ":unused"  # it wants a password, whether the server does or not
+    if store.startswith("sqlite:"):
+        destination, strategy, form = dlt.destinations.sqlalchemy(store), "delete-insert", "parquet"
+    else:
+        user, _, place = store.partition("://")[2].partition("@")
+        if ":" not in user:
+            user += ":unused"  # it wants a password, whether the server does or not
+        there = f"postgresql://{user}@{place}"
+        destination, strategy, form = dlt.destinations.postgres(there), "upsert", "csv"
     pipeline = dlt.pipeline(
-        "bench", destination=dlt.destinations.postgres(f"postgresql://{user}@{place}"),
-        dataset_name=schema, pipelines_dir=folder,
-    )  # fmt: skip
-    pipeline.run(source(base_url), loader_file_format="csv" if tuned else None)
+        "bench", destination=destination, dataset_name=schema, pipelines_dir=folder
+    )
+    pipeline.run(source(base_url, strategy), loader_file_format=form if tuned else None)
 
 
 if __name__ == "__main__":

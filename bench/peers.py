@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from bench.measure import ROOT, Usage, measured
@@ -21,11 +21,11 @@ from bench.scenarios import (
     script_runs,
     serving,
 )
-from bench.stores import SCHEMA, Database, postgres_store
+from bench.stores import SCHEMA, Database, postgres_store, sqlite_store
 
 FOLDER = ROOT / "bench" / ".peers"
 NEEDED = {
-    "dlt": ("dlt[postgres]==1.31.0", "orjson", "pyarrow"),
+    "dlt": ("dlt[postgres,sqlalchemy]==1.31.0", "orjson", "pyarrow"),
     "tap": ("tap-rest-api-msdk==1.4.2",),
     "target": ("meltanolabs-target-postgres==0.8.1",),
 }
@@ -35,39 +35,42 @@ Runner = Callable[[], Sequence[Usage]]
 
 
 def peers(how: How) -> Runs:
-    """50,000 contacts into PostgreSQL, by crmmap, its peers and the script, in turn."""
-    store = postgres_store() if how.servers else None
-    there = {name for name in NEEDED if store and installed(name, how)}
-    if store is None or not there:
-        how.say("no PostgreSQL, or no peer can be installed: left out")
-        return Runs(comparisons=[], profiles=[])
-    count = how.size(50_000)
-    found: dict[str, list[Sequence[Usage]]] = {}
+    """50,000 contacts into SQLite and PostgreSQL, by crmmap, its peers and the script, in turn."""
+    there = {name for name in NEEDED if installed(name, how)}
+    postgres = postgres_store() if how.servers else None
+    count, found = how.size(50_000), []
     with serving("contacts", count) as base_url:
         scenario = contacts(base_url, count)
-        runners: dict[str, Runner] = {
-            "crmmap": partial(product_runs, scenario, store, len(TWICE)),
-            "script": partial(script_runs, scenario, store, len(TWICE)),
-        }
-        if "dlt" in there:
-            for way in ("tuned", "defaults"):
+        for store in filter(None, (sqlite_store(how.folder), postgres)):
+            runners: dict[str, Runner] = {
+                "crmmap": partial(product_runs, scenario, store, len(TWICE)),
+                "script": partial(script_runs, scenario, store, len(TWICE)),
+            }
+            for way in ("tuned", "defaults") if "dlt" in there else ():
                 runners[f"dlt, {way}"] = partial(_dlt, way, scenario, base_url, store, how)
-        if {"tap", "target"} <= there:
-            runners["Singer"] = partial(_singer, scenario, base_url, store, how)
-        for number in range(how.rounds):
-            for who in list(runners)[:: -1 if number % 2 else 1]:
-                how.say(f"{who}: round {number + 1} of {how.rounds}")
-                store.clear()
-                found.setdefault(who, []).append(runners[who]())
-                store.drop()
-    comparisons = [
+            if store is postgres and {"tap", "target"} <= there:
+                runners["Singer"] = partial(_singer, scenario, base_url, store, how)
+            found += _in_turn(scenario, store, runners, how)
+    return Runs(comparisons=found, profiles=[])
+
+
+def _in_turn(
+    scenario: Scenario, store: Database, runners: Mapping[str, Runner], how: How
+) -> list[Comparison]:
+    found: dict[str, list[Sequence[Usage]]] = {who: [] for who in runners}
+    for number in range(how.rounds):
+        for who in list(runners)[:: -1 if number % 2 else 1]:
+            how.say(f"{who} into {store.name}: round {number + 1} of {how.rounds}")
+            store.clear()
+            found[who].append(runners[who]())
+            store.drop()
+    return [
         Comparison(
-            scenario=scenario.name, store=store.name, records=count, turn=turn,
+            scenario=scenario.name, store=store.name, records=scenario.records, turn=turn,
             usages={who: [pair[index] for pair in found[who]] for who in runners},
         )
         for index, turn in enumerate(TWICE)
     ]  # fmt: skip
-    return Runs(comparisons=comparisons, profiles=[])
 
 
 def program(peer: str, name: str) -> str:
@@ -95,11 +98,13 @@ def _dlt(
     way: str, scenario: Scenario, base_url: str, store: Database, how: How
 ) -> tuple[Usage, Usage]:
     state = how.folder / f"dlt-{way}-{len(list(how.folder.glob('dlt-*')))}"
-    run = ("bench.dlt_contacts", way, base_url, _server(store), SCHEMA, str(state))
+    schema = "main" if store.name == "SQLite" else SCHEMA
+    run = ("bench.dlt_contacts", way, base_url, _server(store), schema, str(state))
     python = program("dlt", "python")
     usages = measured(run, python), measured(run, python)
     _check(f"dlt, {way}", scenario, store)
-    store.ask(STAGING)
+    if store.name == "PostgreSQL":
+        store.ask(STAGING)
     return usages
 
 
@@ -114,7 +119,7 @@ def _singer(scenario: Scenario, base_url: str, store: Database, how: How) -> tup
 
 def _server(store: Database) -> str:
     """Return the store's address without its schema."""
-    return store.url.rpartition("options=")[0].rstrip("?&")
+    return store.url.partition("options=")[0].rstrip("?&")
 
 
 def _check(who: str, scenario: Scenario, store: Database) -> None:

@@ -76,11 +76,12 @@ pages and batches, however large the source. One run each.""",
     ),
     "peers": _of_runs(
         "Beside others of its kind",
-        """The same contacts into PostgreSQL by [dlt](https://dlthub.com) 1.31's `rest_api` source,
-as it comes and [tuned](dlt_contacts.py): no compression on the way, larger buffers, CSV for COPY,
-two workers; and by a [Singer](singer_contacts.py) tap (tap-rest-api-msdk 1.4.2) and target
+        """The same contacts by [dlt](https://dlthub.com) 1.31's `rest_api` source,
+as it comes and [tuned](dlt_contacts.py): no compression on the way, larger buffers, two workers,
+CSV for COPY into PostgreSQL, Parquet for SQLite; and into PostgreSQL by a
+[Singer](singer_contacts.py) tap (tap-rest-api-msdk 1.4.2) and target
 (meltanolabs-target-postgres 0.8.1, with COPY), whose memory is that of the larger process.
-All upsert by the same key; dlt types the same columns, Singer what it finds. None of them keeps
+All merge by the same key; dlt types the same columns, Singer what it finds. None of them keeps
 rejects or compares rows. Not part of `make bench`: `python -m bench peers` installs them first.""",
         peers.peers,
     ),

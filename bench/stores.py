@@ -35,7 +35,7 @@ def sqlite_store(folder: Path) -> Database:
     file = folder / "bench.db"
 
     def clear() -> None:
-        for each in folder.glob("bench.db*"):
+        for each in folder.glob("bench*.db*"):  # what dlt leaves beside, too
             each.unlink()
 
     def ask(query: str) -> Any:
