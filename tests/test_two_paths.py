@@ -106,6 +106,44 @@ def test_what_polars_does_not_take_is_decoded() -> None:
     assert demand_equal(step, [json.dumps({"results": records}).encode()]) == 0
 
 
+@pytest.mark.parametrize(
+    ("expression", "most", "others"),
+    [
+        ("type(o)", {}, [{"x": 1}, {"y": [1]}]),
+        ("o[0][0].x", [[{"x": "s"}]], [[[{"y": 1}]], [[{"z": [1]}]]]),
+        ("o[*].type(@) | [0]", [{}], [[{"x": 1}], [{"y": [1]}]]),
+    ],
+)
+def test_objects_may_hold_what_no_field_reads(
+    expression: str, most: object, others: list[object]
+) -> None:
+    text = MAPPING[: MAPPING.index("      a:")] + f"      t: {{from: '{expression}'}}\n"
+    text = text.replace("RECORDS", "results").replace("PAGINATION", "none")
+    step = compile_plan(read_mapping(text.encode(), "paths.yaml"), {}).steps[0]
+    objects = {3: others[0], 200: 5, 350: others[1]}
+    rows = [{"id": str(at), "o": objects.get(at, most)} for at in range(400)]
+    assert demand_equal(step, [json.dumps({"results": rows}).encode()]) == 399
+
+
+def test_lists_of_nothing_but_nulls_where_no_field_reads_do_no_harm() -> None:
+    text = MAPPING[: MAPPING.index("      a:")] + "      t: {from: o.x}\n"
+    step = compile_plan(
+        read_mapping(
+            text.replace("RECORDS", "'@'").replace("PAGINATION", "none").encode(), "p.yaml"
+        ),
+        {},
+    ).steps[0]
+    assert isinstance(step.selector, CompiledSelector)
+    step = replace(step, selector=replace(step.selector, worth=1))
+    rows = [
+        {"id": "1", "o": {"x": "a", "c": []}},
+        {"id": "2", "o": None, "z": 1},
+        {"id": "3", "o": {"x": "b", "c": []}, "z": []},
+        {"id": "4", "o": {"x": "c", "c": [None, None]}},
+    ]
+    assert demand_equal(step, [json.dumps(rows).encode()]) == 3
+
+
 # --- hostile answers --------------------------------------------------------------------------
 
 blanks = st.sampled_from(["", "", "", " ", "\n", "\r\n\t "])

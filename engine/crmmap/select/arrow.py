@@ -24,7 +24,16 @@ if TYPE_CHECKING:
 
 ROW = re.compile(r"in row ([0-9]+)$")
 """How Arrow names the record that does not fit, where it knows it."""
-NUL = re.compile(rb"\\u0000")
+MARKS = tuple(
+    re.compile(each)
+    for each in (
+        rb"\\u0000", rb"e-[0-9]{3,}\s*[,\]}]", rb"E-[0-9]{3,}\s*[,\]}]", rb"0\." + b"0" * 300
+    )
+)  # fmt: skip
+"""What Arrow reads otherwise than the exact path: a NUL, and numbers so small that they become 0.
+
+Each begins with the same bytes always, which are soon found.
+"""
 NEWLINES = bytes.maketrans(b"\r\n", b"  ")
 AT_ONCE = 64_000_000
 """Bytes of records that are read at once."""
@@ -162,7 +171,7 @@ def read(raws: Sequence[bytes], rows: Sequence[int], dtype: pl.Struct, found: Ki
     import pyarrow as pa
 
     done = Read()
-    rows = _without_nul(raws, rows, done)
+    rows = _unmarked(raws, rows, done)
     if not dtype.fields:
         done.odd += rows
         return done
@@ -191,13 +200,14 @@ def _together(raws: Sequence[bytes], rows: Sequence[int]) -> Iterator[list[int]]
         yield some
 
 
-def _without_nul(raws: Sequence[bytes], rows: Sequence[int], done: Read) -> list[int]:
-    """Return the places without those of records that have a NUL in a text or a name: odd ones."""
-    escaped = b"".join([raws[at] for at in rows])
-    if b"\\" not in escaped or NUL.search(escaped) is None:
+def _unmarked(raws: Sequence[bytes], rows: Sequence[int], done: Read) -> list[int]:
+    """Return the places without those of records that Arrow would read otherwise: odd ones."""
+    text = b"".join([raws[at] for at in rows])
+    marks = [mark for mark in MARKS if mark.search(text)]
+    if not marks:
         return list(rows)
-    done.odd += [at for at in rows if NUL.search(bytes(raws[at]))]
-    gone = set(done.odd)
+    gone = {at for at in rows if any(mark.search(bytes(raws[at])) for mark in marks)}
+    done.odd += sorted(gone)
     return [at for at in rows if at not in gone]
 
 
@@ -265,7 +275,7 @@ def _table(records: Sequence[bytes], schema: pa.DataType, unknown: str) -> pa.Ta
 def frame_of(table: pa.Table, dtype: pl.Struct) -> pl.DataFrame:
     """Return what a dtype names of a table."""
     columns = {
-        each.name: _pruned(table.column(each.name).combine_chunks(), as_instance(each.dtype))
+        each.name: _pruned(_array(table.column(each.name)), as_instance(each.dtype))
         for each in dtype.fields
     }
     return pl.DataFrame([pl.Series(Handed(column)).alias(name) for name, column in columns.items()])
@@ -286,16 +296,23 @@ class Handed:
         return schema, array
 
 
+def _array(column: pa.ChunkedArray) -> pa.Array:
+    """Return a column as one array: it mostly is. To copy it might trip over what nothing reads."""
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
 def _pruned(array: pa.Array, dtype: pl.DataType) -> pa.Array:
     """Return an array without the entries that a dtype does not name."""
     import pyarrow as pa
 
-    if isinstance(dtype, pl.Struct) and dtype.fields:
+    if isinstance(dtype, pl.Struct):
         inner = [_pruned(array.field(e.name), as_instance(e.dtype)) for e in dtype.fields]
         names = [each.name for each in dtype.fields]
+        if not names:  # something that says how many there are
+            inner, names = [pa.nulls(len(array))], [""]
         mask = array.is_null() if array.null_count else None
         return pa.StructArray.from_arrays(inner, names=names, mask=mask)
-    if isinstance(dtype, pl.List) and isinstance(dtype.inner, pl.Struct):
+    if isinstance(dtype, pl.List) and isinstance(dtype.inner, pl.Struct | pl.List):
         mask = array.is_null() if array.null_count else None
         values = _pruned(array.values, as_instance(dtype.inner))
         return pa.ListArray.from_arrays(array.offsets, values, mask=mask)
