@@ -31,6 +31,8 @@ from crmmap.select.vectors import (
     is_text,
     is_whole,
     present,
+    troubled,
+    unbounded,
 )
 from crmmap.values import fault_column
 
@@ -181,7 +183,7 @@ def _plain(value: Value, accepts: frozenset[str]) -> _Text:
     if is_boolean(value) and "boolean" not in accepts:
         return _breaking("json.boolean", value)
     if (is_whole(value) or is_fraction(value)) and "number" not in accepts:
-        return _breaking("json.number_given", value)
+        return _breaking("json.number_given", troubled(value, unbounded(value)))
     return _scalar(value)
 
 
@@ -201,7 +203,7 @@ def _scalar(value: Column) -> _Text:
     elif is_boolean(value) or is_whole(value):
         expr, dtype = expr.cast(pl.String), pl.String()
     elif dtype.is_float():
-        # A number beyond 64 bits is none; and -0.0 equals 0.0, so both must be one.
-        trouble += Trouble(unsure=(expr.is_infinite(),))
+        # -0.0 equals 0.0, so both must be one.
+        trouble += unbounded(value)
         expr = pl.when(expr == 0).then(0.0).otherwise(expr)
     return _Text(expr=expr, dtype=dtype, trouble=trouble)

@@ -11,6 +11,7 @@ import polars as pl
 from crmmap.select.sight import Outside
 from crmmap.select.vector_lists import whole
 from crmmap.select.vectors import (
+    NONE,
     Column,
     Parts,
     Trouble,
@@ -24,6 +25,7 @@ from crmmap.select.vectors import (
     is_text,
     is_whole,
     present,
+    unbounded,
 )
 
 
@@ -99,7 +101,8 @@ def _comparable(left: Column, right: Column) -> tuple[pl.Expr, pl.Expr, Trouble]
     unsure = [~each.expr.is_between(-EXACT, EXACT) for each in both if is_whole(each)]
     if sent:
         unsure.append(first == second)
-    return first, second, Trouble(unsure=tuple(unsure))
+    beyond = sum((unbounded(each) for each in sent), NONE)
+    return first, second, Trouble(unsure=tuple(unsure)) + beyond
 
 
 ORDERS: Mapping[str, Callable[[pl.Expr, pl.Expr], pl.Expr]] = {

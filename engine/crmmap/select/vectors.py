@@ -139,6 +139,12 @@ def is_object(value: Value) -> bool:
     return isinstance(value, Record) or isinstance(value.dtype, pl.Struct)
 
 
+def unbounded(value: Column) -> Trouble:
+    """Return where a number that was sent may be beyond any that is read: such a one is none."""
+    sent = value.dtype.is_float() and value.written is None
+    return Trouble(unsure=(value.expr.is_infinite(),)) if sent else NONE
+
+
 LAST = 2**31
 """More items than this no list has."""
 
