@@ -11,21 +11,22 @@ import polars as pl
 
 from crmmap.kinds.types import Number
 from crmmap.select.columnar import Declined, compile_cell, declined, dtype_of, touched
+from crmmap.select.document import ambiguous
 from crmmap.select.jmespath import Cell, Jmespath, JmespathSelector, compile_expression
-from crmmap.select.sight import Outside
+from crmmap.select.sight import Outside, is_unicode
 from crmmap.select.vector_lists import whole
 from crmmap.select.vector_nodes import find
 from crmmap.select.vectors import Record
-from crmmap.values import Page
+from crmmap.values import Page, fault_column
 
 SCALAR = frozenset({"string", "number"})
 Answer = tuple[object, str | None]
 """A cell's text, or number, and the rule that it broke."""
 
 
-def cell(*texts: str, accepts: frozenset[str] = SCALAR) -> Cell:
+def cell(*texts: str, accepts: frozenset[str] = SCALAR, field: str = "f") -> Cell:
     expressions = tuple(compile_expression(text) for text in texts)
-    return Cell(field="f", expressions=expressions, accepts=accepts)
+    return Cell(field=field, expressions=expressions, accepts=accepts)
 
 
 @dataclass(frozen=True)
@@ -143,10 +144,11 @@ def _exact_value(expression: Jmespath, record: object, dtype: pl.DataType) -> An
 
 def exact(cell: Cell, records: Sequence[object], dtype: pl.DataType) -> list[Answer]:
     frame = JmespathSelector(cells=(cell,)).select(Page(number=1, records=records))
-    faults = frame["f!"] if "f!" in frame.columns else [None] * len(records)
-    values = frame["f"]
+    fault = fault_column(cell.field)
+    faults = frame[fault] if fault in frame.columns else [None] * len(records)
+    values = frame[cell.field]
     if dtype == pl.Float64():
-        values = frame.select(f=Number().read(pl.col("f")))["f"]
+        values = frame.select(Number().read(pl.col(cell.field)))[cell.field]
     return list(zip(values, faults, strict=True))
 
 
@@ -164,6 +166,15 @@ class Unfit(Exception):
     pass
 
 
+def fits(record: dict[str, Any], dtype: pl.Struct) -> bool:
+    """Say whether columns of the dtype hold the record."""
+    try:
+        _fitted(record, dtype)
+    except Unfit:
+        return False
+    return not ambiguous(record)
+
+
 def _fitted(value: object, dtype: pl.DataType) -> object:
     if value is None:
         return None
@@ -177,4 +188,8 @@ def _fitted(value: object, dtype: pl.DataType) -> object:
         raise Unfit
     if isinstance(value, bool) != (dtype == pl.Boolean()):
         raise Unfit
-    return float(value) if dtype == pl.Float64() else value
+    if isinstance(value, str) and ("\0" in value or not is_unicode(value)):
+        raise Unfit
+    if dtype == pl.Int64() and not -(2**63) <= value < 2**63:
+        raise Unfit
+    return float(str(value)) if dtype == pl.Float64() else value
