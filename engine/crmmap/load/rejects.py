@@ -26,7 +26,7 @@ from crmmap.plan import Column
 
 HELD = ("inserted", "updated", "unchanged")
 """Outcomes of records that the table holds as they were read."""
-REMEMBERED = 1000
+REMEMBERED = 20_000
 """So many keys of open rejects are kept in mind; beyond, the store is asked for each batch."""
 
 TABLE = ledger.REJECTS
