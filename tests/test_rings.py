@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from invented import sqlite
 from stores import store_url
@@ -133,3 +135,46 @@ def test_a_large_ring_loads_in_bounded_memory(tmp_path: Path) -> None:
     assert report.streams[0].waiting == 0
     assert sql(url, "SELECT count(*) FROM people") == [(count,)]
     assert peak < count * len(wide) / 2
+
+
+NUMBERS = st.integers(0, 4)
+PEOPLE = st.dictionaries(NUMBERS, st.tuples(st.none() | NUMBERS, st.none() | NUMBERS), max_size=5)
+OFFICES = st.dictionaries(NUMBERS, st.none() | NUMBERS, max_size=5)
+
+
+def test_whatever_a_batch_holds_those_load_that_lack_nothing_but_each_other(tmp_path: Path) -> None:
+    """Each person has a boss and an office, each office a head: in one run, or in two."""
+    lookup = "lookup: {{stream: {}, missing: wait}}}}"
+    text = stream(
+        "people", "boss: {from: boss, " + lookup.format("people"),
+        "office: {from: office, " + lookup.format("offices"),
+    ) + stream("offices", "head: {from: head, " + lookup.format("people"))  # fmt: skip
+    plans = {batch: plan(text, batch) for batch in (1, 3, 100)}
+    places = iter(range(10**6))
+
+    @settings(max_examples=12, deadline=None)
+    @given(people=PEOPLE, offices=OFFICES, batch=st.sampled_from([*plans]), later=st.booleans())
+    def hold(people: Any, offices: Any, batch: int, *, later: bool) -> None:
+        folder = tmp_path / str(next(places))
+        folder.mkdir()
+        url = sqlite(folder)
+        persons = [{"id": k, "boss": b, "office": o} for k, (b, o) in people.items()]
+        houses = [{"id": k, "head": head} for k, head in offices.items()]
+        first, then = (persons[::2], persons[1::2]) if later else (persons, [])
+        load(plans[batch], url, size=1, people=first, offices=[] if later else houses)
+        report = load(plans[batch], url, size=1, people=then, offices=houses)
+        there, open_ = {*people}, {*offices}
+        while True:
+            whole = {k for k in there if {people[k][0]} <= {None, *there}}
+            whole = {k for k in whole if {people[k][1]} <= {None, *open_}}
+            known = {k for k in open_ if {offices[k]} <= {None, *whole}}
+            if (whole, known) == (there, open_):
+                break
+            there, open_ = whole, known
+        assert {int(key) for (key,) in sql(url, "SELECT id FROM people")} == there
+        assert {int(key) for (key,) in sql(url, "SELECT id FROM offices")} == open_
+        waiting = len(people) + len(offices) - len(there) - len(open_)
+        assert sum(each.waiting for each in report.streams) == waiting
+        assert report.counts.balanced
+
+    hold()
