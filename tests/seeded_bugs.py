@@ -14,7 +14,18 @@ from typing import Any
 import polars as pl
 
 from crmmap.errors import CrmmapError
-from crmmap.load import Store, Tally, Transaction, books, deleting, rejects, transaction, upsert
+from crmmap.kinds.writes import Snapshot
+from crmmap.load import (
+    Store,
+    Tally,
+    Transaction,
+    books,
+    deleting,
+    rejects,
+    transaction,
+    upsert,
+    vanishing,
+)  # fmt: skip
 from crmmap.loop import cursors
 
 Set = Callable[[Any, str, Any], None]
@@ -118,3 +129,11 @@ def the_first_is_not_kept(set_: Set) -> None:
     """Whoever comes later changes the row, as where nothing is said."""
     judged = upsert.judged
     set_(upsert, "judged", lambda target, *given: judged(replace(target, first=False), *given))
+
+
+def links_vanish_that_nobody_asked_for(set_: Set) -> None:
+    """A read of links for some rows of their parent is taken for one of all."""
+    unmet = vanishing._unmet
+    set_(vanishing, "_unmet", lambda session, target, *given: unmet(
+        session, replace(target, write=Snapshot()), *given
+    ))  # fmt: skip

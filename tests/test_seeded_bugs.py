@@ -17,6 +17,7 @@ from hypothesis.errors import Flaky
 from hypothesis.stateful import run_state_machine_as_test
 
 import seeded_bugs
+import test_sequences
 from seeded_bugs import Set
 from stores import STORES, Loader, empty_store, load, store_url  # noqa: F401  (fixtures)
 from test_kills import Experiment, experiment  # noqa: F401  (a fixture)
@@ -44,10 +45,13 @@ FOUND_BY_SEQUENCES: list[Callable[[Set], None]] = [
     seeded_bugs.what_is_listed_again_stays_gone,
     seeded_bugs.what_waits_and_is_gone_goes_on_waiting,
     seeded_bugs.the_first_is_not_kept,
+    seeded_bugs.links_vanish_that_nobody_asked_for,
 ]
+OF_SOME = {seeded_bugs.links_vanish_that_nobody_asked_for: [("teams", "seats")]}
+"""The streams that a bug is looked for among, where among all it takes too long."""
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(3600 if LONG else 900)
 @pytest.mark.parametrize("bug", FOUND_BY_SEQUENCES if LONG else FOUND_BY_SEQUENCES[:1])
 def test_sequences_find_it(bug: Callable[[Set], None], monkeypatch: pytest.MonkeyPatch) -> None:
     how = settings(
@@ -56,9 +60,11 @@ def test_sequences_find_it(bug: Callable[[Set], None], monkeypatch: pytest.Monke
     )  # fmt: skip
     Sequences.store_of = partial(empty_store, "sqlite")
     bug(monkeypatch.setattr)
+    monkeypatch.setattr(test_sequences, "RELATED", OF_SOME.get(bug, test_sequences.RELATED))
     # What a bug does may depend on which thread is quicker: then Hypothesis says that it is flaky.
-    with served(), pytest.raises((AssertionError, Flaky)):
+    with served(), pytest.raises((AssertionError, Flaky)) as found:
         run_state_machine_as_test(Sequences, settings=how)
+    assert "a fault of crmmap" not in str(found.value)  # a bug that breaks a run shows nothing
 
 
 @pytest.mark.parametrize("experiment", STORES[:1], indirect=True)
