@@ -8,6 +8,7 @@ import json
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from hypothesis import example, given, settings
@@ -100,6 +101,7 @@ def test_neither_the_way_nor_the_chunk_size_changes_what_is_read(
         assert told(pages_of(file, 100_000, quickest)) == whole
         assert told(pages_of(file, size, exactly)) == whole
         assert told(pages_of(file, size, quickest)) == whole
+        assert told(pages_of(file, 100_000, partial(quickest, piece=size))) == whole
 
 
 @given(bodies, st.booleans(), st.sampled_from(DIALECTS), st.integers(1, 4), limits)
