@@ -13,8 +13,8 @@ import shutil
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from contextlib import ExitStack, closing, contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -237,27 +237,36 @@ def test_a_run_that_is_killed_at_any_moment_is_made_up_for_by_the_next(
     experiment.converges()
 
 
+@contextmanager
+def with_new_stores(experiment: Experiment) -> Iterator[Experiment]:
+    with empty_store(experiment.kind) as store, empty_store("sqlite") as other:
+        yield replace(experiment, store=store, other=other)
+
+
 EVERY_CALL = [range(first, sys.maxsize, 8) for first in range(1, 9)]
 """Each until a run has no such call. A test that is broken off was about all of a run, too."""
 
 
 @pytest.mark.timeout(36_000 if LONG else 600)
+@pytest.mark.parametrize("new", [False, True], ids=["again", "new"])
 @pytest.mark.parametrize("experiment", STORES if LONG else STORES[:1], indirect=True)
 @pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler: what kills is in C")
 def test_a_run_that_is_killed_at_any_call_is_made_up_for_by_the_next(
-    experiment: Experiment, tmp_path: Path
+    experiment: Experiment, tmp_path: Path, *, new: bool
 ) -> None:
     """In the long profile at every call of a small run, first every eighth; otherwise at one.
 
-    As threads take turns, the same number is not always the same call.
+    Of a store's later runs, or of the first, which makes the tables. As threads take turns, the
+    same number is not always the same call.
     """
     kills = 0
     with Nursery(library(tmp_path)) as experiment.nursery:
         for calls in EVERY_CALL if LONG else [range(100, 101)]:
             for call in calls:
                 experiment.change(3)
-                killed = experiment.killed(call=call)
-                experiment.converges()
+                with with_new_stores(experiment) if new else nullcontext(experiment) as tried:
+                    killed = tried.killed(call=call)
+                    tried.converges()
                 kills += killed
                 LOG.info("%s: kill %d, at call %d", experiment.kind, kills, call)
                 if not killed:
