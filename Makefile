@@ -33,7 +33,7 @@ demo: $(VENV)/run-installed
 	@echo "Look into it: sqlite3 .demo/crmmap.db"
 
 test: $(VENV)/dev-installed
-	$(BIN)/python -m pytest -n 2 $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 STEPS ?= 1000
 KILLS ?= 100

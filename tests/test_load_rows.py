@@ -13,7 +13,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from crmmap.errors import StoreError
@@ -96,23 +96,23 @@ def expected(stored: Stored, batch: Mapping[str, tuple[Any, ...]], run_id: str) 
     return Counts(**counts)
 
 
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(runs=some.lists(BATCHES, min_size=1, max_size=3))
-def test_an_upsert_counts_as_a_dict_would(load: Callable[..., Loader], runs: Any) -> None:
-    it = load(PEOPLE, run_id=os.urandom(8).hex())
-    it.sql("DELETE FROM people")
-    stored: Stored = {}
-    for batches in runs:
-        it.next_run(os.urandom(8).hex())
-        for batch in batches:
-            rows = [(key, *row) for key, row in batch.items()]
-            assert it.upsert(PEOPLE, rows).counts == expected(stored, batch, it.run_id)
-    wanted = sorted((key, *row) for key, (row, _) in stored.items())
-    assert sorted(it.sql("SELECT id, name, count FROM people")) == wanted
-    it.store.end_run(it.run_id, status="done")
-    it.store.close()
+def test_an_upsert_counts_as_a_dict_would(load: Callable[..., Loader]) -> None:
+    it = load(PEOPLE)
+
+    @settings(max_examples=25, deadline=None)
+    @given(runs=some.lists(BATCHES, min_size=1, max_size=3))
+    def law(runs: list[list[dict[str, tuple[Any, ...]]]]) -> None:
+        it.sql("DELETE FROM people")
+        stored: Stored = {}
+        for batches in runs:
+            it.next_run(os.urandom(8).hex())
+            for batch in batches:
+                rows = [(key, *row) for key, row in batch.items()]
+                assert it.upsert(PEOPLE, rows).counts == expected(stored, batch, it.run_id)
+        wanted = sorted((key, *row) for key, (row, _) in stored.items())
+        assert sorted(it.sql("SELECT id, name, count FROM people")) == wanted
+
+    law()
 
 
 VERSIONED = replace(PEOPLE, version="count")
