@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crmmap.extract.xml_body import one_by_one, pieces, whole
+from crmmap.extract.xml_body import bare_of, one_by_one, pieces, whole
 from crmmap.extract.xml_mend import mended
 from crmmap.select.elements import Element, ElementCell, XPathSelector, plain_ways, walk_through
 from crmmap.select.walk import Way, way_of
@@ -76,7 +76,11 @@ def test_a_walk_finds_what_xpath_finds(inner: list[str], texts: list[list[str]])
     body = document(inner)
     found, _ = one_by_one(pieces(body), PATH)
     expected = exact.select(Page(number=1, records=[each.record for each in found]))
-    for read in (whole(body, PATH, walk), one_by_one(pieces(body), PATH, walk)):
+    for read in (
+        whole(body, PATH, walk),
+        one_by_one(pieces(body), PATH, walk),
+        one_by_one(pieces(body), PATH, walk, bare=bare_of(body, walk)),
+    ):
         assert [each.text for each in read[0]] == [each.text for each in found]
         page = Page(number=1, records=[each.record for each in read[0]])
         assert XPathSelector(cells=asked, walk=walk).select(page).equals(expected)

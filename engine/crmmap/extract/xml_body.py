@@ -59,15 +59,17 @@ class Found:
 class XmlReader:
     """Takes a document's bytes piece by piece and gives the records that they complete.
 
-    `walk` is gone through each as it ends. `most` bounds the characters of all records together,
-    for who holds them all.
+    `walk` is gone through each as it ends; `bare` as for `Walk.row`. `most` bounds the characters
+    of all records together, for who holds them all.
     """
 
     def __init__(
-        self, path: RecordPath, walk: Walk | None = None, *, most: int | None = None
-    ) -> None:
+        self, path: RecordPath, walk: Walk | None = None, *, most: int | None = None,
+        bare: bool = False,
+    ) -> None:  # fmt: skip
         self._path = path
         self._walk = walk
+        self._bare = bare
         self._most = most
         self._parser = etree.XMLPullParser(events=("start", "end"), tag=path.tags[-1], **SAFE)
         self._within: etree._Element | None = None
@@ -131,7 +133,7 @@ class XmlReader:
             self._all += len(text)
             if self._most is not None and self._all > self._most:
                 raise _too_much(self._most)
-            row = None if self._walk is None else self._walk.row(element)
+            row = None if self._walk is None else self._walk.row(element, bare=self._bare)
             yield Found(at=self._count, text=text, row=row)
             self._count += 1
 
@@ -177,17 +179,18 @@ def whole(
 
     `most` bounds the characters of all records together.
     """
-    root = _at_once(body) if len(body) <= AT_ONCE else None
+    root, bare = _at_once(body) if len(body) <= AT_ONCE else None, bare_of(body, walk)
     if root is None:
-        return one_by_one(pieces(body), path, walk, most=most)
-    return _taken_out(root, path, walk, most=most, bare=_bare(body, walk)), root
+        return one_by_one(pieces(body), path, walk, most=most, bare=bare)
+    return _taken_out(root, path, walk, most=most, bare=bare), root
 
 
 def one_by_one(
-    body: Iterable[bytes], path: RecordPath, walk: Walk | None = None, *, most: int = ALL
-) -> tuple[list[Found], etree._Element]:
+    body: Iterable[bytes], path: RecordPath, walk: Walk | None = None, *, most: int = ALL,
+    bare: bool = False,
+) -> tuple[list[Found], etree._Element]:  # fmt: skip
     """Return what `whole` does, of a document whose tree never stands in memory whole."""
-    reader = XmlReader(path, walk, most=most)
+    reader = XmlReader(path, walk, most=most, bare=bare)
     found = [each for piece in body for each in reader.feed(piece)]
     root = reader.close()
     return found, root
@@ -209,7 +212,7 @@ def _at_once(body: bytes) -> etree._Element | None:
     return root if body.count(b"xmlns") <= len(root.nsmap) else None
 
 
-def _bare(body: bytes, walk: Walk | None) -> bool:
+def bare_of(body: bytes, walk: Walk | None) -> bool:
     """Say whether no element that is marked as null holds anything, as far as can be seen at once.
 
     So it is where each mark stands last in a tag that ends its element: `m:null="true"/>`. In
