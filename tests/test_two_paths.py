@@ -15,7 +15,7 @@ from crmmap.errors import SourceError
 from crmmap.extract.decoders import decoder_of
 from crmmap.extract.pages import both_pages, settled
 from crmmap.plan import Step, compile_plan
-from crmmap.select.compiled import CompiledSelector
+from crmmap.select.compiled import CompiledSelector, Luck
 from crmmap.spec.read import read_mapping
 from crmmap.transform import apply
 from crmmap.values import Batch, Page, Request, Response
@@ -106,6 +106,7 @@ def test_what_polars_does_not_take_is_decoded() -> None:
     assert demand_equal(step, [json.dumps({"results": records}).encode()]) == 0
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize(
     ("expression", "most", "others"),
     [
@@ -125,6 +126,7 @@ def test_objects_may_hold_what_no_field_reads(
     assert demand_equal(step, [json.dumps({"results": rows}).encode()]) == 399
 
 
+@pytest.mark.compiled
 def test_lists_of_nothing_but_nulls_where_no_field_reads_do_no_harm() -> None:
     text = MAPPING[: MAPPING.index("      a:")] + "      t: {from: o.x}\n"
     step = compile_plan(
@@ -273,6 +275,7 @@ def people(count: int, **odd: str) -> bytes:
     return f'{{"paging": {{"next": "t"}}, "results": [{", ".join(rows)}]}}'.encode()
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize(
     ("odd", "exact"),
     [
@@ -292,6 +295,23 @@ def test_only_the_records_that_do_not_fit_are_decoded(odd: dict[str, str], exact
 def test_where_most_records_are_odd_little_time_is_lost_on_them() -> None:
     mixed = {f"at{at}": f'"zz": {at if at % 2 else "true"}' for at in range(1000)}
     assert demand_equal(STEPS["results[]"], [people(1000, **mixed)]) < 100
+
+
+@pytest.mark.compiled
+def test_where_all_was_odd_few_batches_are_tried_until_one_is_sound() -> None:
+    luck = Luck()
+    tried = []
+    for _ in range(200):
+        tried.append(luck.tries())
+        if tried[-1]:
+            luck.learn(0, 500)
+    assert [at for at, each in enumerate(tried) if each] == [0, 2, 6, 14, 30, 62, 126, 191]
+    step = STEPS["results[]"]
+    assert isinstance(step.selector, CompiledSelector)
+    step = replace(step, selector=replace(step.selector, luck=Luck()))
+    odd = people(1100, **{f"at{at}": '"zz": {"q": 1, "q": 2}' for at in range(1100)})
+    assert [demand_equal(step, [odd]) for _ in range(3)] == [0, 0, 0]
+    assert [demand_equal(step, [people(1100)]) for _ in range(5)] == [0, 0, 0, 1100, 1100]
 
 
 def test_entries_whose_names_are_data_are_not_gathered_without_end() -> None:

@@ -41,8 +41,11 @@ FEW = 8
 """Records that are no longer divided in search of the one that does not fit."""
 SOME, ODD_ONE_IN = 4, 32
 """Records that may not fit, and of how many one more may: to search for more saves nothing."""
+FIRST = 64
+"""Records that are read at first, where not all fit: what comes of them tells what to expect."""
 MOST_ENTRIES = 2_000
-"""Entries that records may have beside those of the sample; beyond, their names are data."""
+"""Entries that records may have beside those of the sample, if there were as many records before:
+beyond, their names are data."""
 SQUARE = 10_000_000
 """Records times entries that Arrow may have to find out about at once."""
 SHORTEST = 8
@@ -217,17 +220,18 @@ def _divided(
     """Read what fits, and find what does not."""
     length = 1 + sum(memoryview(raws[at]).nbytes for at in rows) // len(rows)
     most = max(isqrt(SQUARE * SHORTEST // length), FEW)
-    entries = counted(schema) + MOST_ENTRIES
-    at, size, read, missed, wasted = 0, most, 0, 0, 0
+    known = counted(schema)
+    at, size, read, missed, wasted = 0, min(most, FIRST), 0, 0, 0
     while at < len(rows) and missed <= SOME + read // ODD_ONE_IN and wasted <= len(rows):
         some = rows[at : at + size]
         table = _table([raws[each] for each in some], schema, "infer")
         if not isinstance(table, Unfit):
-            done.add(table, some, dtype)
-            at, read, size = at + len(some), read + len(some), min(4 * size, most)
-            if counted(table.schema.empty_table().to_struct_array().type) > entries:
+            entries = counted(table.schema.empty_table().to_struct_array().type) - known
+            if entries >= min(MOST_ENTRIES, max(read, FIRST)):
                 done.endless = True
                 break
+            done.add(table, some, dtype)
+            at, read, size = at + len(some), read + len(some), min(4 * size, most)
         elif table.row is not None:
             missed, wasted, size = missed + 1, wasted + table.row, table.row or size
             done.odd.append(rows.pop(at + table.row))

@@ -33,6 +33,12 @@ AT_ONCE = 128
 """Records that are decoded at once: so few that they stay in the processor's cache."""
 MADE = 16
 """Dtypes for which what was compiled is kept."""
+ONE_IN = 8
+"""Of so many records of a batch one must fit at least, or the batch was in vain."""
+TRIAL = 128
+"""Records that are tried alone, before a batch of many more, where nothing has fitted yet."""
+MOST_SKIPPED = 64
+"""Batches that are decoded without a try, after others that were in vain."""
 UNFIT = (pl.exceptions.PolarsError, pl.exceptions.PanicException)
 """A panic is no Exception."""
 ROW = "#row"
@@ -47,6 +53,35 @@ Made = tuple[Sequence[Columns], Sequence[Cell]]
 DUPLICATE_KEY = Reason(
     field=None, rule="json.duplicate_key", message="an object in the record has the same key twice"
 )
+
+
+@dataclass(slots=True)
+class Luck:
+    """How a stream's batches fared: of those after some that were in vain, few are tried.
+
+    Where no record fits there is nothing to gain, and it takes time to find that out. What is
+    read is the same either way.
+    """
+
+    proven: bool = False
+    """Whether the last batch that was tried was not in vain."""
+    in_vain: int = 0
+    """Batches, one after the other as they were tried."""
+    skipped: int = 0
+    """Batches that are still to be decoded without a try."""
+
+    def tries(self) -> bool:
+        """Say whether the next batch is tried."""
+        if self.skipped:
+            self.skipped -= 1
+            return False
+        return True
+
+    def learn(self, fit: int, records: int) -> None:
+        """Learn how many records of a batch did fit."""
+        self.proven = fit * ONE_IN >= records
+        self.in_vain = 0 if self.proven else self.in_vain + 1
+        self.skipped = min(2**self.in_vain - 1, MOST_SKIPPED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +99,7 @@ class CompiledSelector:
     """Records of a batch from which it takes less time to learn of them first."""
     made: dict[pl.Struct, Made] = field(default_factory=dict, compare=False, repr=False)
     """What was compiled for the dtypes that records had: most have one all along."""
+    luck: Luck = field(default_factory=Luck, compare=False, repr=False)
 
     @property
     def exact(self) -> JmespathSelector:
@@ -131,7 +167,7 @@ def texts_of(selector: Selector, field: str, records: Sequence[object]) -> list[
 
 def _selected(selector: CompiledSelector, pages: Sequence[Page]) -> Selected:
     batch = _Batch.of(pages)
-    frames, odd = _compiled(selector, batch.raws)
+    frames, odd = _tried(selector, batch.raws)
     exact, doubtful = _exact(selector.cells, batch.raws, odd)
     if exact or not frames:
         frames.append(exact or (pl.DataFrame(cells_of(selector.cells, [])), []))
@@ -235,6 +271,22 @@ class _Learned:
     found: arrow.Kind
     columns: Sequence[Columns] = field(compare=False)
     others: Sequence[Cell] = field(compare=False)
+
+
+def _tried(selector: CompiledSelector, raws: Sequence[bytes]) -> tuple[list[Placed], list[int]]:
+    """Compile what fits, unless that seems to be in vain."""
+    luck, every = selector.luck, [*range(len(raws))]
+    if len(raws) < selector.worth or not luck.tries():
+        return [], every
+    if not luck.proven and len(raws) >= TRIAL * ONE_IN:
+        few = raws[:: len(raws) // TRIAL]
+        fit = len(few) - len(_compiled(selector, few)[1])
+        if fit * ONE_IN < len(few):
+            luck.learn(fit, len(few))
+            return [], every
+    frames, odd = _compiled(selector, raws)
+    luck.learn(len(raws) - len(odd), len(raws))
+    return frames, odd
 
 
 def _compiled(selector: CompiledSelector, raws: Sequence[bytes]) -> tuple[list[Placed], list[int]]:
