@@ -63,14 +63,16 @@ def _can_hold_files(folder: Path) -> bool:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if os.environ.get("CRMMAP_TEST_ALL_STORES"):
-        return
     left_out = [item for item in items if _left_out(item)]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in set(left_out)]
 
 
 def _left_out(item: pytest.Item) -> bool:
+    if os.environ.get("CRMMAP_TEST_PATH") == "exact" and item.get_closest_marker("compiled"):
+        return True
+    if os.environ.get("CRMMAP_TEST_ALL_STORES"):
+        return False
     if not isinstance(item, pytest.Function) or item.path.stem not in WHOLE_RUNS:
         return False
     callspec = getattr(item, "callspec", None)

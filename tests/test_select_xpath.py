@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import etree
 
@@ -94,6 +94,7 @@ names = st.sampled_from(["id", "name", "d:x", "m:y"])
 texts = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), max_size=20)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(names, texts), max_size=5))
 def test_a_text_comes_out_as_it_went_in(pairs: list[tuple[str, str]]) -> None:
     root = etree.Element("record")

@@ -77,6 +77,7 @@ def rows(url: str) -> list[dict[str, object]]:
     return result
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("forced", [False, True], ids=["walk", "xpath"])
 def test_a_plan_says_which_fields_a_walk_finds(forced: bool) -> None:
     plan = plan_of(ATOM, {"url": "https://harbour.example"})
