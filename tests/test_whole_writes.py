@@ -83,7 +83,7 @@ def test_what_waited_before_a_table_was_replaced_is_no_row_of_it(store_url: str)
     report = go(the_plan, store_url, firms=[{"id": "f"}], people=people[:2])["people"]
     assert rows(store_url, "people", "id", "firm") == [("a", None), ("b", "f")]
     assert report.waiting == 0
-    assert rows(store_url, "crmmap_deferred", "key") == []
+    assert rows(store_url, "crmmap_deferred", "stream") == []
 
 
 def test_a_reject_has_no_row_in_a_replaced_table(store_url: str) -> None:
