@@ -13,7 +13,7 @@ help:
 	@echo "make lint     ruff and mypy"
 	@echo "make schema   print the language's JSON Schema into schemas/"
 	@echo "make docs     print the reference of the language into docs/"
-	@echo "make bench    measure speed and memory, and write bench/RESULTS.md (ARGS=--quick: minutes)"
+	@echo "make bench    measure speed and memory, and write bench/RESULTS.md (an hour; ARGS=--quick: minutes)"
 	@echo "make wheel    build the wheel into dist/"
 
 $(VENV)/run-installed: pyproject.toml

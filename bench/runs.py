@@ -11,6 +11,7 @@ from pathlib import Path
 from bench.leads import fill
 from bench.measure import ROOT, environment
 from bench.scenarios import (
+    TWICE,
     Comparison,
     How,
     Profile,
@@ -84,7 +85,7 @@ def xml(how: How) -> Runs:
     count = how.size(50_000)
     with serving("people", count) as base_url:
         scenario = people(base_url, count)
-        found = _compared(scenario, _stores(how), how)
+        found = _compared(scenario, _stores(how), how, ["first"])
         found.append(compare_reading(scenario, how))
         profile = staged(scenario, sqlite_store(how.folder), how.folder)
     return Runs(comparisons=found, profiles=[profile])
@@ -101,8 +102,7 @@ def csv(how: How) -> Runs:
     profile = staged(tasks(file, how.size(PROFILED)), sqlite, how.folder)
     if servers:
         write_file(file, many)
-        scenario, thrice = tasks(file, many), how.at_most(3)
-        found += [each for store in servers for each in compare(scenario, store, thrice, ["first"])]
+        found += _compared(tasks(file, many), servers, how.at_most(3), ["first"])
     file.unlink()
     return Runs(comparisons=found, profiles=[profile])
 
@@ -127,8 +127,10 @@ def database(how: How) -> Runs:
     return Runs(comparisons=found, profiles=[profile])
 
 
-def _compared(scenario: Scenario, stores: Sequence[Database], how: How) -> list[Comparison]:
-    return [found for store in stores for found in compare(scenario, store, how)]
+def _compared(
+    scenario: Scenario, stores: Sequence[Database], how: How, turns: Sequence[str] = TWICE
+) -> list[Comparison]:
+    return [found for store in stores for found in compare(scenario, store, how, turns)]
 
 
 def _stores(how: How) -> list[Database]:

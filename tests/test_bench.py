@@ -116,7 +116,7 @@ def test_what_was_aimed_at_is_said_to_be_met_or_missed() -> None:
     ]  # fmt: skip
     grown = [
         {"scenario": "contacts", "records": records, "usage": usage | {"peak": peak}}
-        for records, peak in ((1_000, 90.0), (10_000, 300.0), (100_000, 331.0))
+        for records, peak in ((100, 90.0), (1_000, 90.0), (10_000, 300.0), (100_000, 331.0))
     ]
     told = aims({"http": {"comparisons": compared, "profiles": []}, "growth": grown})
     sqlite, postgres, memory = told.splitlines()[-3:]
