@@ -174,17 +174,6 @@ def only_some_blanks_are_blank(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(columnar, "BLANKS", " \t\r\n")
 
 
-def a_second_expression_is_tried_after_a_fault(patch: pytest.MonkeyPatch) -> None:
-    """What the first expression finds breaks a rule, and the second one's value is taken."""
-    text = columnar._text
-
-    def lenient(value: Value, accepts: frozenset[str]) -> Any:
-        made = text(value, accepts)
-        return replace(made, there=None, rule=None)
-
-    patch.setattr(columnar, "_text", lenient)
-
-
 BUGS = [
     each for name, each in list(globals().items())
     if callable(each) and getattr(each, "__module__", "") == __name__ and name != "truth_of"

@@ -6,6 +6,7 @@ finds there; and all of the records, as bytes, by what reads a batch. Bugs put i
 path on purpose (`columnar_bugs`) show that the law finds them.
 
 CRMMAP_LAW_EXAMPLES says how many answers are compared: one is an expression's, for a whole batch.
+Many take longer than a test may: `pytest --timeout=0`.
 """
 
 from __future__ import annotations

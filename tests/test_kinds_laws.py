@@ -25,6 +25,14 @@ from phone_texts import phone_text
 
 LAW_EXAMPLES = int(os.environ.get("CRMMAP_LAW_EXAMPLES", "0"))
 LAW_SEED = int(os.environ.get("CRMMAP_LAW_SEED", "5"))
+MANY = max(200, LAW_EXAMPLES)
+"""Values of which a column is read at once."""
+
+
+def law(examples):
+    """Return so many examples, or as many as `CRMMAP_LAW_EXAMPLES` asks for."""
+    return settings(max_examples=max(examples, LAW_EXAMPLES), deadline=None)
+
 
 VARIANTS = [
     pytest.param(TYPES[word](**attributes), id=f"{word}-{number}")
@@ -159,7 +167,7 @@ numerals = st.builds(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@law(300)
 @given(
     text=numerals,
     scale=st.integers(0, 12),
@@ -184,7 +192,7 @@ def expected_decimal(text, kind):
         return value if abs(value) < Decimal(10) ** (kind.precision - kind.scale) else None
 
 
-@settings(max_examples=200, deadline=None)
+@law(200)
 @given(text=numerals)
 def test_integer_is_the_whole_number_or_nothing(text):
     try:
@@ -196,7 +204,7 @@ def test_integer_is_the_whole_number_or_nothing(text):
     assert read(TYPES["integer"](), text)[0] == (int(exact) if fits and starts_with_digit else None)
 
 
-@settings(max_examples=200, deadline=None)
+@law(200)
 @given(number=st.floats(allow_nan=False, allow_infinity=False))
 def test_number_keeps_every_bit(number):
     kind = TYPES["number"]()
@@ -205,7 +213,7 @@ def test_number_keeps_every_bit(number):
     assert read(kind, *show(kind, value))[0] == number
 
 
-@settings(max_examples=100, deadline=None)
+@law(100)
 @given(
     value=st.integers(0, 10**12 - 1),
     group=st.sampled_from([",", ".", " ", "'"]),
@@ -227,7 +235,7 @@ offsets = st.timedeltas(timedelta(hours=-23, minutes=-59), timedelta(hours=23, m
 )
 
 
-@settings(max_examples=200, deadline=None)
+@law(200)
 @given(
     moment=st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30)),
     zone=st.none() | offsets,
@@ -241,7 +249,7 @@ def test_datetime_is_pythons_fromisoformat(moment, zone, spec, separator):
     assert read(TYPES["datetime"](), text)[0] == expected
 
 
-@settings(max_examples=300, deadline=None)
+@law(300)
 @given(
     text=st.text("0123456789-:.TZ+ ", max_size=32)
     | st.from_regex(
@@ -256,7 +264,7 @@ def test_what_datetime_reads_python_reads_alike(text):
         assert value == (expected if expected.tzinfo else expected.replace(tzinfo=UTC))
 
 
-@settings(max_examples=100, deadline=None)
+@law(100)
 @given(day=st.dates())
 def test_dates_are_pythons(day):
     assert read(TYPES["date"](), day.isoformat())[0] == day
@@ -264,7 +272,7 @@ def test_dates_are_pythons(day):
     assert read(TYPES["date"](formats=("%m/%d/%Y",)), american)[0] == day
 
 
-@settings(max_examples=200, deadline=None)
+@law(200)
 @given(moment=st.datetimes(datetime(1000, 1, 1), datetime(9999, 12, 30)))
 def test_moments_sort_as_their_texts(moment):
     kind = TYPES["datetime"]()
@@ -283,12 +291,12 @@ FORMATS = (
 def test_formats_are_those_of_strptime(how):
     random = Random(LAW_SEED)
     first = datetime(1970, 1, 1, tzinfo=UTC)
-    moments = [first + timedelta(seconds=random.randrange(90 * 31_536_000)) for _ in range(200)]
+    moments = [first + timedelta(seconds=random.randrange(90 * 31_536_000)) for _ in range(MANY)]
     written = [moment.strftime(how) for moment in moments]
     spoilt = [spoil(random, text) for text in written]
     values = read(TYPES["datetime"](formats=(how,)), *written, *spoilt).to_list()
-    assert values[:200] == [strptime(text, how) for text in written]
-    for text, value in zip(spoilt, values[200:], strict=True):
+    assert values[:MANY] == [strptime(text, how) for text in written]
+    for text, value in zip(spoilt, values[MANY:], strict=True):
         assert value in (None, strptime(text, how)), text
 
 
@@ -322,7 +330,7 @@ def test_times_are_pythons():
     clocks = [
         time(random.randrange(24), random.randrange(60), random.randrange(60), random.choice(ends))
         for ends in ((0,), (500_000, 123_456, 1))
-        for _ in range(200)
+        for _ in range(MANY)
     ]
     texts = [clock.isoformat(random.choice(("auto", "microseconds"))) for clock in clocks]
     spoilt = [spoil(random, text) for text in texts]
@@ -335,7 +343,7 @@ def test_times_are_pythons():
 def test_durations_are_sums_of_their_parts():
     random = Random(LAW_SEED)
     texts, lengths = [], []
-    for _ in range(200):
+    for _ in range(MANY):
         sign, (days, hours, minutes) = random.choice(("", "-", "+")), random.choices(range(60), k=3)
         second = Decimal(random.randrange(60_000_000)).scaleb(-random.choice((6, 7)))
         second = second.quantize(Decimal("0.000001"))
@@ -360,7 +368,7 @@ clocks = st.sampled_from(["10:30", "AM", "pm", "24:00", "at"])
 parts = zones | days | clocks | st.sampled_from([",", ".", "of", "1e5", "9" * 20])
 
 
-@settings(max_examples=300, deadline=None)
+@law(300)
 @given(text=st.lists(parts, max_size=6).map(" ".join) | st.text(max_size=20))
 def test_flexible_dates_never_take_a_part_from_nowhere(text):
     understood = flexible_datetime(text)
@@ -399,7 +407,7 @@ def test_what_is_read_quickly_is_read_alike(kind, general, texts):
 def test_signs_groups_and_rounding_change_no_amount(how):
     random = Random(LAW_SEED)
     kind = TYPES["decimal"](group=",", currency=True, round=how)
-    exact = [Decimal(random.randrange(10**9)).scaleb(-random.randrange(6)) for _ in range(200)]
+    exact = [Decimal(random.randrange(10**9)).scaleb(-random.randrange(6)) for _ in range(MANY)]
     write = ("{}", "{:,}", "${:,}", "{} €", "-{}", "-${:,}")
     texts = [random.choice(write).format(each) for each in exact]
     expected = [
