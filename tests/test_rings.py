@@ -119,6 +119,20 @@ def test_a_ring_that_came_in_pieces_loads_though_its_first_has_waited_too_long(
     assert counts(report, "people") == {"fetched": 1, "inserted": 2, "deferred": -2 + 1}
 
 
+def test_a_ring_loads_though_what_nobody_looks_up_has_settled_before(store_url: str) -> None:
+    """What settles in a round may concern no other that waits; rings are tried all the same."""
+    text = stream("towns") + SELF.replace("missing: wait", "missing: wait, wait_for: 30d")
+    text += stream("visits", "town: {from: town, lookup: {stream: towns, missing: wait}}")
+    visits = [{"id": "v", "town": "t"}]
+    people = [{"id": "1", "boss": "2"}]
+    load(plan(text, 1), store_url, size=1, towns=[], people=people, visits=visits)
+    let_wait_since_2020(store_url, "1")
+    people = [{"id": "2", "boss": "1"}]
+    report = load(plan(text, 1), store_url, size=1, towns=[{"id": "t"}], people=people, visits=[])
+    assert counts(report, "visits") == {"inserted": 1, "deferred": -1}
+    assert counts(report, "people") == {"fetched": 1, "inserted": 2, "deferred": -1}
+
+
 def test_a_large_ring_loads_in_bounded_memory(tmp_path: Path) -> None:
     url, wide, count = sqlite(tmp_path), "x" * 10_000, 400
     text = SELF.replace("fields:", "fields:\n      name: name")

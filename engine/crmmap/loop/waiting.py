@@ -1,13 +1,13 @@
 """Rows that wait for a parent: tried again at the end of the run, round after round.
 
-Where a round settles nothing more, those are loaded that wait for each other; and what then has
-waited for too long is rejected.
+Where a round settles nothing that others wait for, those are loaded that wait for each other; and
+what then has waited for too long is rejected.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -43,9 +43,7 @@ def settle_waiting(work: Work, reports: Sequence[StreamReport]) -> tuple[StreamR
             report = by_name.get(step.name) or _not_read(step)
             by_name[step.name], filled = _round(work, step, report)
             changed |= filled
-        if not changed:
-            changed = _rings(work, circular(held), by_name)
-        due = [each for each in held if any(one.parent.table in changed for one in each.lookups)]
+        due = _led_to(changed, held) or _led_to(_rings(work, circular(held), by_name), held)
     for step in () if work.stop.is_set() else held:
         by_name[step.name] = _overdue(work, step, by_name[step.name])
     waiting = _waiting(work)
@@ -56,6 +54,11 @@ def settle_waiting(work: Work, reports: Sequence[StreamReport]) -> tuple[StreamR
         for report in by_name.values()
         if report.stream in told or report.batches or report.status == "failed"
     )
+
+
+def _led_to(tables: Collection[str], steps: Sequence[Step]) -> list[Step]:
+    """Return the steps with a lookup that leads to one of these tables."""
+    return [step for step in steps if any(each.parent.table in tables for each in step.lookups)]
 
 
 def _held(work: Work) -> list[Step]:
