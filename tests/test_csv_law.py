@@ -107,6 +107,7 @@ def test_neither_the_way_nor_the_chunk_size_changes_what_is_read(
 @given(bodies, st.booleans(), st.sampled_from(DIALECTS), st.integers(1, 4), limits)
 @settings(max_examples=800, deadline=None)
 @example(b"1,2\n4,5,6,7\n", True, (",", '"'), 3, 64)  # as many cells as there should be
+@example(b"1,2,3\n4,5\n6,7,8,", True, (",", '"'), 3, 64)  # and bytes, too, at an open end
 @example(b'1,"2"x,3\n', True, (",", '"'), 3, 64)
 @example(b'"1","2",3\r\n"","\n",""""', True, (",", '"'), 3, 64)
 def test_what_is_read_quickly_is_read_exactly_so(
