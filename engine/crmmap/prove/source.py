@@ -128,7 +128,8 @@ def load(
     reader: Invented, folder: Path, *, streams: Sequence[str] = (), batch: int = 10
 ) -> RunReport:
     """Run the reader's plan, or some of its streams, into the store in the folder."""
-    steps = tuple(replace(impartial(step), batch=batch, keeps="none") for step in reader.plan.steps)
+    needed = _needed(reader.plan, streams) if streams else reader.plan.steps
+    steps = tuple(replace(impartial(step), batch=batch, keeps="none") for step in needed)
     options = Options(
         run_id=f"proof-{next(NAMES)}", owner="proof:1", started_at="", streams=tuple(streams)
     )
@@ -136,6 +137,14 @@ def load(
         return run(
             replace(reader.plan, steps=steps), store, reader, options=options, stop=reader.stop
         )
+
+
+def _needed(plan: Plan, streams: Sequence[str]) -> Sequence[Step]:
+    """Return the steps of streams, and those whose tables they ask: no others need to be made."""
+    run = [step for step in plan.steps if step.name in streams]
+    names = {*streams, *(parent for step in run for parent in step.parents)}
+    tables = {each.parent.table for step in run for each in step.lookups}
+    return [step for step in plan.steps if step.name in names or step.target.table in tables]
 
 
 def _store(folder: Path) -> Store:
