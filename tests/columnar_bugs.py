@@ -150,6 +150,25 @@ def texts_that_python_reads_are_no_numbers(patch: pytest.MonkeyPatch) -> None:
     )  # fmt: skip
 
 
+def the_last_of_equal_keys_is_first(patch: pytest.MonkeyPatch) -> None:
+    by = vector_functions._by
+    patch.setitem(
+        vector_functions.FUNCTIONS, "max_by",
+        (lambda array, key: vectors.item(by(array, key, descending=False), -1), "v&"),
+    )  # fmt: skip
+
+
+def an_object_of_unread_entries_is_empty(patch: pytest.MonkeyPatch) -> None:
+    truth = vectors.truth
+
+    def sure(value: Value) -> Column:
+        found = truth(value)
+        is_struct = isinstance(value, Column) and isinstance(value.dtype, pl.Struct)
+        return replace(found, trouble=value.trouble) if is_struct else found
+
+    patch.setattr(vector_nodes, "truth", sure)
+
+
 def null_equals_nothing(patch: pytest.MonkeyPatch) -> None:
     equal = vector_logic.equal
 

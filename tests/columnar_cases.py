@@ -137,19 +137,25 @@ ONE = {
     "list": [
         "{}[0]", "{}[-1]", "{}[-2]", "{}[1]", "{}[*].b", "{}[*].a", "{}[]", "{}[].a", "{}[1:]",
         "{}[:-1]", "{}[0:1]", "{}[::2]", "{}[1::2]", "{}[::-1]", "{}[-2:1:-1]", "{}[2::-2]",
-        "({}) | [0]", "length({})", "sort({})", "sort({})[0]", "max({})", "min({})", "sum({})",
-        "map(&a, {})", "map(&length(@), {})", "sort_by({}, &b)", "max_by({}, &a)", "{}[*].[a, b]",
-        "min_by({}, &a)", "sort_by({}, &length(@))",
-        "max_by({}, &length(to_string(@)))", "reverse({})", "join(',', {})", "{}[?a]", "{}[?@]",
-        "{}[?!@]", "{}[?a].b",
-        "{}[*].{{x: a, y: b}}", "{}[?a == 'a']", "{}[?b == `1`].a", "{}[?@ > `0`]", "{}[*][0]",
-        "{}[*][]", "{}[*].a[]", "{}[?length(@) > `1`]", "contains({}, 'a')", "contains({}, `1`)",
-        "contains({}, `null`)", "{} == `[]`", "map(&to_string(@), {})", "{}[?a != b]",
-        "{}[?a || b]", "sort(map(&to_string(@), {}))", "{}[?a].length(b)",
-        "{}[?@ == 'a'].length(@)", "sum({}[*].length(@))", "length(join('', {}))", "{}[?a && !b].b",
-        "{}[?@ != `null`]", "{}[?type(@) == 'string'] | [0]", "{}[::2] | [1]", "{}[*] | [-2]",
+        "({}) | [0]", "length({})", "map(&a, {})", "map(&length(@), {})", "{}[*].[a, b]",
+        "{}[?a]", "{}[?@]", "{}[?!@]", "{}[?a].b", "{}[*].{{x: a, y: b}}", "{}[?a == 'a']",
+        "{}[?b == `1`].a", "{}[?@ > `0`]", "{}[*][0]", "{}[*][]", "{}[*].a[]",
+        "{}[?length(@) > `1`]", "contains({}, 'a')", "contains({}, `1`)", "contains({}, `null`)",
+        "{} == `[]`", "map(&to_string(@), {})", "{}[?a != b]", "{}[?a || b]", "{}[?a].length(b)",
+        "{}[?@ == 'a'].length(@)", "sum({}[*].length(@))", "length(join('', {}))",
+        "{}[?a && !b].b", "{}[?@ != `null`]", "{}[?type(@) == 'string'] | [0]", "{}[::2] | [1]",
+        "{}[*] | [-2]",
     ],
-    "object": ["{}.a", "{}.b", "{}.\"é k\"", "({}) | a", "{}.*", "keys({})"],
+    "list in order": [
+        "sort({})", "sort({})[0]", "max({})", "min({})", "sum({})", "reverse({})", "join(',', {})",
+        "sort_by({}, &b)", "max_by({}, &a)", "min_by({}, &a)", "sort_by({}, &length(@))",
+        "max_by({}, &length(@))", "min_by({}, &length(@))", "max_by({}, &type(@))",
+        "sort(map(&to_string(@), {}))", "sort_by({}, &type(@))[-1]", "max_by({}, &a).b",
+    ],
+    "object": [
+        "{}.a", "{}.b", "{}.\"é k\"", "({}) | a", "{}.*", "keys({})", "({}) && 'some'", "!({})",
+        "({}) || 'none'", "[{}.a, ({}) && 'some'] | [1]",
+    ],
     "text": [
         "length({})", "to_number({})", "reverse({})", "starts_with({}, 'a')", "contains({}, 'a')",
         "{} < 'b'", "length(to_string({}))", "ends_with({}, 'b')", "{} == 'a'",
@@ -184,23 +190,31 @@ ACCEPTED = ["string number", "string number boolean", "string"]
 
 twos = st.sampled_from(TWO)
 ones = {kind: st.sampled_from(each) for kind, each in ONE.items()}
-wanted = st.sampled_from([*["list"] * 7, "any", "any", "any", "text", "text", *ONE])
+wanted = st.sampled_from(
+    [*["list"] * 5, *["list in order"] * 2, "any", "any", "any", "text", "text", *ONE]
+)
 accepted = st.sampled_from([frozenset(each.split()) for each in ACCEPTED])
 of_ten = st.integers(0, 9)
 Expressions = st.SearchStrategy[str]
+
+
+def _within(outer: str, inner: str) -> str:
+    """Return an expression with another one at each `{}`."""
+    return outer.format(*[inner] * outer.count("{}"))
 
 
 @st.composite
 def fitting(draw: st.DrawFn, leaves: Mapping[str, Expressions]) -> str:
     """Draw what is done with a value of a kind."""
     kind = draw(wanted)
-    return draw(ones[kind]).format(draw(leaves.get(kind, leaves["any"])))
+    inner = draw(leaves.get(kind.split()[0], leaves["any"]))
+    return _within(draw(ones[kind]), inner)
 
 
 @st.composite
 def nested(draw: st.DrawFn, inner: Expressions) -> str:
     """Draw what is done with whatever another expression finds."""
-    return draw(ones[draw(wanted)]).format(draw(inner))
+    return _within(draw(ones[draw(wanted)]), draw(inner))
 
 
 @st.composite
