@@ -74,6 +74,19 @@ def test_what_refers_to_a_refused_row_is_as_its_lookup_says(
     assert (report.streams[0].waiting, report.counts.balanced) == (waiting, True)
 
 
+def test_a_row_that_is_refused_may_have_a_field_called_reasons(tmp_path: Path) -> None:
+    url = sqlite(tmp_path)
+    lookup = "{stream: people, missing: wait, constraint: true}"
+    numbers = [f"{name}: {{from: {name}, type: integer}}" for name in ("n", "reasons")]
+    the_plan = plan(stream("people", *numbers, f"boss: {{from: boss, lookup: {lookup}}}"), batch=9)
+    load(the_plan, url, people=[{"id": "0", "n": 0}])
+    sql(url, "CREATE UNIQUE INDEX one_number ON people (n)")
+    people = [{"id": "1", "n": 0, "reasons": 7}, {"id": "2", "n": 2, "reasons": 8, "boss": "1"}]
+    report = load(the_plan, url, people=people)
+    assert report.exit_code == 0
+    assert (report.counts.rejected, report.streams[0].waiting) == (1, 1)
+
+
 def test_a_bare_parent_that_the_database_refuses_costs_those_that_refer_to_it(
     store_url: str,
 ) -> None:

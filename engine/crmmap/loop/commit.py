@@ -150,12 +150,13 @@ def _at_fault(step: Step, loaded: Loaded, transaction: Transaction) -> pl.DataFr
     if not own or refused.is_empty():
         return refused.clear()
     (key,) = step.target.key
-    rows = loaded.resolved.rows.join(refused, on=PLACE, how="inner")
+    rows = loaded.resolved.rows.join(refused, on=PLACE, how="semi")
     there = transaction.known(step.target, key, rows[key])[key]
     gone = rows[key].filter(~rows[key].is_in(there.implode()))
     named = pl.any_horizontal(pl.col(each.field).is_in(gone.implode()) for each in own)
-    held = pl.col("reasons").str.contains(FOREIGN_KEY, literal=True)
-    guilty = refused.join(rows.filter(named & held), on=PLACE, how="anti", maintain_order="left")
+    held = refused.filter(pl.col("reasons").str.contains(FOREIGN_KEY, literal=True))
+    hurt = rows.filter(named).join(held, on=PLACE, how="semi")
+    guilty = refused.join(hurt, on=PLACE, how="anti", maintain_order="left")
     alone = len(guilty) == len(refused) and loaded.kept.filter(named).is_empty()
     return guilty.clear() if alone else guilty
 
