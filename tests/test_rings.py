@@ -109,6 +109,19 @@ def test_a_ring_of_which_the_database_refuses_one_costs_that_one(
     assert json.loads(reasons)[0]["rule"] == "store.unique"
 
 
+def test_a_ring_of_which_the_database_refuses_a_bare_row_goes_on_waiting(tmp_path: Path) -> None:
+    url, text = sqlite(tmp_path), SELF.replace("missing: wait", "missing: wait, constraint: true")
+    load(plan(text, 1), url, size=1, people=[{"id": "0", "n": 0}])
+    sql(url, "CREATE TRIGGER t BEFORE INSERT ON people WHEN new.id = '2' AND new.n IS NULL "
+             "BEGIN SELECT raise(ABORT, 'bare'); END")  # fmt: skip
+    people = [{"id": "1", "boss": "2", "n": 1}, {"id": "2", "boss": "1", "n": 2}]
+    report = load(plan(text, 1), url, size=1, people=people)
+    assert counts(report, "people") == {"fetched": 2, "deferred": 2}
+    sql(url, "DROP TRIGGER t")
+    report = load(plan(text, 1), url, size=1, people=[])
+    assert counts(report, "people") == {"inserted": 2, "deferred": -2}
+
+
 def test_a_ring_that_came_in_pieces_loads_though_its_first_has_waited_too_long(
     store_url: str,
 ) -> None:

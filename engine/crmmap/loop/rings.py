@@ -106,9 +106,10 @@ class _Ring:
         while True:
             savepoint = transactions[0].savepoint()
             shares = [self._bare(*each) for each in pairs]
-            for share, each in zip(shares, pairs, strict=True):
+            # Where one of the bare rows is refused, those that refer to it would be, too.
+            for share, each in zip(shares, pairs, strict=True) if _whole(shares) else ():
                 self._fill(share, *each)
-            if all(share.whole for share in shares):
+            if _whole(shares):
                 savepoint.commit()
                 break
             savepoint.rollback()
@@ -140,8 +141,7 @@ class _Ring:
 
     def _fill(self, share: _Share, step: Step, transaction: Transaction) -> None:
         """Write a step's share, a batch at a time."""
-        waiting = {*share.waiting}
-        own = [e for e in self.written if e.stream == step.name and e not in waiting]
+        own = [each for each in self.written if each.stream == step.name]
         known = _promising(transaction.known, self.written)
         for start in range(0, len(own), step.batch):
             some = own[start : start + step.batch]
@@ -164,10 +164,6 @@ class _Share:
     waiting: list[Waiter] = field(default_factory=list)
     refused: list[Waiter] = field(default_factory=list)
 
-    @property
-    def whole(self) -> bool:
-        return not (self.waiting or self.refused)
-
     def put(self, each: Waiter, *, written: bool, waits: bool) -> None:
         (self.written if written else self.waiting if waits else self.refused).append(each)
 
@@ -180,6 +176,10 @@ class _Share:
         )  # fmt: skip
         told = replace(told, notes=self.tally.notes.clear(), keys={}, same_by={})
         self.tally = _with(self.tally, told)
+
+
+def _whole(shares: Sequence[_Share]) -> bool:
+    return not any(share.waiting or share.refused for share in shares)
 
 
 def _places(waiters: Sequence[Waiter]) -> pl.DataFrame:
