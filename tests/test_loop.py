@@ -6,6 +6,7 @@ import threading
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 
 import polars as pl
@@ -16,7 +17,7 @@ from crmmap.events import NO_TROUBLES, Event, RunReport, Troubles
 from crmmap.extract.http_reader import HttpReader
 from crmmap.load import Store
 from crmmap.loop import Options, run
-from crmmap.plan import FoundField, Plan, Step, compile_plan, placeholder_settings
+from crmmap.plan import FoundField, Plan, Step, Target, compile_plan, placeholder_settings
 from crmmap.values import Counts, Page, Start
 from invented import mapping, sqlite, table
 
@@ -172,6 +173,35 @@ def test_a_streams_trouble_keeps_what_it_read_and_spares_its_siblings(
     if isinstance(trouble, SourceError):
         assert rows(url, "one", "id") == [("1",), ("2",)]
     assert ("one", "failed") in rows(url, "crmmap_stream_runs", "stream", "status")
+
+
+class Slow(Store):
+    """A store that makes its tables ready only once the lock was renewed meanwhile."""
+
+    renewed = threading.Event()
+
+    def prepare(self, targets: Sequence[Target]) -> tuple[str, ...]:
+        assert not targets or self.renewed.wait(5)
+        return Store.prepare(self, targets)
+
+    def heartbeat(self, run_id: str) -> None:
+        Store.heartbeat(self, run_id)
+        self.renewed.set()
+
+
+def test_the_lock_is_kept_while_tables_are_made_ready(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A column that is added to a large table may take longer than the lock lasts."""
+    monkeypatch.setattr(import_module("crmmap.loop.run"), "HEARTBEAT", 0.01)
+    store = Slow.open(sqlite(tmp_path), application="tests")
+    options = Options(run_id="r", owner="tests:1", started_at="")
+    report = run(
+        plan(stream("a")), store, Sources({"a": [{"id": 1}]}, 2),
+        options=options, stop=threading.Event(),
+    )  # fmt: skip
+    store.close()
+    assert report.counts.inserted == 1
 
 
 def test_an_observer_that_fails_does_not_cost_the_run(tmp_path: Path) -> None:

@@ -52,10 +52,12 @@ async def _run(work: Work) -> RunReport:
     loop = asyncio.get_running_loop()
     # A stream may hold a thread for its fetch, one for its next batch and one for its commit.
     loop.set_default_executor(ThreadPoolExecutor(3 * len(work.steps) + 2))
-    work.remarks += await in_thread(_begin, work)
+    await in_thread(_begin, work)
     status = "failed"
     heart = asyncio.create_task(_beat(work))
     try:
+        # What large tables need before they are as wanted may take longer than a lease.
+        work.remarks += await in_thread(_make_ready, work)
         ended = await _run_streams(work)
         if work.lost is not None:
             raise work.lost
@@ -81,11 +83,8 @@ async def _run_streams(work: Work) -> list[StreamReport]:
     return [report.result() for report in work.reports.values()]
 
 
-def _begin(work: Work) -> tuple[str, ...]:
-    """Make the store ready; return what was added to tables that were there before.
-
-    The lock is taken first, so that no other run finds its tables changed under it.
-    """
+def _begin(work: Work) -> None:
+    """Take the mapping's lock."""
     work.store.prepare([])
     work.store.begin_run(
         mapping=work.plan.mapping,
@@ -94,11 +93,14 @@ def _begin(work: Work) -> tuple[str, ...]:
         fingerprint=_fingerprint(work.plan),
         kind=work.options.kind,
     )
-    try:
-        return (*work.store.prepare(work.plan.targets), *_expired(work))
-    except CrmmapError:
-        work.store.end_run(work.options.run_id, status="failed")
-        raise
+
+
+def _make_ready(work: Work) -> tuple[str, ...]:
+    """Make the store ready; return what was added to tables that were there before.
+
+    The lock is held by then, so that no other run finds its tables changed under it.
+    """
+    return (*work.store.prepare(work.plan.targets), *_expired(work))
 
 
 def _expired(work: Work) -> tuple[str, ...]:
