@@ -89,6 +89,17 @@ def test_a_walk_finds_what_xpath_finds(inner: list[str], texts: list[list[str]])
         ]  # fmt: skip
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-le", "utf-16-be", "utf-32-le"])
+def test_what_is_marked_as_null_is_null_in_any_encoding(encoding: str) -> None:
+    asked = (ElementCell(field="f", expressions=(compile_relative("a", DIALECT),)),)
+    body = document(['<a m:null="true">x</a>']).decode()
+    walk = walk_through(asked)
+    found, _ = whole(f'<?xml version="1.0"?>{body}'.encode(encoding), PATH, walk)
+    page = Page(number=1, records=[each.record for each in found])
+    frame = XPathSelector(cells=asked, walk=walk).select(page)
+    assert frame["f"].to_list() == [None]
+
+
 @pytest.mark.parametrize(
     ("text", "way"),
     [

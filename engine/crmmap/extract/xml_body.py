@@ -218,7 +218,9 @@ def bare_of(body: bytes, walk: Walk | None) -> bool:
     So it is where each mark stands last in a tag that ends its element: `m:null="true"/>`. In
     UTF-16 nothing can be seen.
     """
-    if walk is None or walk.null_name is None or body.lstrip()[:1] != b"<":
+    if walk is None or walk.null_name is None:
+        return False
+    if body.lstrip()[:1] != b"<" or b"\0" in body[:4]:
         return False
     name = re.escape(etree.QName(walk.null_name).localname.encode())
     return len(re.findall(name + rb"\s*=", body)) == len(
