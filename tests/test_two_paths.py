@@ -286,6 +286,8 @@ def people(count: int, **odd: str) -> bytes:
         ({"at100": '"zz": 1', "at150": '"zz": "x"', "at151": '"zz": 2'}, 1),
         ({"at7": '"a": "y"', "at333": '"o": {"x": 1, "x": 1}'}, 2),
         ({"at599": '"zz": "\\u0000"'}, 1),
+        ({"at42": f'"o": {{"p": {{"q": 0.1{"0" * 4000}}}}}'}, 1),
+        ({"at43": f'"o": {{"p": {{"q": 0.1{"0" * 3900}}}}}'}, 0),
     ],
 )
 def test_only_the_records_that_do_not_fit_are_decoded(odd: dict[str, str], exact: int) -> None:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from crmmap.select.columnar import as_instance
+from crmmap.select.strict import DIGITS
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -33,6 +34,10 @@ MARKS = tuple(
 """What Arrow reads otherwise than the exact path: a NUL, and numbers so small that they become 0.
 
 Each begins with the same bytes always, which are soon found.
+"""
+APART, RUN = 50, re.compile(rb"[0-9]{25}")
+"""A number longer than the exact path takes, which Arrow does read, has so many digits in a row,
+before the point, behind it or in the exponent, that of bytes which stand `APART` there are `RUN`.
 """
 NEWLINES = bytes.maketrans(b"\r\n", b"  ")
 AT_ONCE = 64_000_000
@@ -207,9 +212,13 @@ def _unmarked(raws: Sequence[bytes], rows: Sequence[int], done: Read) -> list[in
     """Return the places without those of records that Arrow would read otherwise: odd ones."""
     text = b"".join([raws[at] for at in rows])
     marks = [mark for mark in MARKS if mark.search(text)]
-    if not marks:
+    gone = {
+        at for at in rows
+        if memoryview(raws[at]).nbytes > DIGITS and RUN.search(bytes(raws[at])[::APART])
+    }  # fmt: skip
+    if not marks and not gone:
         return list(rows)
-    gone = {at for at in rows if any(mark.search(bytes(raws[at])) for mark in marks)}
+    gone |= {at for at in rows if any(mark.search(bytes(raws[at])) for mark in marks)}
     done.odd += sorted(gone)
     return [at for at in rows if at not in gone]
 
