@@ -50,7 +50,7 @@ class Scenario:
     script: tuple[str, str]
 
     def product(self, store: str) -> Arguments:
-        """Return `crmmap run` as users type it; only reading, where there is no store."""
+        """Return `crmmap run` as users type it; a dry run, where there is no store."""
         into = ("--store", store) if store else ("--dry-run",)
         mapping = f"bench/{self.mapping}"
         return ("crmmap", "run", mapping, "--set", self.setting, "--quiet", *into)
@@ -118,7 +118,10 @@ def compare(
 
 
 def compare_reading(scenario: Scenario, how: How) -> Comparison:
-    """Have both take the cells out, and write them nowhere."""
+    """Have both take the cells out: the script writes them nowhere, and crmmap in a dry run.
+
+    That is a whole run into a temporary SQLite store, so crmmap's figure has its writing in it.
+    """
     found: dict[str, list[Usage]] = {"crmmap": [], "script": []}
     for number in range(how.rounds):
         how.say(f"{scenario.name}, only read: round {number + 1} of {how.rounds}")

@@ -41,7 +41,7 @@ def _beside_scripts(found: Mapping[str, Any]) -> Iterator[str]:
         for each in _comparisons(found, section):
             if (each.store, each.turn) == (store, turn):
                 times = ratio(each)[1]
-                into = f" into {store}" if store else ", only read"
+                into = f" into {store}" if store else ", in a dry run, where the script only reads"
                 what = f"{each.scenario}{into}: at most {most} × the CPU seconds of the script"
                 yield _aim(what, f"{times:.2f} ×", met=times <= most)
 

@@ -8,7 +8,7 @@ from bench.measure import Usage, middle
 from bench.runs import Runs
 from bench.scenarios import Comparison, Profile
 
-TURNS = {"first": "first run", "second": "second run", "read": "only read, no store"}
+TURNS = {"first": "first run", "second": "second run", "read": "dry run; the script only reads"}
 TOP = 14
 
 
