@@ -12,7 +12,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from crmmap.errors import ExitCode, SourceError, Throttled
+from crmmap.errors import ExitCode, MappingError, SourceError, Throttled
 from crmmap.events import NO_TROUBLES, Event, RunReport, Troubles
 from crmmap.extract.http_reader import HttpReader
 from crmmap.load import Store
@@ -418,6 +418,20 @@ def test_a_placeholder_of_a_foreign_key_means_that_there_is_no_parent(tmp_path: 
     assert rows(sqlite(tmp_path), "people", "id", "office") == [
         ("1", None), ("2", None), ("3", "o")
     ]  # fmt: skip
+
+
+def test_a_lookup_compares_with_what_the_column_of_a_foreign_key_holds(tmp_path: Path) -> None:
+    """The details of a firm are known by its id, whatever the source calls it there."""
+    firms = stream("firms", "code: code").replace("id: id", "id: {from: id, type: integer}")
+    details = stream("details", "firm: {from: firm, lookup: {stream: firms, by: code}}")
+    details = details.replace("key: id", "key: firm").replace("      id: id\n", "")
+    notes = stream("notes", "of: {from: of, type: TYPE, lookup: {stream: details}}")
+    whole = plan(firms + details + notes.replace("TYPE", "integer"))
+    records = {"firms": [{"id": 1, "code": "c"}], "details": [{"firm": "c"}]}
+    load(whole, sqlite(tmp_path), **records, notes=[{"id": "n", "of": 1}, {"id": "o", "of": 2}])
+    assert rows(sqlite(tmp_path), "notes", "id", "of") == [("n", 1), ("o", None)]
+    with pytest.raises(MappingError, match="whose 'firm' holds keys of 'firms', of type integer"):
+        plan(firms + details + notes.replace("TYPE", "text"))
 
 
 def test_what_became_of_foreign_keys_is_counted(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from crmmap.kinds.types import Type
 from crmmap.plan.steps import Column, ForeignKey, Target
 from crmmap.spec.deletions import deletes_of
 from crmmap.spec.duplicates import Latest
+from crmmap.spec.foreign_keys import held
 from crmmap.spec.model import Mapping as MappingSpec
 from crmmap.spec.model import Stream
 
@@ -44,11 +45,8 @@ def _stored_type(
     mapping: MappingSpec, types: Mapping[str, Mapping[str, Type]], stream: str, field: str
 ) -> Type:
     """Return a column's type: a looked-up one holds the parent's key."""
-    lookup = mapping.streams[stream].fields[field].lookup
-    if lookup is None:
-        return types[stream][field]
-    key = mapping.streams[lookup.stream].table.key[0]
-    return types[lookup.stream][key]
+    owner, name = held(mapping.streams, stream, field)
+    return types[owner][name]
 
 
 def _searched(mapping: MappingSpec, name: str) -> tuple[tuple[str, ...], ...]:

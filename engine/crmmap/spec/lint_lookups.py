@@ -7,6 +7,7 @@ from graphlib import CycleError, TopologicalSorter
 
 from crmmap.kinds.types import TYPES
 from crmmap.spec.faults import Fault, guess, quoted, shown
+from crmmap.spec.foreign_keys import held
 from crmmap.spec.model import PATIENT, Field, Lookup, Stream
 from crmmap.values import Path
 
@@ -56,19 +57,27 @@ def _lookup(field: Field, streams: Mapping[str, Stream], path: Path) -> Iterator
         return
     parent = streams[lookup.stream]
     faults_by = list(_by(lookup, parent, path))
-    yield from faults_by or _type(field, lookup, parent, path)
+    yield from faults_by or _type(field, lookup, streams, path)
 
 
-def _type(field: Field, lookup: Lookup, parent: Stream, path: Path) -> Iterator[Fault]:
-    """Yield a fault where the two fields' values could never be equal."""
-    by = parent.fields.get(lookup.by or parent.table.key[0]) if parent.table.key else None
-    if by is not None and by.type.dtype != field.type.dtype:
+def _type(
+    field: Field, lookup: Lookup, streams: Mapping[str, Stream], path: Path
+) -> Iterator[Fault]:
+    """Yield a fault where the field's values could never be equal to those of the column."""
+    parent = streams[lookup.stream]
+    name = lookup.by or next(iter(parent.table.key), "")
+    if name not in parent.fields:
+        return
+    owner, key = held(streams, lookup.stream, name)
+    by = streams[owner].fields[key]
+    if by.type.dtype != field.type.dtype:
         words = {kind: word for word, kind in TYPES.items()}
         own, other = words[type(field.type)], words[type(by.type)]
-        message = (
-            f"compares values of type {own} with '{lookup.stream}', whose field has type {other}. "
-            "Give both fields the same type"
-        )
+        what, advice = f"'{lookup.stream}', whose field has", "Give both fields the same type"
+        if owner != lookup.stream:
+            what = f"'{lookup.stream}', whose '{name}' holds keys of '{owner}', of"
+            advice = "Give this field that type"
+        message = f"compares values of type {own} with {what} type {other}. {advice}"
         yield Fault(path=path, rule="lookup.type", message=message)
 
 
