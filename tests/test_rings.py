@@ -122,6 +122,21 @@ def test_a_ring_of_which_the_database_refuses_a_bare_row_goes_on_waiting(tmp_pat
     assert counts(report, "people") == {"inserted": 2, "deferred": -2}
 
 
+def test_a_key_that_only_a_lookup_tells_is_not_taken_for_what_the_source_calls_it(
+    tmp_path: Path,
+) -> None:
+    """The details of the firm with the code `2` are those of firm `1`, and no details of `2`."""
+    wait = "missing: wait"
+    firms = stream("firms", "code: code", f"of: {{from: of, lookup: {{stream: details, {wait}}}}}")
+    details = stream(
+        "details", f"firm: {{from: firm, lookup: {{stream: firms, by: code, {wait}}}}}"
+    )
+    the_plan = plan(firms + details.replace("key: id", "key: firm").replace("      id: id\n", ""))
+    records = {"firms": [{"id": "1", "code": "2", "of": "2"}], "details": [{"firm": "2"}]}
+    report = load(the_plan, sqlite(tmp_path), **records)
+    assert [each.waiting for each in report.streams] == [1, 1]
+
+
 def test_a_ring_that_came_in_pieces_loads_though_its_first_has_waited_too_long(
     store_url: str,
 ) -> None:

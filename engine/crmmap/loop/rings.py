@@ -36,7 +36,13 @@ def circular(steps: Sequence[Step]) -> list[Step]:
         step for step in steps
         if step.target.table in leads[step.target.table]
         and not isinstance(step.target.write, Deleting)
+        and not _translated(step) & {*step.target.key}
     ]  # fmt: skip
+
+
+def _translated(step: Step) -> set[str]:
+    """Return the fields of which only lookups tell what their columns will hold."""
+    return {each.field for each in step.lookups if each.by != each.parent.key[0]}
 
 
 def load_rings(work: Work, steps: Sequence[Step]) -> Iterator[tuple[Step, Tally]]:
@@ -56,9 +62,11 @@ def load_rings(work: Work, steps: Sequence[Step]) -> Iterator[tuple[Step, Tally]
 def _waiters(work: Work, step: Step, steps: Sequence[Step]) -> Iterator[Waiter]:
     """Yield what waits of a step. In memory is a batch at a time, beside what is yielded."""
     table = step.target.table
+    told = _translated(step)
     asked = {
-        each.by: None for other in steps for each in other.lookups if each.parent.table == table
-    }
+        each.by: None for other in steps for each in other.lookups
+        if each.parent.table == table and each.by not in told
+    }  # fmt: skip
     place: tuple[str, str] | None = None
     while not work.stop.is_set():
         some = work.store.deferred(
