@@ -10,6 +10,7 @@ it has come.
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -62,6 +63,8 @@ class Crm:
     last: datetime = datetime.min.replace(tzinfo=UTC)
     observe: Callable[[], None] = lambda: None
     """Called for each page that is asked for."""
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    """For streams that are read at the same time: each gets a read of its own."""
 
     def now(self) -> datetime:
         """Return a time that it has not returned before."""
@@ -76,6 +79,10 @@ class Crm:
 
     def __call__(self, seen: Seen) -> bytes:
         self.observe()
+        with self.lock:
+            return self._answer(seen)
+
+    def _answer(self, seen: Seen) -> bytes:
         parts = urlsplit(seen.target)
         asked = dict(parse_qsl(parts.query))
         number, start = map(int, asked.get("from", "-1:0").split(":"))
