@@ -5,14 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Inspector
+from sqlalchemy.schema import CreateTable
 
 from crmmap.errors import StoreUnfit
 from crmmap.kinds.types import Integer, Text
 from crmmap.kinds.writes import Delete
+from crmmap.load.constraints import of_new_table
+from crmmap.load.tables import table_of
 from crmmap.plan import ForeignKey, Target
 from crmmap.values import Counts
 from stores import Loader, columns, load, store_url
@@ -46,6 +53,14 @@ def test_tables_may_refer_to_one_that_is_made_after_them(load: Callable[..., Loa
     it.store.prepare([PEOPLE, OFFICES])
     assert it.store.ddl([PEOPLE, OFFICES]) == ""
     assert it.store.prepare([PEOPLE]) == ()
+
+
+def test_what_one_database_adds_later_another_still_has_at_once() -> None:
+    table = table_of(PEOPLE)
+    server = SimpleNamespace(dialect=postgresql.dialect())
+    assert len(of_new_table(table, cast(Inspector, server))) == 2
+    assert str(CreateTable(table).compile(dialect=sqlite.dialect())).count("REFERENCES") == 2
+    assert str(CreateTable(table).compile(dialect=postgresql.dialect())).count("REFERENCES") == 0
 
 
 def test_the_database_itself_refuses_what_leads_nowhere(load: Callable[..., Loader]) -> None:

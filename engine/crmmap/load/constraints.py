@@ -123,7 +123,9 @@ def _wanted(table: sa.Table) -> list[sa.ForeignKeyConstraint]:
 
 
 def _adding(constraint: sa.ForeignKeyConstraint, inspector: Inspector) -> str:
-    return str(AddConstraint(constraint).compile(dialect=inspector.dialect)).strip()
+    # All stores of a process share their tables, and one may make this one with its foreign keys.
+    adding = AddConstraint(constraint, isolate_from_table=False)
+    return str(adding.compile(dialect=inspector.dialect)).strip()
 
 
 def _lacks(constraint: sa.ForeignKeyConstraint) -> str:
