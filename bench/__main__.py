@@ -2,8 +2,9 @@
 
 Without a section: all of them but `peers`, which needs others to be installed. Each takes the place
 of its last measurement in results.json, of which RESULTS.md and its pictures are made anew.
-`--quick`: a tenth of all sizes, one run each. What is measured at another scale stands in a folder
-of its own, and never takes the place of what README.md quotes. `--report` measures nothing.
+`--quick`: a tenth of all sizes, one run each. What is measured at another scale, in fewer runs or
+on SQLite alone stands in a folder of its own, and never takes the place of what README.md quotes.
+`--report` measures nothing.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from bench.sections import OPTIONAL, SECTIONS
 from bench.summary import aims, quoting, summary
 
 PAGE, README = ROOT / "bench", ROOT / "README.md"
+ROUNDS = 5
+"""Runs of which a figure that README.md quotes is the median, at least."""
 
 
 def options(arguments: Sequence[str]) -> argparse.Namespace:
@@ -35,7 +38,7 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("sections", nargs="*", metavar="SECTION", help=", ".join(SECTIONS))
     parser.add_argument("--quick", action="store_true", help="--scale 0.1 --rounds 1: minutes")
     parser.add_argument("--scale", type=float, metavar="X", help="times as many records")
-    parser.add_argument("--rounds", type=int, metavar="N", help="runs per median: 5")
+    parser.add_argument("--rounds", type=int, metavar="N", help=f"runs per median: {ROUNDS}")
     parser.add_argument("--most", action="store_true", help="a file of ten million rows, too")
     parser.add_argument("--only-sqlite", action="store_true", help="no PostgreSQL, no MariaDB")
     parser.add_argument("--work", type=Path, help="a folder for files and databases")
@@ -43,8 +46,9 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--report", action="store_true", help="only write the page anew")
     chosen = parser.parse_args(arguments)
     chosen.scale = chosen.scale or (0.1 if chosen.quick else 1.0)
-    chosen.rounds = chosen.rounds or (1 if chosen.quick else 5)
-    chosen.into = chosen.into or (PAGE if chosen.scale == 1 else PAGE / ".scaled")
+    chosen.rounds = chosen.rounds or (1 if chosen.quick else ROUNDS)
+    whole = chosen.scale == 1 and chosen.rounds >= ROUNDS and not chosen.only_sqlite
+    chosen.into = chosen.into or (PAGE if whole else PAGE / ".scaled")
     if unknown := [name for name in chosen.sections if name not in SECTIONS]:
         parser.error(f"no section {', '.join(unknown)}; there are {', '.join(SECTIONS)}")
     return chosen

@@ -24,8 +24,9 @@ from bench.scenarios import (
 from bench.stores import SCHEMA, Database, postgres_store, sqlite_store
 
 FOLDER = ROOT / "bench" / ".peers"
+DLT_VERSION = "1.31.0"
 NEEDED = {
-    "dlt": ("dlt[postgres,sqlalchemy]==1.31.0", "orjson", "pyarrow"),
+    "dlt": (f"dlt[postgres,sqlalchemy]=={DLT_VERSION}", "orjson", "pyarrow"),
     "tap": ("tap-rest-api-msdk==1.4.2",),
     "target": ("meltanolabs-target-postgres==0.8.1",),
 }

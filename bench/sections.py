@@ -76,7 +76,7 @@ pages and batches, however large the source. One run each.""",
     ),
     "peers": _of_runs(
         "Beside others of its kind",
-        """The same contacts by [dlt](https://dlthub.com) 1.31's `rest_api` source,
+        f"""The same contacts by [dlt](https://dlthub.com) {peers.DLT_VERSION}'s `rest_api` source,
 as it comes and [tuned](dlt_contacts.py): no compression on the way, larger buffers, two workers,
 CSV for COPY into PostgreSQL, Parquet for SQLite; and into PostgreSQL by a
 [Singer](singer_contacts.py) tap (tap-rest-api-msdk 1.4.2) and target

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from bench.growth import SIZES, Grown, grown_of
+from bench.growth import MOST, SIZES, Grown, grown_of
 from bench.loading import TURNS, loaded_of
 from bench.measure import Usage, middle
 from bench.page import Remembered
+from bench.peers import DLT_VERSION
 from bench.scenarios import Comparison
 from bench.tables import comparison_of, ratio
 
@@ -49,7 +50,8 @@ def _beside_scripts(found: Mapping[str, Any]) -> Iterator[str]:
 def _memory(found: Mapping[str, Any]) -> Iterator[str]:
     for line in _lines_of(found):
         if len(line) <= len(SIZES):
-            continue  # what was not followed as far as it goes
+            yield f"| {line[-1].scenario}: memory flat up to {MOST:,} | not measured (`--most`) | |"
+            continue
         before, last = line[-2:]
         times = last.usage.peak / before.usage.peak
         what = (
@@ -165,7 +167,7 @@ def _growth(line: list[Grown]) -> str:
 def _peer(found: Comparison, times: float) -> str:
     return (
         f"{found.records:,} {found.scenario} into {found.store}: {times:.1f} times the records per "
-        "CPU second of dlt 1.31, as it comes or tuned, whichever is the better."
+        f"CPU second of dlt {DLT_VERSION}, as it comes or tuned, whichever is the better."
     )
 
 
