@@ -4,17 +4,18 @@ VENV := .venv
 BIN := $(VENV)/bin
 RECORDS ?= 1000
 
-.PHONY: help demo test torture lint format schema docs bench wheel clean
+.PHONY: help demo test test-paths torture lint format schema docs bench wheel clean
 
 help:
-	@echo "make demo     run all mappings against their own mock into .demo/crmmap.db"
-	@echo "make test     run the tests"
-	@echo "make torture  run the tests of the store's promises for hours (see tests/TORTURE.md)"
-	@echo "make lint     ruff and mypy"
-	@echo "make schema   print the language's JSON Schema into schemas/"
-	@echo "make docs     print the reference of the language into docs/"
-	@echo "make bench    measure speed and memory, and write bench/RESULTS.md (an hour; ARGS=--quick: minutes)"
-	@echo "make wheel    build the wheel into dist/"
+	@echo "make demo        run all mappings against their own mock into .demo/crmmap.db"
+	@echo "make test        run the tests"
+	@echo "make test-paths  run them twice more: all by the exact path, then all by the compiled one"
+	@echo "make torture     run the tests of the store's promises for hours (see tests/TORTURE.md)"
+	@echo "make lint        ruff and mypy"
+	@echo "make schema      print the language's JSON Schema into schemas/"
+	@echo "make docs        print the reference of the language into docs/"
+	@echo "make bench       measure speed and memory, and write bench/RESULTS.md (an hour; ARGS=--quick: minutes)"
+	@echo "make wheel       build the wheel into dist/"
 
 $(VENV)/run-installed: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("crmmap needs Python 3.11 or newer: make PYTHON=python3.11") if sys.version_info < (3, 11) else None'
@@ -34,6 +35,11 @@ demo: $(VENV)/run-installed
 
 test: $(VENV)/dev-installed
 	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+
+# A run chooses the path for each record; here one path is taken wherever it can be.
+test-paths: $(VENV)/dev-installed
+	CRMMAP_TEST_PATH=exact $(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+	CRMMAP_TEST_PATH=compiled $(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 STEPS ?= 1000
 KILLS ?= 100
