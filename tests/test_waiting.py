@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from crmmap.errors import SourceError
-from crmmap.events import RunReport
+from crmmap.events import Event, RunReport
 from crmmap.load import Store, ledger
 from crmmap.plan import compile_plan
 from invented import mapping, sqlite
@@ -224,6 +224,34 @@ def test_a_record_waits_no_longer_than_it_is_told_to(store_url: str) -> None:
     assert report.streams[1].reasons == {"office: lookup": 1}
     ((raw,),) = sql(store_url, "SELECT raw FROM crmmap_rejects")
     assert '"p"' in raw
+
+
+def test_what_could_not_be_tried_is_not_rejected_for_having_waited_too_long(
+    store_url: str,
+) -> None:
+    """Nor what waits for it: its parent has come, and is only out of reach."""
+    wait = "missing: wait, wait_for: 30d"
+    text = TWO.replace("missing: wait", wait) + stream(
+        "visits", f"person: {{from: person, lookup: {{stream: people, {wait}}}}}"
+    )
+    waits = {"people": [{"id": "1", "office": "o"}], "visits": [{"id": "v", "person": "1"}]}
+    load(plan(text), store_url, offices=[], **waits)
+    for key in ("1", "v"):
+        let_wait_since_2020(store_url, key)
+
+    def out_of_reach(event: Event) -> None:
+        if (event.kind, event.stream) == ("end", "offices"):
+            sql(store_url, "ALTER TABLE people RENAME TO aside")
+
+    report = load(
+        plan(text), store_url, out_of_reach, only=("offices",), offices=[{"id": "o"}]
+    )  # fmt: skip
+    told = {each.stream: (each.status, each.waiting) for each in report.streams}
+    assert told == {"offices": ("done", 0), "people": ("failed", 1), "visits": ("failed", 1)}
+    assert [each.split(":")[0] for each in report.remarks] == ["people", "visits"]
+    sql(store_url, "ALTER TABLE aside RENAME TO people")
+    report = load(plan(text), store_url, only=("offices",), offices=[])
+    assert counts(report, "people") == counts(report, "visits") == {"inserted": 1, "deferred": -1}
 
 
 def test_fields_may_be_called_as_the_ledger_calls_its_own(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from json import dumps
@@ -35,30 +35,71 @@ def settle_waiting(work: Work, reports: Sequence[StreamReport]) -> tuple[StreamR
     Those of all streams are tried: also where nothing was to be read, and where only the parent
     was. The report of such a stream is added if something became of them.
     """
-    by_name = {report.stream: report for report in reports}
     due = held = _held(work)
+    unread = {step.name: _not_read(step) for step in held}
+    tried = _Tried({report.stream: report for report in reports})
+    tried.reports |= {name: unread[name] for name in unread if name not in tried.reports}
     while due and not work.stop.is_set():
         changed: set[str] = set()
         for step in due:
-            report = by_name.get(step.name) or _not_read(step)
-            by_name[step.name], filled = _round(work, step, report)
-            changed |= filled
-        due = _led_to(changed, held) or _led_to(_rings(work, circular(held), by_name), held)
-    for step in () if work.stop.is_set() else held:
-        by_name[step.name] = _overdue(work, step, by_name[step.name])
+            changed |= _round(work, step, tried)
+        due = _led_to(changed, held) or _led_to(_rings(work, circular(held), tried), held)
+    for step in () if work.stop.is_set() else _tried_all(work, held, tried.failing):
+        _overdue(work, step, tried)
     waiting = _waiting(work)
     work.remarks += _unknown(work, waiting)
     told = {report.stream for report in reports}
     return tuple(
         _with_waits(work, report, waiting.get(report.stream, []))
-        for report in by_name.values()
+        for report in tried.reports.values()
         if report.stream in told or report.batches or report.status == "failed"
     )
+
+
+@dataclass(slots=True)
+class _Tried:
+    """The streams' reports by name, with what came of trying.
+
+    `failing` are the tables of those of which not all that waits could be tried.
+    """
+
+    reports: dict[str, StreamReport]
+    failing: set[str] = field(default_factory=set)
+
+    def add(self, step: Step, tally: Tally) -> None:
+        """Take in a batch that was committed."""
+        self.reports[step.name] = _with(step, self.reports[step.name], tally)
+
+    def fail(self, step: Step, error: CrmmapError) -> None:
+        """Take in what kept a stream's records from being tried."""
+        self.failing.add(step.target.table)
+        self.reports[step.name] = replace(
+            self.reports[step.name], status="failed", message=str(error), error=error,
+            exit_code=error.exit_code,
+        )  # fmt: skip
 
 
 def _led_to(tables: Collection[str], steps: Sequence[Step]) -> list[Step]:
     """Return the steps with a lookup that leads to one of these tables."""
     return [step for step in steps if any(each.parent.table in tables for each in step.lookups)]
+
+
+def _tried_all(work: Work, steps: Sequence[Step], failing: Collection[str]) -> Iterator[Step]:
+    """Yield the steps that neither fill one of these tables nor lead there, however far.
+
+    What the others lack may have come, or be about to.
+    """
+    reached = {*failing}
+    while more := {step.target.table for step in _led_to(reached, steps)} - reached:
+        reached |= more
+    for step in steps:
+        if step.target.table not in reached:
+            yield step
+        elif any(lookup.wait_for is not None for lookup in step.lookups):
+            work.remarks.append(
+                f"{step.name}: not all that waits could be tried, so nothing of it was rejected "
+                "for having waited too long"
+            )
 
 
 def _held(work: Work) -> list[Step]:
@@ -111,10 +152,10 @@ def _unknown(work: Work, waiting: dict[str, list[Waiting]]) -> Iterator[str]:
 # --- one stream -----------------------------------------------------------------------------------
 
 
-def _round(work: Work, step: Step, report: StreamReport) -> tuple[StreamReport, set[str]]:
+def _round(work: Work, step: Step, tried: _Tried) -> set[str]:
     """Take the stream's waiting records through the plan again, a batch at a time.
 
-    Return its report, and the tables that have rows now which they had not.
+    Return the tables that have rows now which they had not.
     """
     filled: set[str] = set()
     place: tuple[str, str] | None = None
@@ -127,11 +168,11 @@ def _round(work: Work, step: Step, report: StreamReport) -> tuple[StreamReport, 
                 break
             tally = _retry(work, step, some)
             place = some.select("key", "digest").row(-1)
-            report = _with(step, report, tally)
+            tried.add(step, tally)
             filled |= _filled(step, tally)
     except CrmmapError as error:
-        return _failed(report, error), filled
-    return report, filled
+        tried.fail(step, error)
+    return filled
 
 
 def _filled(step: Step, tally: Tally) -> set[str]:
@@ -177,26 +218,26 @@ def _reload(step: Step, batch: Batch, some: pl.DataFrame, transaction: Transacti
 # --- what waits for each other --------------------------------------------------------------------
 
 
-def _rings(work: Work, steps: Sequence[Step], by_name: dict[str, StreamReport]) -> set[str]:
-    """Load the records of these steps that lack nothing but each other; put it into the reports.
+def _rings(work: Work, steps: Sequence[Step], tried: _Tried) -> set[str]:
+    """Load the records of these steps that lack nothing but each other.
 
     Return the tables that have rows now which they had not.
     """
     filled: set[str] = set()
     try:
         for step, tally in load_rings(work, steps):
-            by_name[step.name] = _with(step, by_name[step.name], tally)
+            tried.add(step, tally)
             filled |= _filled(step, tally)
     except CrmmapError as error:
         for step in steps:
-            by_name[step.name] = _failed(by_name[step.name], error)
+            tried.fail(step, error)
     return filled
 
 
 # --- what has waited for too long -----------------------------------------------------------------
 
 
-def _overdue(work: Work, step: Step, report: StreamReport) -> StreamReport:
+def _overdue(work: Work, step: Step, tried: _Tried) -> None:
     """Reject the records that have waited for too long for the parent of a lookup."""
     since = {each.field: each.since for each in _waiting(work).get(step.name, ())}
     try:
@@ -207,12 +248,11 @@ def _overdue(work: Work, step: Step, report: StreamReport) -> StreamReport:
                 if since[lookup.field] > begun:
                     break
                 _, tally = work.store.commit(mark, partial(_give_up, step, lookup, begun))
-                report = _with(step, report, tally)
+                tried.add(step, tally)
                 if tally.counts.rejected < step.batch:
                     break
     except CrmmapError as error:
-        return _failed(report, error)
-    return report
+        tried.fail(step, error)
 
 
 def _give_up(step: Step, lookup: LookupPlan, begun: datetime, transaction: Transaction) -> Tally:
@@ -232,9 +272,3 @@ def _give_up(step: Step, lookup: LookupPlan, begun: datetime, transaction: Trans
 def _reason(lookup: LookupPlan) -> Reason:
     message = f"no row of {lookup.stream} has come that has this value in {lookup.by}"
     return Reason(field=lookup.field, rule="lookup", message=message)
-
-
-def _failed(report: StreamReport, error: CrmmapError) -> StreamReport:
-    return replace(
-        report, status="failed", message=str(error), error=error, exit_code=error.exit_code
-    )
