@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from crmmap.events import Event
 from invented import sqlite
 from stores import store_url
 from test_loop import Sources, load, load_from, plan, rows, stream
@@ -120,6 +121,21 @@ def test_a_ring_of_which_the_database_refuses_a_bare_row_goes_on_waiting(tmp_pat
     sql(url, "DROP TRIGGER t")
     report = load(plan(text, 1), url, size=1, people=[])
     assert counts(report, "people") == {"inserted": 2, "deferred": -2}
+
+
+def test_a_ring_loads_though_the_table_of_another_is_out_of_reach(store_url: str) -> None:
+    the_plan = plan(SELF + SELF.replace("people", "bosses"), 100)
+    first, second = {"id": "1", "boss": "2"}, {"id": "2", "boss": "1"}
+    load(the_plan, store_url, people=[first], bosses=[first])
+
+    def out_of_reach(event: Event) -> None:
+        if (event.kind, event.stream) == ("end", "bosses"):
+            sql(store_url, "ALTER TABLE people RENAME TO aside")
+
+    report = load(the_plan, store_url, out_of_reach, only=("bosses",), bosses=[second])
+    told = {each.stream: (each.status, each.waiting) for each in report.streams}
+    assert told == {"bosses": ("done", 0), "people": ("failed", 1)}
+    assert rows(store_url, "bosses", "id", "boss") == [("1", "2"), ("2", "1")]
 
 
 def test_a_key_that_only_a_lookup_tells_is_not_taken_for_what_the_source_calls_it(

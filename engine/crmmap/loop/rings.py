@@ -13,6 +13,7 @@ from typing import Any
 
 import polars as pl
 
+from crmmap.errors import CrmmapError
 from crmmap.kinds.writes import Deleting
 from crmmap.load import Tally, Transaction
 from crmmap.loop.commit import write_rows
@@ -45,18 +46,33 @@ def _translated(step: Step) -> set[str]:
     return {each.field for each in step.lookups if each.by != each.parent.key[0]}
 
 
-def load_rings(work: Work, steps: Sequence[Step]) -> Iterator[tuple[Step, Tally]]:
-    """Load what waits of circular steps and lacks nothing but each other; yield what came of it."""
-    waiters = together([each for step in steps for each in _waiters(work, step, steps)])
-    there = set[Name]()
-    for group in groups(waiters, min((step.batch for step in steps), default=1)):
+Came = tuple[Step, Tally | CrmmapError]
+"""What came of a step's share of a transaction, or of its reading."""
+
+
+def load_rings(work: Work, steps: Sequence[Step]) -> Iterator[Came]:
+    """Load what waits of circular steps and lacks nothing but each other; yield what came of it.
+
+    Of a step that meets an error nothing more is tried; the others go on without it.
+    """
+    failed, there = set[str](), set[Name]()
+    waiters: list[Waiter] = []
+    for step in steps:
+        try:
+            waiters += [*_waiters(work, step, steps)]
+        except CrmmapError as error:
+            failed.add(step.name)
+            yield step, error
+    for group in groups(together(waiters), min((step.batch for step in steps), default=1)):
+        names = {each.stream for each in group}
         if work.stop.is_set():
             return
-        names = {each.stream for each in group}
+        if names & failed:
+            continue
         ring = _Ring(work, [step for step in steps if step.name in names], group, there)
-        done = work.store.commit_together([mark_of(work, step) for step in ring.steps], ring.write)
-        there |= {name for each in ring.written for name in each.brings}
-        yield from zip(ring.steps, (tally for _, tally in done), strict=True)
+        for step, came in ring.load():
+            failed |= {step.name} if isinstance(came, CrmmapError) else set()
+            yield step, came
 
 
 def _waiters(work: Work, step: Step, steps: Sequence[Step]) -> Iterator[Waiter]:
@@ -101,6 +117,16 @@ class _Ring:
     there: set[Name]
     written: Sequence[Waiter] = ()
     """Those that became rows."""
+
+    def load(self) -> list[Came]:
+        """Write them in a transaction of their own, and tell what became `there` by it."""
+        try:
+            marks = [mark_of(self.work, step) for step in self.steps]
+            done = self.work.store.commit_together(marks, self.write)
+        except CrmmapError as error:
+            return [(step, error) for step in self.steps]
+        self.there |= {name for each in self.written for name in each.brings}
+        return [(step, tally) for step, (_, tally) in zip(self.steps, done, strict=True)]
 
     def write(self, transactions: Sequence[Transaction]) -> list[Tally]:
         """Write all of them that can be, in one transaction; return a tally for each step.

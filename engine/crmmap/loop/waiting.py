@@ -224,13 +224,12 @@ def _rings(work: Work, steps: Sequence[Step], tried: _Tried) -> set[str]:
     Return the tables that have rows now which they had not.
     """
     filled: set[str] = set()
-    try:
-        for step, tally in load_rings(work, steps):
-            tried.add(step, tally)
-            filled |= _filled(step, tally)
-    except CrmmapError as error:
-        for step in steps:
-            tried.fail(step, error)
+    for step, came in load_rings(work, steps):
+        if isinstance(came, CrmmapError):
+            tried.fail(step, came)
+        else:
+            tried.add(step, came)
+            filled |= _filled(step, came)
     return filled
 
 
