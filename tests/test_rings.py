@@ -118,8 +118,12 @@ def test_a_ring_of_which_the_database_refuses_a_bare_row_goes_on_waiting(tmp_pat
     people = [{"id": "1", "boss": "2", "n": 1}, {"id": "2", "boss": "1", "n": 2}]
     report = load(plan(text, 1), url, size=1, people=people)
     assert counts(report, "people") == {"fetched": 2, "deferred": 2}
+    assert [each.rpartition(": ")[2] for each in report.remarks] == [
+        "a trigger of the store refuses the row"
+    ]
     sql(url, "DROP TRIGGER t")
     report = load(plan(text, 1), url, size=1, people=[])
+    assert report.remarks == ()
     assert counts(report, "people") == {"inserted": 2, "deferred": -2}
 
 

@@ -21,7 +21,7 @@ from crmmap.loop.settling import batch_of, mark_of, nothing, tally_of
 from crmmap.loop.work import Work, with_keys
 from crmmap.plan import Step, Target
 from crmmap.transform import Known, Name, Waiter, groups, strict, together, unmet
-from crmmap.values import DELETED, INDEX, Counts
+from crmmap.values import DELETED, INDEX, Counts, Reason
 
 
 def circular(steps: Sequence[Step]) -> list[Step]:
@@ -117,6 +117,8 @@ class _Ring:
     there: set[Name]
     written: Sequence[Waiter] = ()
     """Those that became rows."""
+    unfit: set[str] = field(default_factory=set)
+    """Why some could not, as the database refused their bare rows: in words."""
 
     def load(self) -> list[Came]:
         """Write them in a transaction of their own, and tell what became `there` by it."""
@@ -126,6 +128,7 @@ class _Ring:
         except CrmmapError as error:
             return [(step, error) for step in self.steps]
         self.there |= {name for each in self.written for name in each.brings}
+        self.work.remarks += sorted(self.unfit.difference(self.work.remarks))
         return [(step, tally) for step, (_, tally) in zip(self.steps, done, strict=True)]
 
     def write(self, transactions: Sequence[Transaction]) -> list[Tally]:
@@ -135,6 +138,7 @@ class _Ring:
         that lack it.
         """
         self.written = self.group
+        self.unfit.clear()
         pairs = [*zip(self.steps, transactions, strict=True)]
         refused = [_Share(tally=nothing(step)) for step in self.steps]
         while True:
@@ -171,6 +175,7 @@ class _Ring:
             made, refused = transaction.stub(step.target, keys)
             share.tally = replace(share.tally, counts=Counts(inserted=made, updated=-made))
             share.waiting = [each for each in own if each.own in refused]
+            self.unfit |= {_unfit(step, refused[each.own]) for each in share.waiting}
         return share
 
     def _fill(self, share: _Share, step: Step, transaction: Transaction) -> None:
@@ -187,6 +192,14 @@ class _Ring:
             for index, each in enumerate(some):
                 share.put(each, written=index in rows, waits=index in waits)
             share.tally = _with(share.tally, tally_of(batch, loaded, len(some)))
+
+
+def _unfit(step: Step, reason: Reason) -> str:
+    """Return why records can't be loaded that wait for each other."""
+    return (
+        f"{step.name}: some records that wait for each other can't be loaded, as the database "
+        f"refuses rows that have nothing but a key until all are there: {reason.message}"
+    )
 
 
 @dataclass(slots=True, kw_only=True)
