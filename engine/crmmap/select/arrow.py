@@ -26,19 +26,23 @@ if TYPE_CHECKING:
 ROW = re.compile(r"in row ([0-9]+)$")
 """How Arrow names the record that does not fit, where it knows it."""
 MARKS = tuple(
-    re.compile(each)
-    for each in (
-        rb"\\u0000", rb"e-[0-9]{3,}\s*[,\]}]", rb"E-[0-9]{3,}\s*[,\]}]", rb"0\." + b"0" * 300
+    (part, re.compile(pattern))
+    for part, pattern in (
+        (b"\\", rb"\\u0000"),
+        (b"-", rb"-(?<=[eE]-)[0-9]{3,}\s*[,\]}]"),
+        (b"0" * 300, rb"0\." + b"0" * 300),
     )
-)  # fmt: skip
+)
 """What Arrow reads otherwise than the exact path: a NUL, and numbers so small that they become 0.
 
-Each begins with the same bytes always, which are soon found.
+Each pattern begins with the same bytes always, and has a part of which it is soon known whether
+it is anywhere at all.
 """
 APART, RUN = 50, re.compile(rb"[0-9]{25}")
 """A number longer than the exact path takes, which Arrow does read, has so many digits in a row,
 before the point, behind it or in the exponent, that of bytes which stand `APART` there are `RUN`.
 """
+SPACE = b" "
 NEWLINES = bytes.maketrans(b"\r\n", b"  ")
 AT_ONCE = 64_000_000
 """Bytes of records that are read at once."""
@@ -195,10 +199,13 @@ def read(raws: Sequence[bytes], rows: Sequence[int], dtype: pl.Struct, found: Ki
 
 def _together(raws: Sequence[bytes], rows: Sequence[int]) -> Iterator[list[int]]:
     """Yield the places of records that Arrow can take in at once."""
+    if sum(len(raws[at]) for at in rows) <= AT_ONCE:
+        yield [*rows]
+        return
     some: list[int] = []
     size = 0
     for at in rows:
-        length = memoryview(raws[at]).nbytes
+        length = len(raws[at])
         if some and size + length > AT_ONCE:
             yield some
             some, size = [], 0
@@ -210,12 +217,10 @@ def _together(raws: Sequence[bytes], rows: Sequence[int]) -> Iterator[list[int]]
 
 def _unmarked(raws: Sequence[bytes], rows: Sequence[int], done: Read) -> list[int]:
     """Return the places without those of records that Arrow would read otherwise: odd ones."""
-    text = b"".join([raws[at] for at in rows])
-    marks = [mark for mark in MARKS if mark.search(text)]
-    gone = {
-        at for at in rows
-        if memoryview(raws[at]).nbytes > DIGITS and RUN.search(bytes(raws[at])[::APART])
-    }  # fmt: skip
+    text = SPACE.join([raws[at] for at in rows])
+    marks = [mark for part, mark in MARKS if part in text and mark.search(text)]
+    long = [at for at in rows if len(raws[at]) > DIGITS]
+    gone = {at for at in long if RUN.search(bytes(raws[at])[::APART])}
     if not marks and not gone:
         return list(rows)
     gone |= {at for at in rows if any(mark.search(bytes(raws[at])) for mark in marks)}
@@ -227,7 +232,7 @@ def _divided(
     raws: Sequence[bytes], rows: list[int], schema: pa.DataType, dtype: pl.Struct, done: Read
 ) -> None:
     """Read what fits, and find what does not."""
-    length = 1 + sum(memoryview(raws[at]).nbytes for at in rows) // len(rows)
+    length = 1 + sum(len(raws[at]) for at in rows) // len(rows)
     most = max(isqrt(SQUARE * SHORTEST // length), FEW)
     known = counted(schema)
     at, size, read, missed, wasted = 0, min(most, FIRST), 0, 0, 0
@@ -264,14 +269,15 @@ def _table(records: Sequence[bytes], schema: pa.DataType, unknown: str) -> pa.Ta
     import pyarrow as pa
     from pyarrow import json as arrow
 
-    lines = b"\n".join(records)
-    if lines.count(b"\n") >= len(records) or b"\r" in lines:
-        lines = b"\n".join(bytes(each).translate(NEWLINES) for each in records)
+    # To Arrow a record ends where it is whole, and none goes on in another line.
+    text = SPACE.join(records)
+    if b"\n" in text or b"\r" in text:
+        text = text.translate(NEWLINES)
     try:
         table = arrow.read_json(
-            pa.BufferReader(lines),
+            pa.BufferReader(text),
             # One block, so that a row is the record's place.
-            read_options=arrow.ReadOptions(use_threads=False, block_size=len(lines) + 1),
+            read_options=arrow.ReadOptions(use_threads=False, block_size=len(text) + 1),
             parse_options=arrow.ParseOptions(
                 explicit_schema=pa.schema(list(schema)), unexpected_field_behavior=unknown
             ),
