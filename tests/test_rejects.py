@@ -146,6 +146,16 @@ def test_a_record_that_had_waited_supersedes_no_reject_of_a_newer_one(load: Load
     assert sorted(str(each.raw) for each in found) == ["newer", "older"]
 
 
+def test_of_equal_versions_that_had_waited_each_has_its_reject_whatever_a_batch_holds(
+    load: Load,
+) -> None:
+    """Which of them is kept is decided by their contents, once they are tried again."""
+    it = load()
+    batch(it, [("a", "1"), ("a", "2")], page=None, versioned=True)
+    batch(it, [("a", "3")], page=None, versioned=True)
+    assert states(it) == [("a", None)] * 3
+
+
 def test_more_open_rejects_than_are_kept_in_mind_are_resolved_all_the_same(load: Load) -> None:
     it = load()
     batch(it, [(f"k{n}", "1") for n in range(REMEMBERED + 1)])

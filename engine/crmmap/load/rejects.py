@@ -99,14 +99,16 @@ def _identified(mark: Mark, tally: Tally) -> pl.DataFrame:
 def _outdone(session: Session, mark: Mark, fresh: pl.DataFrame) -> list[str]:
     """Return the subjects of records that had waited, and were refused anew in the meantime.
 
-    They are of no page; the reject that is open is of the newer record.
+    They are of no page; the reject that is open is of the newer record. One of this run and of no
+    page is of an equal version, which had waited beside it.
     """
+    anew = sa.or_(TABLE.c.page.is_not(None), TABLE.c.run_id != mark.run_id)
     asked = fresh.filter(pl.col("page").is_null())["subject"].to_list()
     found: list[str] = []
     for chosen in chunks(asked):
         query = sa.select(TABLE.c.subject).where(
             TABLE.c.mapping == mark.mapping, TABLE.c.stream == mark.stream, OPEN,
-            TABLE.c.subject.in_(chosen),
+            TABLE.c.subject.in_(chosen), anew,
         )  # fmt: skip
         found += session.connection.execute(query).scalars()
     return found
