@@ -388,6 +388,10 @@ def test_what_waits_and_a_sweep_does_not_list_becomes_no_row(store_url: str) -> 
         ("a", None, 0), ("b", "f", 0), ("c", "f", 0),
     ]  # fmt: skip
     assert rows(store_url, "crmmap_deferred", "stream") == []
+    report = read(SWEPT, store_url, deals=some(*"ef", firm="g"), ids=some(*"abce"))
+    assert [each.counts.deferred for each in report.streams] == [2, -1]
+    assert [each.waiting for each in report.streams] == [1, 0]
+    assert report.counts.balanced
 
 
 def test_what_began_to_wait_after_a_sweep_began_waits_on(store_url: str) -> None:

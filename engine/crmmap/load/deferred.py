@@ -229,8 +229,8 @@ def after(
 ) -> pl.DataFrame:
     """Return the records of a stream that wait, in the order of their places (`key`, `digest`).
 
-    At most `count`, those after `place`; beside it the texts `field` and `raw`, and `since`. None
-    that was read by a run that began the stream later than `unless_since`.
+    At most `count`, those after `place`; beside it the texts `field`, `raw` and `run_id`, the run
+    that read it, and `since`. None whose run began the stream later than `unless_since`.
     """
     table = ledger.DEFERRED.c
     query = sa.select(*_kept()).where(table.mapping == mapping, table.stream == stream)
@@ -274,14 +274,14 @@ def overdue(session: Session, mark: Mark, field: str, begun: datetime, count: in
 
 def _kept() -> tuple[sa.Column[Any], ...]:
     table = ledger.DEFERRED.c
-    return table.key, table.digest, table.field, table.raw, table.since
+    return table.key, table.digest, table.field, table.raw, table.run_id, table.since
 
 
 def _frame(session: Session, query: sa.Select[Any]) -> pl.DataFrame:
     found = session.connection.execute(query)
-    rows = [(*row[:4], session.dialect.read_time(row[4])) for row in found]
+    rows = [(*row[:-1], session.dialect.read_time(row[-1])) for row in found]
     names = [column.name for column in _kept()]
-    kinds = [*[pl.String()] * 4, pl.Datetime("us", "UTC")]
+    kinds = [*[pl.String()] * (len(names) - 1), pl.Datetime("us", "UTC")]
     return pl.DataFrame(rows, schema=dict(zip(names, kinds, strict=True)), orient="row")
 
 

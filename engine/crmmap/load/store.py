@@ -278,7 +278,7 @@ class Store:
         """Return records of a stream that wait for a parent, in the order of their places.
 
         At most `count`, those after the place `after`: `key`, `digest` (which are the place),
-        `field`, `raw` and `since`.
+        `field`, `raw`, `run_id` and `since`.
         """
         return self._transact(
             partial(deferred.after, mapping=mapping, stream=stream, place=after, count=count)

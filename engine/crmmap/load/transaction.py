@@ -81,9 +81,10 @@ class Transaction:
     ) -> Iterator[pl.DataFrame]:
         """Yield the places (`key`, `digest`) of what waits and a complete read has not met.
 
-        `stream` is the one that it is of: what was read of it since the read began is newer.
-        `keys_of` gives the target's key columns, typed, for keys as texts. It is asked before
-        `finish`, and nothing must be settled but what it has given.
+        Beside each stands the `run_id` that read it. `stream` is the one that it is of: what was
+        read of it since the read began is newer. `keys_of` gives the target's key columns, typed,
+        for keys as texts. It is asked before `finish`, and nothing must be settled but what it has
+        given.
         """
         read, place = self.mark.read, None
         while True:

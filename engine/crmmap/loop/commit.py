@@ -55,7 +55,7 @@ def load(
         return tally
     tally = judged(step, batch, tally, transaction)
     if not (transaction.mark.read.gap or tally.gap):
-        _let_go(step, transaction)
+        tally = replace(tally, counts=tally.counts + _let_go(step, transaction))
     return replace(tally, counts=tally.counts + transaction.finish(step.target, tally.gap))
 
 
@@ -68,11 +68,17 @@ def _meet(step: Step, loaded: Loaded, tally: Tally, transaction: Transaction) ->
     return tally if step.target.per is not None else replace(tally, gap=gap or unnoted)
 
 
-def _let_go(step: Step, transaction: Transaction) -> None:
-    """Let no record wait any longer that a complete read has not met: its source has it no more."""
+def _let_go(step: Step, transaction: Transaction) -> Counts:
+    """Let no record wait any longer that a complete read has not met: its source has it no more.
+
+    Return what that is of those that this run has counted as waiting.
+    """
+    own = 0
     for stream in step.vouches:
         for places in transaction.unmet_waiting(step.target, partial(keys_of, step), stream):
             transaction.settle(places, stream)
+            own += len(places.filter(pl.col("run_id") == transaction.mark.run_id))
+    return Counts(duplicate=own, deferred=-own)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
