@@ -353,26 +353,22 @@ def test_rows_that_are_gone_are_not_asked_for_even_where_they_would_be_made(
     assert found.step("deals").parents == ("gone", "firms")
 
 
+WAITING = stream("firms", "name: firms, key: id", "id: id") + stream(
+    "deals", "name: deals, key: id", "id: id", "name: name",
+    "firm: {from: firm, lookup: {stream: firms, missing: wait}}",
+)  # fmt: skip
+
+
 def test_a_record_that_waits_does_not_bring_back_a_row_that_was_deleted(tmp_path: Path) -> None:
     url = sqlite(tmp_path)
-    the_plan = plan(
-        stream("firms", "name: firms, key: id", "id: id")
-        + stream("deals", "name: deals, key: id", "id: id", "name: name",
-                 "firm: {from: firm, lookup: {stream: firms, missing: wait}}")
-        + stream("gone", "name: deals, key: id, write: delete", "id: id")
-    )  # fmt: skip
+    the_plan = plan(WAITING + stream("gone", "name: deals, key: id, write: delete", "id: id"))
     read(the_plan, url, deals=some("a"))
     read(the_plan, url, deals=some("a", firm="f"), gone=some("a"))
     read(the_plan, url, firms=some("f"), deals=[])
     assert rows(url, "deals", "id", GONE) == [("a", 1)]
 
 
-SWEPT = plan(
-    stream("firms", "name: firms, key: id", "id: id")
-    + stream("deals", "name: deals, key: id", "id: id", "name: name",
-             "firm: {from: firm, lookup: {stream: firms, missing: wait}}")
-    + stream("ids", "name: deals, key: id, write: sweep", "id: id")
-)  # fmt: skip
+SWEPT = plan(WAITING + stream("ids", "name: deals, key: id, write: sweep", "id: id"))
 
 
 def test_what_waits_and_a_sweep_does_not_list_becomes_no_row(store_url: str) -> None:
