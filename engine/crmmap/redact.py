@@ -10,11 +10,15 @@ import html
 import json
 import re
 from base64 import b64encode
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import reduce
 from urllib.parse import quote, quote_plus
 
 from crmmap.declare import inside
 from crmmap.values import Secret
+
+Clean = Callable[[str], str]
+"""Returns a text without secrets."""
 
 MASK = "***"
 SHORTEST = 6
@@ -30,6 +34,10 @@ class Redactor:
         texts = {secret.reveal() for secret in secrets}
         found = {form for text in texts if len(text) >= SHORTEST for form in _forms(text)}
         self._forms = tuple(sorted(found, key=len, reverse=True))
+
+    def __bool__(self) -> bool:
+        """Say whether there is any secret to look for."""
+        return bool(self._forms)
 
     def clean(self, text: str) -> str:
         """Return the text without any secret of six characters or more, however encoded."""
@@ -49,6 +57,19 @@ def _spans(form: str, text: str) -> Iterator[tuple[int, int]]:
     while start >= 0:
         yield start, start + len(form)
         start = text.find(form, start + 1)
+
+
+def tells(clean: Clean | None, text: str) -> bool:
+    """Say whether a text has a secret in it, however it is written."""
+    return clean is not None and clean(text) != text
+
+
+def in_succession(cleaners: Iterable[Clean | None]) -> Clean | None:
+    """Return what takes out the secrets of all; None where none knows any."""
+    known = [each for each in cleaners if each is not None]
+    if not known:
+        return None
+    return lambda text: reduce(lambda cleaned, clean: clean(cleaned), known, text)
 
 
 def secrets_in(value: object) -> Iterator[Secret]:

@@ -64,8 +64,9 @@ class DatabaseReader:
     def parse(self, step: Step, raws: list[str]) -> Page:
         return page_of_texts(raws)
 
-    def clean(self, text: str) -> str:
-        return text
+    @property
+    def clean(self) -> None:
+        return None
 
     def halt(self) -> None:
         """End the statements under way, for the run is to stop."""

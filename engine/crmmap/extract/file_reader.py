@@ -61,8 +61,9 @@ class FileReader:
             return page_of_texts(raws)
         return page_of_documents(raws)
 
-    def clean(self, text: str) -> str:
-        return text
+    @property
+    def clean(self) -> None:
+        return None
 
     def close(self) -> None:
         """Let go of standard input; other files are open only while they are read."""

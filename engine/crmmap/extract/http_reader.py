@@ -15,6 +15,7 @@ from crmmap.extract.request import Context
 from crmmap.extract.responses import read_responses
 from crmmap.extract.spool import Asked, Spool, Spooled
 from crmmap.plan import FoundField, Plan, Step
+from crmmap.redact import Clean
 from crmmap.values import Page, Start
 
 
@@ -60,8 +61,9 @@ class HttpReader:
     def parse(self, step: Step, raws: list[str]) -> Page:
         return page_of_documents(raws)
 
-    def clean(self, text: str) -> str:
-        return self.client.clean(text)
+    @property
+    def clean(self) -> Clean:
+        return self.client.clean
 
     def close(self) -> None:
         self.client.close()

@@ -16,6 +16,7 @@ from crmmap.extract.vault import Keeper
 from crmmap.kinds.database import Sql
 from crmmap.kinds.source import Files
 from crmmap.plan import FoundField, Plan, Step
+from crmmap.redact import Clean, in_succession
 from crmmap.values import Page, Start
 
 Clock = Callable[[], datetime]
@@ -48,8 +49,9 @@ class Reader(Protocol):
         """Return raw records, as `Page.raw` gave them, as a page again."""
         ...
 
-    def clean(self, text: str) -> str:
-        """Return a text without the secrets that reading has gained, however they are written."""
+    @property
+    def clean(self) -> Clean | None:
+        """Return what takes the secrets out of a text that reading gains; None if it gains none."""
         ...
 
     def close(self) -> None:
@@ -137,10 +139,9 @@ class Readers:
     def parse(self, step: Step, raws: list[str]) -> Page:
         return self._of(step).parse(step, raws)
 
-    def clean(self, text: str) -> str:
-        for reader in self.by_source.values():
-            text = reader.clean(text)
-        return text
+    @property
+    def clean(self) -> Clean | None:
+        return in_succession(reader.clean for reader in self.by_source.values())
 
     def close(self) -> None:
         for reader in self.by_source.values():

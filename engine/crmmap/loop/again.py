@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from crmmap.events import NO_TROUBLES, Troubles
 from crmmap.extract.readers import Reader
 from crmmap.plan import FoundField, Step
+from crmmap.redact import Clean
 from crmmap.values import Page, Refusal, Start
 
 MORE = "more"
@@ -82,8 +83,9 @@ class Again:
     def parse(self, step: Step, raws: list[str]) -> Page:
         return self.reader.parse(step, raws)
 
-    def clean(self, text: str) -> str:
-        return self.reader.clean(text)
+    @property
+    def clean(self) -> Clean | None:
+        return self.reader.clean
 
     def close(self) -> None:
         self.reader.close()

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from crmmap.load import Piece, Tally, Transaction
 from crmmap.load.archive import NO_PAGE
-from crmmap.loop.packing import LINES, Clean, pack, pack_fields
+from crmmap.loop.packing import LINES, pack, pack_fields
 from crmmap.loop.work import Work
 from crmmap.plan import FoundField, Step
-from crmmap.redact import Redactor
+from crmmap.redact import Clean, Redactor, in_succession
 from crmmap.spec.model import Keep
 from crmmap.values import Archived, Batch
 
@@ -21,25 +21,23 @@ MEGABYTE = 1_000_000
 class Archiving:
     """How a stream's pages are kept: which of them, how many bytes at most, without secrets.
 
-    `found` are the fields that the source listed for it in this run.
+    `clean` is None where there are none. `found` are the fields that the source listed for it in
+    this run.
     """
 
     keep: Keep
     most: int
-    clean: Clean
+    clean: Clean | None
     found: tuple[FoundField, ...] = ()
 
 
 def archiving_of(work: Work, step: Step) -> Archiving:
     """Return how a stream's pages are kept. What was kept already is not kept again."""
     own = Redactor(work.plan.secrets)
-
-    def clean(text: str) -> str:
-        return work.reader.clean(own.clean(text))
-
     return Archiving(
         keep="none" if work.options.apart else step.keeps,
-        most=work.plan.archive.megabytes * MEGABYTE, clean=clean,
+        most=work.plan.archive.megabytes * MEGABYTE,
+        clean=in_succession([own.clean if own else None, work.reader.clean]),
         found=work.found.get(step.name, ()),
     )  # fmt: skip
 

@@ -5,31 +5,34 @@ The table's first column is each record's place; the others are the page's, by t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from io import BytesIO
 from itertools import chain, count
 
 import polars as pl
 
+from crmmap.redact import Clean, tells
 from crmmap.values import Page
 
 ESCAPED = 6
 """Characters of JSON that a byte of text becomes at most: `\\u001f`."""
 
 
-def plain_texts(page: Page, clean: Callable[[str], str], *, longest: int) -> pl.DataFrame | None:
+def plain_texts(page: Page, clean: Clean | None, *, longest: int) -> pl.DataFrame | None:
     """Return a page's records if all are texts, no secret stands in them, and none may be too long.
 
-    `longest` is in characters of JSON; `clean` returns a text without secrets.
+    `longest` is in characters of JSON.
     """
     records = page.records
     if not isinstance(records, pl.DataFrame) or {*records.dtypes} != {pl.String}:
         return None
     if records.is_empty() or "" in records.columns or _longest(records) > longest:
         return None  # a column of a table has a name
+    if clean is None:
+        return records
     joined = records.select(pl.all().str.join("\n")).row(0)
     whole = "\n".join([*records.columns, *filter(None, joined)])
-    return records if clean(whole) == whole else None
+    return None if tells(clean, whole) else records
 
 
 def _longest(records: pl.DataFrame) -> int:

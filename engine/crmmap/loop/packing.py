@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -18,6 +18,7 @@ import polars as pl
 
 from crmmap.loop.packed_texts import pack_texts, plain_texts, unpack_texts
 from crmmap.plan import FoundField
+from crmmap.redact import Clean, tells
 from crmmap.select.raw_records import bytes_of
 from crmmap.values import Page, Reason, Refusal
 
@@ -36,9 +37,6 @@ LEVEL = 1
 
 LINES, TABLE = "gzip", "parquet"
 """What a piece is: lines of JSON, compressed by gzip, or a table."""
-
-Clean = Callable[[str], str]
-"""Returns a text without secrets."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,8 +58,8 @@ class Unpacked:
     withheld: int
 
 
-def pack(page: Page, clean: Clean) -> Iterator[Packed]:
-    """Yield a page's pieces."""
+def pack(page: Page, clean: Clean | None) -> Iterator[Packed]:
+    """Yield a page's pieces, without secrets. None: there are none."""
     texts = plain_texts(page, clean, longest=LONGEST)
     if texts is None:
         yield from _pieces(chain(_records(page, clean), _refusals(page, clean)))
@@ -97,22 +95,22 @@ def _places(page: Page) -> Sequence[int] | pl.Series:
     return range(len(page.records)) if page.lines is None else page.lines
 
 
-def _records(page: Page, clean: Clean) -> Iterator[str]:
+def _records(page: Page, clean: Clean | None) -> Iterator[str]:
     raws = _raws(page)
-    whole = "\n".join(raws)
-    hidden = clean(whole) != whole
+    hidden = clean is not None and tells(clean, "\n".join(raws))
     for at, raw in zip(_places(page), raws, strict=True):
         if len(raw) > LONGEST:
             yield f'{{"at":{at},"withheld":{json.dumps(LONG)}}}\n'
-        elif hidden and clean(raw) != raw:
+        elif hidden and tells(clean, raw):
             yield f'{{"at":{at},"withheld":{json.dumps(SECRET)}}}\n'
         else:
             yield f'{{"at":{at},{RECORD}{raw}}}\n'
 
 
-def _refusals(page: Page, clean: Clean) -> Iterator[str]:
+def _refusals(page: Page, clean: Clean | None) -> Iterator[str]:
     for each in page.refused:
-        raw = clean(each.raw[:LONGEST])
+        raw = each.raw[:LONGEST]
+        raw = raw if clean is None else clean(raw)
         reasons = [reason.as_json() for reason in each.reasons]
         yield json.dumps({"at": each.at, "refused": raw, "reasons": reasons}) + "\n"
 

@@ -95,8 +95,9 @@ class Invented:
     def parse(self, step: Step, raws: list[str]) -> Page:
         return self.sheets[step.name].parse(raws)
 
-    def clean(self, text: str) -> str:
-        return text
+    @property
+    def clean(self) -> None:
+        return None
 
     def close(self) -> None:
         """Do nothing: nothing is open."""
