@@ -297,6 +297,20 @@ def test_a_mapping_is_checked_and_planned_without_the_libraries_that_read_and_wr
     assert done.stderr.strip().endswith("[]")
 
 
+def test_garbage_is_looked_for_once_a_run_begins(folder: Path) -> None:
+    program = (
+        "import gc, sys; from crmmap.cli import main; "
+        "main(); print(gc.isenabled(), gc.get_freeze_count() > 100_000, file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [command()[0], "-c", program, "run", "people.yaml", "-q"], cwd=folder,
+        env=environment(**PEOPLE_ENV), capture_output=True, text=True, check=True,
+    )  # fmt: skip
+
+    assert "people" in done.stdout
+    assert done.stderr.strip().endswith("True True")
+
+
 def test_every_command_explains_itself() -> None:
     groups = [each for each in commands.commands.values() if isinstance(each, Group)]
     every = {**commands.commands, **{n: c for group in groups for n, c in group.commands.items()}}

@@ -19,12 +19,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     `arguments` are the process's own by default.
     """
-    # Of what imports make, nothing is garbage; by default it is looked for a thousand times.
+    # By default garbage is looked for at every seven hundredth object.
     gc.set_threshold(20_000)
     try:
         # Imported here, so that Ctrl-C during the imports is one line and no traceback.
         from crmmap.cli.entry import main as run
+        from crmmap.cli.garbage import put_off
 
+        if arguments is None:  # and the process is ours
+            put_off()
         return run(arguments)
     except KeyboardInterrupt:
         with suppress(OSError):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from crmmap.cli.garbage import look_for_it
 from crmmap.cli.jobs import NO_FAULTS, faultable
 from crmmap.cli.mappings import (
     Found,
@@ -79,6 +80,7 @@ def pretend(order: MockOrder, surroundings: Surroundings) -> ExitCode:
     )  # fmt: skip
     if invention.faults and not faultable(world.plan):
         surroundings.warn(f"{found.mapping.name}: {NO_FAULTS}")
+    look_for_it()
     folder = Path(order.folder or f"{found.mapping.name}-mock")
     try:
         if any(isinstance(each, Files | Sql) for each in found.mapping.every_source.values()):

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from crmmap.cli.garbage import look_for_it
 from crmmap.cli.mappings import read_all, refuse_unknown_streams
 from crmmap.cli.surroundings import Surroundings
 from crmmap.errors import CrmmapError, ExitCode
@@ -41,6 +42,7 @@ def prove_mappings(order: ProofOrder, surroundings: Surroundings) -> ExitCode:
         seconds=order.time or None, seed=order.seed,
     )  # fmt: skip
     tell = _teller(order)
+    look_for_it()
     try:
         tested = [prove_mapping(found.mapping, found.path, asked, tell) for found in every]
     except OSError as error:

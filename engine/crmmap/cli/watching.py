@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from crmmap.cli.failures import told
+from crmmap.cli.garbage import look_for_it
 from crmmap.cli.stopping import stopping
 from crmmap.cli.surroundings import Surroundings
 from crmmap.errors import CrmmapError, ExitCode, gravest
@@ -60,6 +61,7 @@ class Watch:
 
 def run_all(watch: Watch, runs: Mapping[str, Callable[[], RunReport]]) -> tuple[Outcome, ...]:
     """Do the runs, each by its mapping's name, and return what came of them, without secrets."""
+    look_for_it()
     outcomes: list[Outcome] = []
     with stopping(lambda: watch.say(STOPPING), STOPPED) as watch.stop:
         for name, run in runs.items():
