@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache, partial
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, TypeVar
 
+import polars as pl
 import sqlalchemy as sa
 
 from crmmap.load.rejects import OPEN, TABLE, chunks
@@ -97,31 +98,44 @@ def find_rejects(
                 yield _reject(session, row, raw=raw)
 
 
-Asking = Callable[[Callable[[Session], list[Reject]]], list[Reject]]
-"""Gives an action a session, and returns what it gives; as `Store.ask` does, in a transaction."""
+Result = TypeVar("Result")
+
+
+class Asking(Protocol):
+    """Gives an action a session, and returns what it gives; as `Store.ask` does."""
+
+    def __call__(self, action: Callable[[Session], Result], /) -> Result: ...
 
 
 def in_stretches(ask: Asking, which: Which, *, count: int = STRETCH) -> Iterator[list[Reject]]:
     """Yield the rejects that are meant and have an id, the oldest first, `count` at a time.
 
-    Each stretch is asked for once the one before it has been worked off: so their number bounds no
-    memory, and what becomes of some meanwhile moves no other.
+    Which they are is asked for once, and in memory are their ids alone. Each stretch is asked for
+    once the one before it has been worked off, and has of its rejects those that are meant still.
     """
-    last: Reject | None = None
-    while some := ask(partial(_after, which=which, last=last, count=count)):
-        last = some[-1]
+    # No index has their order: going on after the last one would sort all the others each time.
+    for ids in ask(partial(_ids, which=which)).to_frame().iter_slices(count):
+        some = ask(partial(_named, which=which, ids=ids.to_series().to_list()))
         yield [each for each in some if which.meets(each.reasons)]
 
 
-def _after(session: Session, which: Which, last: Reject | None, count: int) -> list[Reject]:
-    """Return the oldest rejects after the last one, whatever their reasons."""
+def _ids(session: Session, which: Which) -> pl.Series:
+    """Return the ids of the rejects that are meant, whatever their reasons, the oldest first."""
     met = [*_conditions(session, which), TABLE.c.id.is_not(None)]
-    if last is not None:
-        moment = sa.literal(session.dialect.bind_time(last.created_at), TABLE.c.created_at.type)
-        rest = (last.run_id, last.batch_seq, last.page or 0, last.at or 0, last.id)
-        met.append(sa.tuple_(*PLACE) > sa.tuple_(moment, *map(sa.literal, rest)))
-    query = sa.select(*COLUMNS).where(*met).order_by(*PLACE).limit(count)
-    return [_reject(session, row, raw=False) for row in session.connection.execute(query)]
+    query = sa.select(TABLE.c.id).where(*met).order_by(*PLACE)
+    told = session.connection.execute(query.execution_options(yield_per=FETCHED))
+    parts = [pl.Series(part, dtype=pl.String) for part in told.scalars().partitions()]
+    return pl.concat([pl.Series([], dtype=pl.String), *parts])
+
+
+def _named(session: Session, which: Which, ids: Sequence[str]) -> list[Reject]:
+    """Return of the rejects with these ids those that are meant, whatever their reasons."""
+    found: list[Reject] = []
+    for chosen in chunks(ids):
+        met = [*_conditions(session, which), TABLE.c.id.in_(chosen)]
+        query = sa.select(*COLUMNS).where(*met).order_by(*PLACE)
+        found += (_reject(session, row, raw=False) for row in session.connection.execute(query))
+    return found
 
 
 def count_rejects(session: Session, which: Which) -> int:
