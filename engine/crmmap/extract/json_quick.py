@@ -80,19 +80,19 @@ class Way:
 
 def _placed(raws: Sequence[msgspec.Raw]) -> Found | None:
     """Return records and their places; None where there are lists among them, or depths."""
-    views = [memoryview(raw) for raw in raws]
-    if any(_deep(bytes(view)) for view in views if len(view) > 2 * DEPTH):
+    if any(_deep(bytes(raw)) for raw in raws if len(raw) > 2 * DEPTH):
         return None
-    others = [at for at, view in enumerate(views) if view[0] != OBJECT]
-    if not others:
+    heads = bytes(memoryview(raw)[0] for raw in raws)
+    if heads.count(OBJECT) == len(heads):
         return Found(records=raw_records(raws), lines=range(len(raws)))
-    if any(views[at][0] == LIST for at in others):
+    if LIST in heads:
         return None
+    others = [at for at, head in enumerate(heads) if head != OBJECT]
     refused = [
         Refusal(at=at, raw=as_json(read_json(bytes(raws[at]).decode())), reasons=(NOT_AN_OBJECT,))
         for at in others
     ]
-    lines = [at for at, view in enumerate(views) if view[0] == OBJECT]
+    lines = [at for at, head in enumerate(heads) if head == OBJECT]
     records = raw_records([raws[at] for at in lines])
     return Found(records=records, lines=lines, refused=tuple(refused))
 

@@ -61,10 +61,14 @@ def in_turn(text: pl.Expr, ways: Sequence[Way], dtype: pl.DataType) -> pl.Expr:
         texts = column.alias("text")
         read = texts.to_frame().select_seq(reader(0)).to_series()
         for at in range(1, len(ways)):
-            if read.null_count() == column.null_count():
+            count = read.null_count() - column.null_count()
+            if not count:
                 break
+            few = count <= FEW
+            if read.null_count() == len(read) and not few:  # nothing to leave out
+                read = texts.to_frame().select_seq(reader(at)).to_series()
+                continue
             left = unread(read, texts)
-            few = left.len() <= FEW
             late = texts.gather(left).to_frame().select_seq(from_here(at) if few else reader(at))
             read = read.scatter(left, late.to_series())
             if few:
@@ -86,7 +90,9 @@ def within(value: pl.Expr, first: object, last: object, dtype: pl.DataType) -> p
     """Null what is not from `first` to `last`."""
 
     def apply(column: pl.Series) -> pl.Series:
-        nothing = pl.Series([None], dtype=column.dtype)
-        return column.zip_with(column.is_between(first, last), nothing)
+        inside = column.is_between(first, last)
+        if inside.all():
+            return column
+        return column.zip_with(inside, pl.Series([None], dtype=column.dtype))
 
     return value.map_batches(apply, return_dtype=dtype, is_elementwise=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import polars as pl
 
 from crmmap.declare import Limits, OneOrMany
-from crmmap.kinds.once import on_distinct
+from crmmap.kinds.once import in_stages, on_distinct
 from crmmap.kinds.people import some_words
 
 if TYPE_CHECKING:
@@ -93,7 +93,9 @@ class Boolean:
         return [own, *(each.lower() for each in words)]
 
     def read(self, text: pl.Expr) -> pl.Expr:
-        lower = text.str.to_lowercase()
+        return in_stages(text.str.to_lowercase(), self._meant, self.dtype)
+
+    def _meant(self, lower: pl.Expr) -> pl.Expr:
         yes = pl.when(lower.is_in(self._words(self.yes, "true"))).then(statement=True)
         return yes.when(lower.is_in(self._words(self.no, "false"))).then(statement=False)
 
