@@ -297,6 +297,21 @@ def test_a_mapping_is_checked_and_planned_without_the_libraries_that_read_and_wr
     assert done.stderr.strip().endswith("[]")
 
 
+def test_a_run_loads_no_library_for_formats_that_its_mapping_has_not(folder: Path) -> None:
+    program = (
+        "import sys; from crmmap.cli import main; main(sys.argv[1:]); print(sorted("
+        "{'lxml', 'crmmap.extract.csv_quick'} & set(sys.modules)), file=sys.stderr)"
+    )
+    with FaultServer(answer(b'{"items": [{"id": "1", "body": "x"}]}')) as server:
+        done = subprocess.run(
+            [command()[0], "-c", program, "run", "api.yaml", "-q"], cwd=folder,
+            env=environment(**api_env(server)), capture_output=True, text=True, check=True,
+        )  # fmt: skip
+
+    assert "1 fetched = 1 inserted" in done.stdout
+    assert done.stderr.strip().endswith("[]")
+
+
 def test_garbage_is_looked_for_once_a_run_begins(folder: Path) -> None:
     program = (
         "import gc, sys; from crmmap.cli import main; "

@@ -27,6 +27,7 @@ from crmmap.kinds.formats import Format, Ndjson, Xml
 from crmmap.kinds.source import Files
 from crmmap.plan import Step
 from crmmap.select.document import Document, ambiguous
+from crmmap.select.elements import walk_for
 from crmmap.select.strict import read_json
 from crmmap.select.xpath import RecordPath
 from crmmap.values import Page, Reason, Refusal, Response
@@ -211,7 +212,7 @@ def _of_xml(reading: _Reading, place: _Place, form: Xml) -> Generator[Page]:
     """Yield the elements; of a file that was begun, those before the place are passed over."""
     path = reading.step.records
     assert isinstance(path, RecordPath)  # noqa: S101  (a plan pairs it with the format)
-    xml = XmlReader(path, reading.step.walk)
+    xml = XmlReader(path, walk_for(reading.step.selector))
     gathered: list[Found] = []
     skipped, count = place.count, 0
     pieces, fixed = _pieces(reading, form)

@@ -12,7 +12,6 @@ from crmmap.extract.asker import Asker
 from crmmap.extract.body import BadBody
 from crmmap.extract.decode import decode_json
 from crmmap.extract.failure import Failure, phrase
-from crmmap.extract.xml_body import read_xml
 from crmmap.kinds.responses import ResponseRule
 from crmmap.kinds.source import Http
 from crmmap.kinds.verdicts import Accept, Again, Answered, Instead, Leave, Renew, Stop, Verdict
@@ -83,6 +82,8 @@ def _document(response: Response, decoded: Sequence[object]) -> object:
     try:
         return decode_json(response).value
     except BadBody:
+        from crmmap.extract.xml_body import read_xml
+
         return read_xml(response.body)
 
 

@@ -10,7 +10,6 @@ from crmmap.kinds.types import Type
 from crmmap.select.column import ColumnSelector
 from crmmap.select.columnar import hints_of
 from crmmap.select.compiled import CompiledSelector, Selector
-from crmmap.select.elements import ElementCell, XPathSelector, walk_through
 from crmmap.select.jmespath import (
     Cell,
     Jmespath,
@@ -60,6 +59,8 @@ def selector_of(
             fields=tuple((field, sources_of(field, each)) for field, each in stream.fields.items())
         )
     if isinstance(form, Xml):
+        from crmmap.select.elements import ElementCell, XPathSelector, walk_through
+
         elements = tuple(
             ElementCell(field=field, expressions=each, whole="container" in types[field].accepts)
             for field, each in expressions.items()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -17,11 +18,8 @@ from crmmap.kinds.shaping import Shape
 from crmmap.kinds.source import Source
 from crmmap.kinds.types import Type
 from crmmap.kinds.writes import NEXT, Deletes, History, Replace, Snapshot, Sweep, Upsert, Write
-from crmmap.select.compiled import CompiledSelector, Selector
-from crmmap.select.elements import XPathSelector
+from crmmap.select.compiled import Selector
 from crmmap.select.jmespath import Jmespath
-from crmmap.select.walk import Walk
-from crmmap.select.xpath import RecordPath
 from crmmap.spec.duplicates import DUPLICATES
 from crmmap.spec.model import (
     Archive,
@@ -35,6 +33,9 @@ from crmmap.spec.model import (
 )
 from crmmap.template import Template
 from crmmap.values import Secret
+
+if TYPE_CHECKING:
+    from crmmap.select.xpath import RecordPath
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -367,11 +368,6 @@ class Step:
     """Which of its pages the archive keeps."""
 
     @property
-    def walk(self) -> Walk | None:
-        """What is to be found in XML records as they are read."""
-        return self.selector.walk if isinstance(self.selector, XPathSelector) else None
-
-    @property
     def changing(self) -> Step:
         """The step as it asks once it has a cursor."""
         how = self.changes
@@ -385,15 +381,11 @@ class Step:
 
         Records that could stay bytes are decoded, and no walk goes through elements.
         """
-        finding, selector = self.finding, self.selector
+        finding = self.finding
         if finding is not None:
             compiled = finding.compiled
             finding = replace(finding, compiled=lambda found: compiled(found).exact)
-        if isinstance(selector, CompiledSelector):
-            selector = selector.exact
-        elif isinstance(selector, XPathSelector):
-            selector = replace(selector, walk=None)
-        return replace(self, selector=selector, finding=finding)
+        return replace(self, selector=self.selector.exact, finding=finding)
 
     def second(self, request: RequestSpec, records: Jmespath, pagination: Pagination) -> Step:
         """Return the step as it asks for what belongs to its records, but is none of them."""

@@ -23,6 +23,10 @@ class ColumnSelector:
 
     fields: tuple[tuple[str, tuple[str, ...]], ...]
 
+    @property
+    def exact(self) -> ColumnSelector:
+        return self
+
     def select(self, page: Page) -> RawFrame:
         records = page.records
         assert isinstance(records, pl.DataFrame)  # noqa: S101  (a plan pairs selector and source)

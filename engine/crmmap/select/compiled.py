@@ -128,6 +128,11 @@ class Selector(Protocol):
     However it is done (interpreted, compiled), the same page must give the same cells.
     """
 
+    @property
+    def exact(self) -> Selector:
+        """The selector that takes each cell out of a value or an element of its own."""
+        ...
+
     def select(self, page: Page) -> RawFrame: ...
 
 

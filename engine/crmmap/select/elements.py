@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 from lxml import etree
@@ -94,6 +94,10 @@ class XPathSelector:
     cells: tuple[ElementCell, ...]
     walk: Walk | None = None
 
+    @property
+    def exact(self) -> XPathSelector:
+        return replace(self, walk=None)
+
     def select(self, page: Page) -> RawFrame:
         records = page.records
         assert not isinstance(records, pl.DataFrame)  # noqa: S101  (a plan pairs selector and source)
@@ -110,6 +114,11 @@ class XPathSelector:
             ends = [walked[way] for way in ways.get(cell.field) or ()]
             columns += _of_walk(cell.field, ends) if ends else found[cell.field]
         return pl.DataFrame(columns)
+
+
+def walk_for(selector: object) -> Walk | None:
+    """Return what is to be found in XML records as they are read, for this selector."""
+    return selector.walk if isinstance(selector, XPathSelector) else None
 
 
 def _walked(walk: Walk | None, records: Sequence[object]) -> dict[Way, pl.Series]:

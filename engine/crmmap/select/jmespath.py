@@ -222,6 +222,10 @@ class JmespathSelector:
 
     cells: tuple[Cell, ...]
 
+    @property
+    def exact(self) -> JmespathSelector:
+        return self
+
     def select(self, page: Page) -> RawFrame:
         assert not isinstance(page.records, pl.DataFrame)  # noqa: S101  (a plan pairs selector and source)
         records = list(page.records)

@@ -5,18 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from crmmap.kinds.formats import FORMATS, Csv, Format, Xml
 from crmmap.select.jmespath import Jmespath, compile_expression
-from crmmap.select.xpath import (
-    Dialect,
-    RecordPath,
-    compile_record_path,
-    compile_relative,
-    compile_xpath,
-)
 from crmmap.spec.model import Stream
 from crmmap.values import Expression
+
+if TYPE_CHECKING:
+    from crmmap.select.xpath import RecordPath
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +48,13 @@ def language_of(form: Format | None) -> Language:
         return HEADERS
     if not isinstance(form, Xml):
         return JMESPATH
+    from crmmap.select.xpath import (
+        Dialect,
+        compile_record_path,
+        compile_relative,
+        compile_xpath,
+    )
+
     dialect = Dialect(namespaces=form.namespaces, null_attribute=form.null_attribute)
     return Language(
         answer=lambda text: compile_xpath(text, dialect),

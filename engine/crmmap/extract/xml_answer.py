@@ -1,0 +1,57 @@
+"""An XML answer's bytes made into records."""
+
+from __future__ import annotations
+
+import re
+
+from crmmap.errors import SourceError
+from crmmap.extract.crowded import XML, refuse_crowded
+from crmmap.extract.expected import expected, kind_of, page_for_people
+from crmmap.extract.xml_body import NotXml, astray, whole
+from crmmap.extract.xml_mend import mended
+from crmmap.kinds.formats import Xml
+from crmmap.plan import Step
+from crmmap.select.document import Document, Found
+from crmmap.select.elements import walk_for
+from crmmap.select.xpath import RecordPath
+from crmmap.values import Response
+
+
+def decode_xml(step: Step, form: Xml, response: Response) -> Document:
+    """Return the records of an XML answer; status 204 has none."""
+    assert isinstance(step.records, RecordPath)  # noqa: S101  (a plan pairs it with the format)
+    if response.status == 204:
+        return Document(None, found=Found())
+    _demand_markup(response)
+    refuse_crowded(response, XML)
+    body, count = mended(response.body) if form.sanitize else (response.body, 0)
+    try:
+        found, root = whole(body, step.records, walk_for(step.selector))
+    except NotXml as error:
+        mend = "; the format's `sanitize: true` mends such" if error.unclean else ""
+        what = str(error) if form.sanitize else f"{error}{mend}"
+        raise expected("XML", response, what, again=error.again) from None
+    if not found and (lacking := astray(root, step.records)):
+        message = f"records: {lacking} of the answer of {response.url}"
+        raise SourceError(message)
+    read = Found(
+        records=[each.record for each in found], lines=[each.at for each in found], mended=count
+    )
+    return Document(root, found=read)
+
+
+HTML = re.compile(
+    r"\s*+(?:(?><!--.*?-->\s*))*+<(?:!doctype\s+html|html)\b", re.IGNORECASE | re.DOTALL
+)
+
+
+def _demand_markup(response: Response) -> None:
+    """Raise BadBody for an answer that is not even meant to be XML."""
+    start = response.body[:65536].decode("utf-8", "replace").lstrip("\ufeff")
+    if not response.body.strip():
+        raise expected("XML", response, "an empty body")
+    if HTML.match(start):
+        # A page for people will be there again next time.
+        raise expected("XML", response, page_for_people(response, start), again=False)
+    if "<" not in start.replace("\0", "").lstrip()[:4]:
+        raise expected("XML", response, kind_of(response) or "something else", again=False)
