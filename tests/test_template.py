@@ -38,6 +38,10 @@ def test_settings_that_are_read_are_known() -> None:
     assert template.names == {"settings", "other"}
 
 
+def test_no_name_stands_for_what_is_jinjas_own() -> None:
+    assert Template.parse("{{ self }}").names == {"self"}
+
+
 @pytest.mark.parametrize(
     ("text", "given"),
     [("x", "x"), ("{{ settings.a }}-{{ settings.items }}", "1-2"), ("{{ settings.a ~ 'z' }}", "1z"),

@@ -15,7 +15,6 @@ from jinja2 import StrictUndefined, nodes, pass_context
 from jinja2 import Template as Compiled
 from jinja2.exceptions import TemplateError as JinjaError
 from jinja2.exceptions import TemplateSyntaxError
-from jinja2.meta import find_undeclared_variables
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from crmmap.moments import FILTERS, demand_arguments, moment
@@ -135,12 +134,13 @@ class Template:
             raise TemplateError(message) from None
         calls = _check(tree, functions)
         try:
-            compiled = ENVIRONMENT.from_string(text)
+            compiled = ENVIRONMENT.from_string(tree)
         except JinjaError:
             message = "is not a template that can be compiled"
             raise TemplateError(message) from None
-        names = frozenset(find_undeclared_variables(tree)) - calls
-        return cls(text, names, frozenset(_settings(tree)), compiled)
+        # No node that is allowed gives a name its value.
+        names = {each.name for each in tree.find_all(nodes.Name)}
+        return cls(text, frozenset(names) - calls, frozenset(_settings(tree)), compiled)
 
     def render(
         self, values: Mapping[str, object], functions: Mapping[str, Callable[..., object]] = {}
