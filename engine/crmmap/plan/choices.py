@@ -28,7 +28,11 @@ def spare(mapping: MappingSpec, settings: Settings) -> frozenset[str]:
     for source in mapping.every_source.values():
         if isinstance(source, Http) and isinstance(source.auth, Choice):
             needed |= {*settings_named(source.auth.by)}
-    return frozenset(settings_named(mapping)) - needed
+    # What differs from the settled mapping stands in the sources.
+    named = frozenset(
+        name for source in mapping.every_source.values() for name in settings_named(source)
+    )
+    return named - needed
 
 
 def usual(mapping: MappingSpec) -> dict[str, str]:

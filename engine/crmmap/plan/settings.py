@@ -44,7 +44,8 @@ def resolve_settings(
         # A value pasted or read from a file often ends in a line break, which no header allows.
         text = (text or "").strip()
         values[name] = Secret(text) if setting.secret else text
-    mapping, unneeded = settled(mapping, values), spare(mapping, values)
+    unneeded = spare(mapping, values) if absent else frozenset()
+    mapping = settled(mapping, values)
     missing = [name for name in absent if name not in unneeded]
     if missing:
         lines = "\n".join(f"  {_describe(name, mapping.settings[name])}" for name in missing)
