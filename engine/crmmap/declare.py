@@ -18,7 +18,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Annotated
+from functools import cache
+from typing import Annotated, Any, get_type_hints
 
 from crmmap.values import Secret
 
@@ -102,6 +103,12 @@ Json = object
 def word(attribute: str) -> str:
     """Return an attribute's name as the YAML writes it."""
     return attribute.rstrip("_")
+
+
+@cache
+def hints(made: type) -> dict[str, Any]:
+    """Return the annotations of a declaring dataclass's attributes, by name."""
+    return get_type_hints(made, include_extras=True)
 
 
 def inside(value: object, *, whole: tuple[type, ...] = ()) -> Iterator[object]:

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass, replace
-from functools import cache
-from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
-from crmmap.declare import Rendered
+from crmmap.declare import Rendered, hints
 from crmmap.errors import SettingError
 from crmmap.kinds.conversations import taken_later
 from crmmap.template import Template, TemplateError
@@ -63,9 +62,9 @@ def render_declared(value: T, settings: Settings) -> T:
 def _rendered(value: Any, render: Callable[[object], object]) -> Any:
     if not is_dataclass(value) or isinstance(value, type):
         return value
-    hints = _hints(type(value))
+    annotations = hints(type(value))
     changes = {
-        each.name: _apply(getattr(value, each.name), hints[each.name], render)
+        each.name: _apply(getattr(value, each.name), annotations[each.name], render)
         for each in fields(value)
     }
     try:
@@ -73,11 +72,6 @@ def _rendered(value: Any, render: Callable[[object], object]) -> Any:
     except ValueError as error:  # a kind refuses what the settings made of it
         message = f"{type(value).__name__.lower()}: {error}. Check the settings that it names"
         raise SettingError(message) from None
-
-
-@cache
-def _hints(cls: type) -> dict[str, Any]:
-    return get_type_hints(cls, include_extras=True)
 
 
 def _apply(value: Any, hint: Any, render: Callable[[object], object]) -> Any:

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from crmmap.declare import Kind, Limits, OneOrMany, Rendered, Shorthand, Words, word
+from crmmap.declare import Kind, Limits, OneOrMany, Rendered, Shorthand, Words, hints, word
 from crmmap.template import Template
 from crmmap.values import Expression, Secret
 
@@ -137,8 +137,8 @@ class Attribute:
 @cache
 def attributes(made: type) -> tuple[Attribute, ...]:
     """Return a declaring dataclass's attributes, in order. Raises TypeError on an unknown shape."""
-    hints = get_type_hints(made, include_extras=True)
-    return tuple(_attribute(each, hints[each.name]) for each in dataclasses.fields(made))
+    annotations = hints(made)
+    return tuple(_attribute(each, annotations[each.name]) for each in dataclasses.fields(made))
 
 
 def _attribute(declared: dataclasses.Field[Any], hint: object) -> Attribute:
