@@ -1,8 +1,9 @@
 """Frames and tables moved and compared within the database, many rows at a time.
 
 `pour` appends a frame's rows to a table by the database's own bulk path, `staged` pours them
-into a temporary table, `merge` writes them by key, and `matching` finds the rows of a table
-that equal those of a frame. Their `columns` are those that both sides have, typed.
+into a temporary table, `merge` writes them by key, `matching` finds the rows of a table that
+equal those of a frame, and `unlike` those of a frame that a table has otherwise. Their `columns`
+are those that both sides have, typed.
 """
 
 from __future__ import annotations
@@ -21,7 +22,11 @@ from crmmap.plan import Column
 ROW = "#row"
 """The number of a row in the frame that it comes from, from 0."""
 
+THERE = "#there"
+"""1 where the table has a row of that key, else 0."""
+
 _NUMBER = Column(name=ROW, type=Integer())
+_THERE = Column(name=THERE, type=Integer())
 
 
 def pour(session: Session, table: str, columns: Sequence[Column], rows: pl.DataFrame) -> int:
@@ -117,6 +122,40 @@ def matching(
         )
         found = session.connection.exec_driver_sql(statement).all()
     return from_driver(found, [_NUMBER, *wanted], compiler)
+
+
+def unlike(
+    session: Session,
+    table: str,
+    *,
+    key: Sequence[Column],
+    by: Sequence[Column],
+    wanted: Sequence[Column],
+    rows: pl.DataFrame,
+    moreover: str,
+    values: tuple[object, ...],
+) -> pl.DataFrame:
+    """Return what a table has for those rows of a frame that it does not have just so.
+
+    It has one just so where the row with its `key` equals it in the columns `by`, and is as the
+    condition `moreover` says of it (as `found`), with its parameters. The frame has `#row`, the
+    number of the row (Int64), `#there`, and the `wanted` columns of the table's row.
+    """
+    compiler = session.connection.dialect
+    given = [_NUMBER, _THERE, *wanted]
+    if rows.is_empty():
+        return from_driver([], given, compiler)
+    quote = session.quote
+    with staged(session, table, [*key, *by], rows) as source:
+        there = f"CASE WHEN found.{quote(key[0].name)} IS NULL THEN 0 ELSE 1 END"
+        names = ", ".join(f"found.{name}" for name in _quoted(session, wanted))
+        statement = (
+            f"SELECT source.{quote(ROW)}, {there}, {names} FROM {quote(source)} source "  # noqa: S608  (names are quoted, values are parameters)
+            f"LEFT JOIN {quote(table)} found ON {equal(session, 'source', 'found', key)} "
+            f"WHERE ({equal(session, 'source', 'found', by)} AND {moreover}) IS NOT TRUE"
+        )
+        found = session.connection.exec_driver_sql(statement, values).all()
+    return from_driver(found, given, compiler)
 
 
 def equal(session: Session, one: str, other: str, columns: Iterable[Column]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 import polars as pl
@@ -13,7 +13,7 @@ from crmmap.load.accounts import OUTCOME, OUTCOME_SCHEMA, REFUSED_SCHEMA, Mark, 
 from crmmap.load.dialects import Refusal
 from crmmap.load.family import parents_first
 from crmmap.load.halving import Halving, attempt, refused_rows
-from crmmap.load.staging import ROW, matching, merge, pour
+from crmmap.load.staging import ROW, THERE, matching, merge, pour, unlike
 from crmmap.load.statements import Session, write
 from crmmap.load.storage import cells_of
 from crmmap.load.tables import DELETED_AT, ROW_HASH, RUN_ID, SYNCED_AT, primary_key
@@ -49,20 +49,24 @@ def upsert(session: Session, target: Target, rows: pl.DataFrame, mark: Mark) -> 
     it.
     """
     check_keys(target, rows)
-    if mark.inserting and (done := _inserted(session, target, rows, mark)) is not None:
+    hashed = _hashed(target, rows)
+    if mark.inserting and (done := _inserted(session, target, hashed, mark)) is not None:
         return done
-    stored = stored_rows(session, target, among=target.key, rows=rows)
-    return written(session, target, judged(target, rows, stored, mark), mark)
+    return written(session, target, _compared(session, target, hashed, mark), mark)
+
+
+def _hashed(target: Target, rows: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows with their digest and `#deleted`."""
+    deleted = pl.col(DELETED) if DELETED in rows.columns else pl.lit(value=False).alias(DELETED)
+    return rows.with_columns(content_hashes(rows, target.columns), deleted)
 
 
 def _inserted(session: Session, target: Target, rows: pl.DataFrame, mark: Mark) -> Written | None:
     """Insert rows that are likely to be new, without asking for them; None where that fails."""
-    deleted = DELETED in rows.columns and rows[DELETED].any()
-    if deleted or any(each.table == target.table for each in target.foreign_keys):
+    if rows[DELETED].any() or any(each.table == target.table for each in target.foreign_keys):
         return None
-    hashed = rows.with_columns(content_hashes(rows, target.columns))
     everything = partial(pour, session, target.table, (*target.columns, *AUDIT))
-    if attempt(session, everything, _stamped(session, hashed, mark.run_id)) is not None:
+    if attempt(session, everything, _stamped(session, rows, mark.run_id)) is not None:
         return None
     outcomes = rows.select(PAGE, INDEX, pl.lit("inserted").alias(OUTCOME))
     return Written(outcomes=outcomes, refused=pl.DataFrame(schema=REFUSED_SCHEMA))
@@ -96,8 +100,10 @@ def judged(target: Target, rows: pl.DataFrame, stored: pl.DataFrame, mark: Mark)
     this run already, or older than the stored version). Row counts of drivers
     can't tell them apart: an upsert that changes nothing counts like one that does.
     """
-    deleted = pl.col(DELETED) if DELETED in rows.columns else pl.lit(value=False).alias(DELETED)
-    hashed = rows.with_columns(content_hashes(rows, target.columns), deleted)
+    return _judged(target, _hashed(target, rows), stored, mark)
+
+
+def _judged(target: Target, hashed: pl.DataFrame, stored: pl.DataFrame, mark: Mark) -> pl.DataFrame:
     joined = hashed.join(stored, on=list(target.key), how="left", maintain_order="left")
     return joined.with_columns(_outcome(target, mark).alias(OUTCOME)).select(
         *hashed.columns, GONE, OUTCOME
@@ -117,24 +123,60 @@ def stored_rows(
     The frame has the key and the columns `wanted`, and each row's run, digest and version, and
     whether it is marked as deleted.
     """
-    version = () if target.version is None else (target.version,)
-    names = dict.fromkeys((*target.key, *wanted))
     given = rows.select(among).unique(maintain_order=True)
-    asked = [name for name in dict.fromkeys((*names, *version)) if name not in among]
-    run, _, digest = AUDIT
+    names = dict.fromkeys((*target.key, *wanted))
+    asked = [name for name in (*names, *_version(target)) if name not in among]
     found = matching(
         session, target.table, on=[target.column(name) for name in among], rows=given,
-        wanted=[*map(target.column, asked), run, digest, *([MARK] if target.marks else [])],
+        wanted=_wanted(target, asked),
     )  # fmt: skip
+    return pl.concat([found, given[found[ROW]]], how="horizontal").select(*names, *_stored(target))
+
+
+def _version(target: Target) -> list[str]:
+    return [] if target.version is None else [target.version]
+
+
+def _wanted(target: Target, names: Iterable[str]) -> list[Column]:
+    """Return columns to ask a table for: these, each once, and how the row came to be as it is."""
+    run, _, digest = AUDIT
+    marks = [MARK] if target.marks else []
+    return [*map(target.column, dict.fromkeys(names)), run, digest, *marks]
+
+
+def _stored(target: Target) -> list[pl.Expr]:
+    """Return what `stored_rows` tells of rows beside their values."""
     gone = pl.col(DELETED_AT).is_not_null() if target.marks else pl.lit(value=False)
-    return pl.concat([found, given[found[ROW]]], how="horizontal").select(
-        *names,
+    return [
         pl.lit(value=True).alias(STORED),
         pl.col(RUN_ID).alias(STORED_RUN),
         pl.col(ROW_HASH).alias(STORED_HASH),
         gone.alias(GONE),
-        *(pl.col(name).alias(STORED_VERSION) for name in version),
-    )
+        *(pl.col(name).alias(STORED_VERSION) for name in _version(target)),
+    ]
+
+
+def _compared(session: Session, target: Target, hashed: pl.DataFrame, mark: Mark) -> pl.DataFrame:
+    """Judge hashed rows by what the table has.
+
+    It is asked only for what it has otherwise: most of what a source sends again is as it was.
+    """
+    key, quote = list(target.key), session.quote
+    moreover = f"found.{quote(RUN_ID)} <> {session.marks(1)}"
+    if target.marks:
+        moreover += f" AND found.{quote(DELETED_AT)} IS NULL"
+    as_it_was = pl.when(~pl.col(DELETED)).then(HASH).alias(ROW_HASH)
+    found = unlike(
+        session, target.table, key=[*map(target.column, key)], by=AUDIT[-1:],
+        wanted=_wanted(target, [name for name in _version(target) if name not in key]),
+        rows=hashed.select(*key, as_it_was), moreover=moreover, values=(mark.run_id,),
+    )  # fmt: skip
+    there = found.filter(pl.col(THERE) == 1)
+    stored = pl.concat([there, hashed[there[ROW]].select(key)], how="horizontal")
+    otherwise = pl.int_range(pl.len()).is_in(found[ROW].implode())
+    told = _judged(target, hashed.filter(otherwise), stored.select(*key, *_stored(target)), mark)
+    same = (pl.lit(value=False).alias(GONE), pl.lit("unchanged").alias(OUTCOME))
+    return pl.concat([told, hashed.filter(~otherwise).with_columns(same)])
 
 
 def _outcome(target: Target, mark: Mark) -> pl.Expr:
