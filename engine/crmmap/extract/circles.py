@@ -8,6 +8,7 @@ from hashlib import sha256
 
 from crmmap.errors import SourceError
 from crmmap.select.raw_records import bytes_of
+from crmmap.select.xml_records import XmlRecords
 from crmmap.values import Page, Request, as_json
 
 KEPT = 10_000
@@ -41,7 +42,7 @@ class Circles:
         """Raise SourceError where a page is one that came before."""
         if not len(page.records):
             return
-        raws = bytes_of(page.records)
+        raws = _as_sent(page.records)
         # The same records are sent in the same way.
         digest = _digest(page.records) if raws is None else _digest_of_bytes(raws)
         earlier = self.pages.get(digest) if len(page.records) >= TELLING else None
@@ -71,6 +72,11 @@ class Circles:
         """Forget everything."""
         self.forget_pages()
         self.requests.clear()
+
+
+def _as_sent(records: object) -> Sequence[bytes] | None:
+    """Return the bytes of records that are bytes still; None of others."""
+    return [*records.stretches()] if isinstance(records, XmlRecords) else bytes_of(records)
 
 
 def _digest_of_bytes(raws: Sequence[bytes]) -> bytes:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 
 from crmmap.errors import SourceError
 from crmmap.extract.crowded import XML, refuse_crowded
 from crmmap.extract.expected import expected, kind_of, page_for_people
 from crmmap.extract.xml_body import NotXml, astray, whole
 from crmmap.extract.xml_mend import mended
+from crmmap.extract.xml_quick import by_columns
 from crmmap.kinds.formats import Xml
 from crmmap.plan import Step
 from crmmap.select.document import Document, Found
 from crmmap.select.elements import walk_for
-from crmmap.select.xpath import RecordPath
+from crmmap.select.xml_parsing import around
+from crmmap.select.xml_records import xml_records
+from crmmap.select.xpath import RecordPath, Unparsed
 from crmmap.values import Response
 
 
@@ -24,6 +28,20 @@ def decode_xml(step: Step, form: Xml, response: Response) -> Document:
         return Document(None, found=Found())
     _demand_markup(response)
     refuse_crowded(response, XML)
+    body, count = response.body, 0
+    if form.sanitize and b"&#" in body:  # well formed or not, some of those are mended
+        body, count = mended(body)
+    walk = walk_for(step.selector)
+    records = None if walk is None else by_columns(body, step.records, walk)
+    if records is not None:
+        lines = range(len(records))
+        read = Found(records=xml_records(records), lines=lines, mended=count)
+        return Document(Unparsed(partial(around, records)), found=read)
+    return _element_by_element(step, form, response)
+
+
+def _element_by_element(step: Step, form: Xml, response: Response) -> Document:
+    assert isinstance(step.records, RecordPath)  # noqa: S101  (a plan pairs it with the format)
     body, count = mended(response.body) if form.sanitize else (response.body, 0)
     try:
         found, root = whole(body, step.records, walk_for(step.selector))
@@ -48,7 +66,7 @@ HTML = re.compile(
 def _demand_markup(response: Response) -> None:
     """Raise BadBody for an answer that is not even meant to be XML."""
     start = response.body[:65536].decode("utf-8", "replace").lstrip("\ufeff")
-    if not response.body.strip():
+    if not response.body or response.body.isspace():
         raise expected("XML", response, "an empty body")
     if HTML.match(start):
         # A page for people will be there again next time.

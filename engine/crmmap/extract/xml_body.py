@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from lxml import etree
 
-from crmmap.select.elements import Element
 from crmmap.select.walk import Walk
+from crmmap.select.xml_records import Element
 from crmmap.select.xpath import SAFE, XML, RecordPath
 
 PIECE = 64 * 1024
@@ -113,7 +113,7 @@ class XmlReader:
 
     def _enter(self, element: etree._Element) -> bool:
         if self._within is None and self._path.leads_to(element):
-            _bound_namespaces(element)
+            bound_namespaces(element)
             self._within = element
             return True
         return False
@@ -155,7 +155,8 @@ def _too_much(most: int) -> NotXml:
     return NotXml(f"records that take more than {most:,} characters to hold", again=False)
 
 
-def _bound_namespaces(element: etree._Element) -> None:
+def bound_namespaces(element: etree._Element) -> None:
+    """Raise NotXml where more namespaces hold for an element than every record may repeat."""
     found = element.nsmap
     if len(found) > NAMESPACES or sum(map(len, found.values())) > LONG:
         message = "namespaces too many, or too long, for every record to repeat"
@@ -208,7 +209,7 @@ def _at_once(body: bytes) -> etree._Element | None:
         return None
     if root.getroottree().docinfo.internalDTD is not None:
         raise _doctype()
-    _bound_namespaces(root)
+    bound_namespaces(root)
     return root if body.count(b"xmlns") <= len(root.nsmap) else None
 
 

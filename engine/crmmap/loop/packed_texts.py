@@ -63,7 +63,7 @@ def _halved(table: pl.DataFrame, most: int) -> Iterator[tuple[int, bytes]]:
     yield from _halved(table[middle:], most)
 
 
-def unpack_texts(body: bytes) -> tuple[list[str], list[int]]:
-    """Return the records of a table, as JSON, and their places."""
+def unpack_texts(body: bytes) -> tuple[pl.DataFrame, list[int]]:
+    """Return the records of a table, and their places."""
     table = pl.read_parquet(BytesIO(body))
-    return Page(number=1, records=table[:, 1:]).raws(), table[:, 0].to_list()
+    return table[:, 1:], table[:, 0].to_list()

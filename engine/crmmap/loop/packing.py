@@ -1,6 +1,7 @@
 """Pages, compressed, and back: what the archive keeps of them.
 
-A page of texts is a table (`packed_texts`); all else is lines of JSON. A line is
+A page of texts is a table (`packed_texts`), and so is one of XML that stayed as it was sent
+(`packed_elements`); all else is lines of JSON. A line is
 `{"at":3,"record":…}`, `at` being the record's place as a person would count it;
 `{"at":3,"refused":…,"reasons":[…]}` for what could not be read as a record; or
 `{"at":3,"withheld":…}`, which says why a record is not kept.
@@ -16,6 +17,7 @@ from itertools import chain
 
 import polars as pl
 
+from crmmap.loop.packed_elements import plain_elements, raws_of
 from crmmap.loop.packed_texts import pack_texts, plain_texts, unpack_texts
 from crmmap.plan import FoundField
 from crmmap.redact import Clean, tells
@@ -35,8 +37,8 @@ RECORD = '"record":'
 LEVEL = 1
 """Of compression: the others take several times as long for a tenth less."""
 
-LINES, TABLE = "gzip", "parquet"
-"""What a piece is: lines of JSON, compressed by gzip, or a table."""
+LINES, TABLE, ELEMENTS = "gzip", "parquet", "parquet of xml"
+"""What a piece is: lines of JSON, compressed by gzip, or a table, of texts or of XML."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,11 +63,14 @@ class Unpacked:
 def pack(page: Page, clean: Clean | None) -> Iterator[Packed]:
     """Yield a page's pieces, without secrets. None: there are none."""
     texts = plain_texts(page, clean, longest=LONGEST)
+    codec = ELEMENTS if texts is None else TABLE
+    if texts is None:
+        texts = plain_elements(page, clean, longest=LONGEST)
     if texts is None:
         yield from _pieces(chain(_records(page, clean), _refusals(page, clean)))
         return
     for records, body in pack_texts(texts, _places(page), most=BODY):
-        yield Packed(records=records, codec=TABLE, body=body)
+        yield Packed(records=records, codec=codec, body=body)
     yield from _pieces(_refusals(page, clean))
 
 
@@ -143,8 +148,9 @@ def unpack_fields(body: bytes) -> tuple[FoundField, ...]:
 
 def unpack(codec: str, body: bytes) -> Unpacked:
     """Return what a piece holds."""
-    if codec == TABLE:
-        raws, places = unpack_texts(body)
+    if codec in (TABLE, ELEMENTS):
+        texts, places = unpack_texts(body)
+        raws = raws_of(texts) if codec == ELEMENTS else Page(number=1, records=texts).raws()
         return Unpacked(raws=raws, places=places, refused=(), withheld=0)
     return _unpacked(body)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import polars as pl
 from lxml import etree
 
 from crmmap.select.walk import HOLDS_ELEMENTS, NULLED, Walk, Way, walk_of, way_of
+from crmmap.select.xml_records import Element, XmlRecords
 from crmmap.select.xpath import (
     XPath,
     element_of,
@@ -38,19 +39,6 @@ class ElementCell:
     field: str
     expressions: tuple[Expression, ...]
     whole: bool = False
-
-
-class Element(dict[str, object]):
-    """A record with the texts that a walk found in its element, besides the element's own text."""
-
-    __slots__ = ("row",)
-
-    def __init__(self, entries: Mapping[str, object], row: Sequence[str | None]) -> None:
-        super().__init__(entries)
-        self.row = row
-
-    def __or__(self, more: Mapping[str, object]) -> Element:  # type: ignore[override]
-        return Element({**self, **more}, self.row)
 
 
 def plain_ways(cell: ElementCell) -> tuple[Way, ...] | None:
@@ -123,6 +111,8 @@ def walk_for(selector: object) -> Walk | None:
 
 def _walked(walk: Walk | None, records: Sequence[object]) -> dict[Way, pl.Series]:
     """Return what the walk found in each record, by its ways; nothing where not all have it."""
+    if walk is not None and isinstance(records, XmlRecords):
+        return {way: records.found.to_series(at) for way, at in walk.places.items()}
     rows = [each.row for each in records if isinstance(each, Element)]
     if walk is None or not rows or len(rows) < len(records):
         return {}

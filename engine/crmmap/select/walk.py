@@ -44,12 +44,12 @@ def way_of(expression: XPath) -> Way | None:
 
 
 @dataclass(slots=True)
-class _Node:
+class Node:
     """What is wanted of an element: places in the row, by the names of what stands in it."""
 
     attributes: dict[str, int] = field(default_factory=dict)
     texts: dict[str, int] = field(default_factory=dict)
-    inner: dict[str, _Node] = field(default_factory=dict)
+    inner: dict[str, Node] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Walk:
 
     places: Mapping[Way, int]
     null_name: str | None
-    _root: _Node = field(repr=False, compare=False)
+    root: Node = field(repr=False, compare=False)
 
     def row(self, element: etree._Element, *, bare: bool = False) -> list[str | None]:
         """Return what stands at the end of each way, None for nothing: of several the first.
@@ -68,11 +68,11 @@ class Walk:
         asked for the mark.
         """
         row: list[str | None] = [None] * len(self.places)
-        self._fill(row, element, self._root, bare=bare or self.null_name is None)
+        self._fill(row, element, self.root, bare=bare or self.null_name is None)
         return row
 
     def _fill(
-        self, row: list[str | None], element: etree._Element, node: _Node, *, bare: bool
+        self, row: list[str | None], element: etree._Element, node: Node, *, bare: bool
     ) -> None:
         for name, at in node.attributes.items():
             if row[at] is None:
@@ -99,11 +99,11 @@ class Walk:
 def walk_of(ways: Iterable[Way], null_name: str | None) -> Walk:
     """Return the walk that goes all ways, each once; `null_name` is the null attribute's."""
     places = {way: at for at, way in enumerate(dict.fromkeys(ways))}
-    root = _Node()
+    root = Node()
     for (*tags, last), at in ((_parts(way), at) for way, at in places.items()):
         node = root
         for tag in tags:
-            node = node.inner.setdefault(tag, _Node())
+            node = node.inner.setdefault(tag, Node())
         (node.attributes if last.startswith("@") else node.texts)[last.removeprefix("@")] = at
     return Walk(places, null_name, root)
 

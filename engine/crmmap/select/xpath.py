@@ -8,8 +8,9 @@ is the root element without the records.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import isfinite
 from typing import Any
 
@@ -110,8 +111,8 @@ class XPath:
     def find(self, document: object) -> object:
         """Return the text of what the expression selects: of several nodes the first's.
 
-        `document` is an element, or a record. Raises ValueError where it selects an element
-        that holds elements.
+        `document` is an element, a record, or `Unparsed`. Raises ValueError where it selects an
+        element that holds elements.
         """
         element = element_of(document)
         return None if element is None else self._value(first(self.evaluate(element)))
@@ -283,11 +284,24 @@ def split_path(text: str) -> list[str]:
 # --- what stands there ------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, eq=False)
+class Unparsed:
+    """A document that is parsed once it is asked for."""
+
+    parse: Callable[[], etree._Element]
+
+    @cached_property
+    def root(self) -> etree._Element:
+        return self.parse()
+
+
 def element_of(document: object) -> etree._Element | None:
     """Return a document's or a record's element; None where it has none.
 
     Raises ValueError where a record's text is not XML, or was cut.
     """
+    if isinstance(document, Unparsed):
+        return document.root
     if isinstance(document, etree._Element):
         return document
     text = document.get(XML) if isinstance(document, dict) else None
