@@ -14,8 +14,11 @@ from crmmap.extract.csv_chunks import Chunk, Shape, Stretch, valid
 from crmmap.values import Reason, Refusal, as_json
 
 
-def exactly(stretch: Stretch, shape: Shape) -> Chunk:
-    """Read record by record with the standard library's strict reader, refusing what is broken."""
+def exactly(stretch: Stretch, shape: Shape, *, most: int | None = None) -> Chunk:
+    """Read record by record with the standard library's strict reader, refusing what is broken.
+
+    No more than `most` records are read or refused.
+    """
     # The limit is the process's, and smaller than our records may be.
     csv.field_size_limit(max(csv.field_size_limit(), shape.max_record))
     lines = _Lines.of(stretch)
@@ -23,7 +26,7 @@ def exactly(stretch: Stretch, shape: Shape) -> Chunk:
     starts: list[int] = []
     refused: list[Refusal] = []
     at = 0
-    while at < lines.whole:
+    while at < lines.whole and (most is None or len(rows) + len(refused) < most):
         if _blank(lines.physical[at], shape):
             at += 1
             continue

@@ -179,7 +179,7 @@ def _per_line(chunk: Chunk) -> int:
 
 def _shortened(text: bytes, rows: int) -> bytes | None:
     """Return the start of a text that has far more lines than wanted; None if it has not."""
-    lines = text.count(b"\n") + text.count(b"\r")
+    lines = text.count(b"\n") + (text.count(b"\r") if b"\r" in text else 0)
     return text[: len(text) * rows // lines] if lines > 4 * rows else None
 
 
