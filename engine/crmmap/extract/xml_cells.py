@@ -61,10 +61,9 @@ def cells(rows: pl.DataFrame, walk: Walk, wanted: Wanted, level: int) -> pl.Data
         "level", "name", "step", "null", "leaf", "after", *attributes, "inside",
         at=pl.col("record").cum_sum().cast(pl.Int64) - 1,
     ).filter(inside).with_columns(TOLD)  # fmt: skip
-    finder = _Finder(
-        rows=within, names=wanted.names, every=pl.int_range(own.height, dtype=pl.Int64, eager=True),
-        referring=within["told"].str.contains("&", literal=True).any(),
-    )  # fmt: skip
+    within = within.with_columns(_read(within["told"]))
+    every = pl.int_range(own.height, dtype=pl.Int64, eager=True)
+    finder = _Finder(rows=within, names=wanted.names, every=every)
     found = {place: own[f"@{name}"] for name, place in walk.root.attributes.items()}
     found |= finder.below(walk.root, level + 1, None)
     return pl.DataFrame([found[place].alias(str(place)) for place in range(len(walk.places))])
@@ -77,8 +76,6 @@ class _Finder:
     rows: pl.DataFrame
     names: Mapping[str, int]
     every: pl.Series
-    referring: bool
-    """Whether some text has references."""
 
     def below(self, node: Node, level: int, here: pl.Series | None) -> dict[int, pl.Series]:
         """Return what is found below a node; `here` says which rows stand in its elements."""
@@ -86,7 +83,7 @@ class _Finder:
         children = at if here is None else at & here
         rows = self.rows.filter(children)
         found = {
-            place: self._texts(rows, rows["name"] == self.names[name])
+            place: self._first(rows, "told", rows["name"] == self.names[name])
             for name, place in node.texts.items()
         }
         for name, inner in node.inner.items():
@@ -96,10 +93,6 @@ class _Finder:
             if inner.texts or inner.inner:
                 found |= self.below(inner, level + 1, _since(at, opened, before=False))
         return found
-
-    def _texts(self, rows: pl.DataFrame, which: pl.Series) -> pl.Series:
-        found = self._first(rows, "told", which)
-        return _read(found) if self.referring else found
 
     def _first(self, rows: pl.DataFrame, column: str, which: pl.Series) -> pl.Series:
         """Return each record's first value of some rows; null where it has none."""
@@ -115,8 +108,8 @@ class _Finder:
 
 def _read(told: pl.Series) -> pl.Series:
     """Return texts with the characters that their references name."""
-    some = told.str.contains("&", literal=True)
-    if not some.any():
-        return told
-    distinct = told.filter(some).unique()
-    return told.replace(distinct, pl.Series(texts_read(distinct.to_list()), dtype=pl.String))
+    at = told.str.contains("&", literal=True).arg_true()
+    some = told.gather(at)
+    distinct = some.unique()
+    read = pl.Series(texts_read(distinct.to_list()), dtype=pl.String)
+    return told.scatter(at, some.replace(distinct, read)) if len(at) else told

@@ -143,10 +143,10 @@ class _Cutter:
         """Return a row for each tag: what it says, where it stands, and the text after it."""
         rows = _cut(window)
         codes = rows["tag"].cast(pl.Categorical(pl.Categories.random())).to_physical()
-        tags = pl.DataFrame([rows["tag"], codes.alias("code")]).unique("code").sort("code")
-        if tags["code"].to_list() != [*range(len(tags))]:
+        first = codes.arg_unique()
+        if codes.gather(first).to_list() != [*range(len(first))]:
             raise NotPlain
-        kinds = self.wanted.kinds(tags["tag"].to_list())
+        kinds = self.wanted.kinds(rows["tag"].gather(first).to_list())
         base = len(self.path.tags) - 1 if begun else 1
         rows = rows.hstack(kinds[codes]).with_columns(END).with_columns(START, *_levels(base))
         rows = rows.with_columns(*AFTER)
