@@ -38,6 +38,7 @@ from crmmap.select.jmespath import Cell
         (cell("a", "b"), [{"a": True, "b": "x"}, {"b": "x"}, {"a": None, "b": ""}, {}]),
         (cell("a", "b"), [{"a": 5, "b": "x"}, {"b": "x"}]),
         (cell("a"), [{"a": blank} for blank in BLANKS]),
+        (cell("[a]", "`false` == b[0]"), [{"a": "x", "b": []}, {"a": "x", "b": [True]}]),
     ],
 )
 def test_plain_walks(cell: Cell, records: list[object]) -> None:

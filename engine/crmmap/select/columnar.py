@@ -144,10 +144,15 @@ def _value(texts: Sequence[_Text]) -> pl.Expr:
     chosen = found[-1]
     for each, expr in reversed([*zip(texts[:-1], found[:-1], strict=True)]):
         if each.there is not None:
-            chosen = pl.when(each.there).then(None).otherwise(chosen)
+            chosen = _where(each.there, pl.lit(None), chosen)
         elif each.dtype != pl.Null():
             chosen = pl.coalesce(expr, chosen)
     return chosen
+
+
+def _where(there: pl.Expr, found: pl.Expr, otherwise: pl.Expr) -> pl.Expr:
+    # Where a condition is a constant, polars takes what it chooses for a column of one row.
+    return found if there.meta.is_literal() else pl.when(there).then(found).otherwise(otherwise)
 
 
 def _fault(texts: Sequence[_Text]) -> pl.Expr | None:
@@ -157,7 +162,7 @@ def _fault(texts: Sequence[_Text]) -> pl.Expr | None:
     fault = pl.when(_any(fails)).then(pl.lit("select.type")) if fails else pl.lit(None)
     for each in reversed(texts):
         if each.there is not None:
-            fault = pl.when(each.there).then(pl.lit(each.rule)).otherwise(fault)
+            fault = _where(each.there, pl.lit(each.rule), fault)
         elif each.dtype != pl.Null():
             fault = pl.when(each.expr.is_null()).then(fault)
     return fault
