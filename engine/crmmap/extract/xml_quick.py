@@ -30,7 +30,7 @@ SMALL = 32 * 1024
 WINDOW = 4 * 1024 * 1024
 """Bytes that are cut at once: enough to be worth while, and few enough to stay small."""
 LARGEST = 8 * 1024 * 1024
-"""Bytes that a record may have, and all that stands around the records."""
+"""Bytes that may be cut at once, that a record may have, and all that stands around records."""
 GROWTH = 4
 """Bytes that one of an element may become when it is written anew: `>` becomes `&gt;`."""
 
@@ -134,6 +134,8 @@ class _Cutter:
             stop = rows.height if last else starts[-1] if len(starts) else 0
             if stop == 0:  # not one record ends in it
                 size *= 2
+                if size > LARGEST:
+                    raise NotPlain
                 continue
             own = rows[:stop]
             yield places(own, level, at), cells(own, self.walk, self.wanted, level)
