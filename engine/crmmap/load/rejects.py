@@ -9,8 +9,9 @@ nothing: then only rejects of earlier runs are resolved.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import cache
 from hashlib import sha256
 from typing import Any
 
@@ -29,6 +30,12 @@ HELD = ("inserted", "updated", "unchanged")
 REMEMBERED = 20_000
 """So many keys of open rejects are kept in mind; beyond, the store is asked for each batch."""
 
+Place = tuple[int, int]
+"""A record's page and its place in that, which grow with reading; 0 where it has none."""
+
+RESOLVED = {
+    "outcome": pl.String(), "resolved_at": pl.Datetime("us", "UTC"), "resolved_by": pl.String(),
+}  # fmt: skip
 TABLE = ledger.REJECTS
 OPEN = TABLE.c.resolved_at.is_(None)
 
@@ -74,15 +81,18 @@ def keep(session: Session, mark: Mark, tally: Tally) -> None:
 
 def _keep_rejects(session: Session, mark: Mark, tally: Tally) -> None:
     fresh = _identified(mark, tally)
-    outdone = pl.col("subject").is_in(_outdone(session, mark, fresh))
-    _resolve_earlier(session, mark, tally, fresh.filter(~outdone))
-    outcome = pl.when(outdone).then(pl.lit("superseded")).otherwise(_outcomes(tally, fresh))
-    resolved = pl.col("outcome").is_not_null()
-    told = fresh.with_columns(outcome.alias("outcome")).with_columns(
-        pl.when(resolved).then(pl.lit(session.now)).alias("resolved_at"),
-        pl.when(resolved).then(pl.lit(mark.run_id)).alias("resolved_by"),
-    )
-    _write_frame(session, TABLE, mark, told)
+    outdone = _outdone(session, mark, fresh)
+    _resolve_earlier(session, mark, tally, outdone, fresh)
+    outcomes = [
+        "superseded" if subject in outdone else outcome
+        for subject, outcome in zip(fresh["subject"], _outcomes(tally, fresh), strict=True)
+    ]
+    resolved = {
+        "outcome": outcomes,
+        "resolved_at": [outcome and session.now for outcome in outcomes],
+        "resolved_by": [outcome and mark.run_id for outcome in outcomes],
+    }
+    _write_frame(session, TABLE, mark, fresh.hstack(pl.DataFrame(resolved, schema=RESOLVED)))
 
 
 def _identified(mark: Mark, tally: Tally) -> pl.DataFrame:
@@ -91,17 +101,19 @@ def _identified(mark: Mark, tally: Tally) -> pl.DataFrame:
     ids = [sha256(f"{batch}\0{n}".encode()).hexdigest()[:16] for n in range(len(tally.rejects))]
     pairs = tally.rejects.select("key", "raw").iter_rows()
     subjects = [subject_of(None if tally.keeping else key, raw) for key, raw in pairs]
-    return tally.rejects.with_columns(
-        pl.Series("id", ids, dtype=pl.String), pl.Series("subject", subjects, dtype=pl.String)
+    return tally.rejects.hstack(
+        [pl.Series("id", ids, dtype=pl.String), pl.Series("subject", subjects, dtype=pl.String)]
     )
 
 
-def _outdone(session: Session, mark: Mark, fresh: pl.DataFrame) -> list[str]:
+def _outdone(session: Session, mark: Mark, fresh: pl.DataFrame) -> Collection[str]:
     """Return the subjects of records that had waited, and were refused anew in the meantime.
 
     They are of no page; the reject that is open is of the newer record. One of this run and of no
     page is of an equal version, which had waited beside it.
     """
+    if not fresh["page"].null_count():
+        return ()
     anew = sa.or_(TABLE.c.page.is_not(None), TABLE.c.run_id != mark.run_id)
     asked = fresh.filter(pl.col("page").is_null())["subject"].to_list()
     found: list[str] = []
@@ -111,33 +123,41 @@ def _outdone(session: Session, mark: Mark, fresh: pl.DataFrame) -> list[str]:
             TABLE.c.subject.in_(chosen), anew,
         )  # fmt: skip
         found += session.connection.execute(query).scalars()
-    return found
+    return {*found}
 
 
-def _resolve_earlier(session: Session, mark: Mark, tally: Tally, fresh: pl.DataFrame) -> None:
+def _resolve_earlier(
+    session: Session, mark: Mark, tally: Tally, outdone: Collection[str], fresh: pl.DataFrame
+) -> None:
     """Resolve the rejects of earlier batches whose records are loaded, or refused again."""
     own = not tally.versioned
-    _resolve(session, mark, _subjects(mark, _loaded(tally)), "loaded", own=own)
-    waiting = _taken(tally).filter(pl.col(OUTCOME) == "deferred")
-    newer = {*_subjects(mark, waiting), *fresh["subject"]}
+    _resolve(session, mark, _subjects(mark, tally, HELD), "loaded", own=own)
+    again = {*_refused_again(mark, tally, fresh)}.difference(outdone)
+    newer = again.union(_subjects(mark, tally, ("deferred",)))
     _resolve(session, mark, sorted(newer), "superseded", own=own)
 
 
-def _subjects(mark: Mark, taken: pl.DataFrame) -> list[str]:
-    """Return the subjects of records that may have an open reject."""
-    keys = taken["key"].drop_nulls()
-    if mark.refused is not None:
-        keys = keys.filter(keys.is_in(list(mark.refused)))
-    return [subject_of(key, "") for key in keys.unique()]
+def _refused_again(mark: Mark, tally: Tally, fresh: pl.DataFrame) -> Iterator[str]:
+    """Yield the subjects of refused records that may have an open reject already."""
+    known = None if tally.keeping else mark.refused
+    for key, subject in fresh.select("key", "subject").iter_rows():
+        # A key with NUL is kept in another spelling.
+        if known is None or key is None or key in known or "\0" in key:
+            yield subject
 
 
-def _loaded(tally: Tally) -> pl.DataFrame:
-    return _taken(tally).filter(pl.col(OUTCOME).is_in(HELD))
+def _subjects(mark: Mark, tally: Tally, outcomes: Collection[str]) -> list[str]:
+    """Return the subjects of records with such outcomes that may have an open reject."""
+    keys = {key for _, key in _taken(tally, outcomes)}
+    return [subject_of(key, "") for key in keys if mark.refused is None or key in mark.refused]
 
 
-def _taken(tally: Tally) -> pl.DataFrame:
-    """Return the records that resolve rejects with their keys."""
-    return tally.taken.clear() if tally.keeping else tally.taken
+def _taken(tally: Tally, outcomes: Collection[str]) -> Iterator[tuple[Place, str]]:
+    """Yield the places and keys of records that resolve rejects, and have such outcomes."""
+    taken = tally.taken.select("page", "at", "key", OUTCOME)
+    for page, at, key, outcome in () if tally.keeping else taken.iter_rows():
+        if key is not None and outcome in outcomes:
+            yield (page or 0, at or 0), key
 
 
 def _resolve(
@@ -157,40 +177,54 @@ def _resolve(
         )  # fmt: skip
 
 
-def _outcomes(tally: Tally, fresh: pl.DataFrame) -> pl.Series:
-    """Return what became of each refused record further on in the batch: null where nothing did."""
+def _outcomes(tally: Tally, fresh: pl.DataFrame) -> list[str | None]:
+    """Return what became of each refused record further on in the batch: None where nothing did."""
     if tally.versioned:
-        return pl.Series([None] * len(fresh), dtype=pl.String)
-    place = pl.col("page").cast(pl.UInt64).fill_null(0) * 2**32 + pl.col("at").fill_null(0)
-    loaded = _loaded(tally).drop_nulls("key").group_by("key").agg(place.max().alias("loaded"))
-    told = fresh.with_columns(place.alias("own")).join(
-        loaded, on="key", how="left", maintain_order="left"
-    )
-    outcome = (
-        pl.when(pl.col("loaded") > pl.col("own"))
-        .then(pl.lit("loaded"))
-        .when(pl.col("own").max().over("subject") > pl.col("own"))
-        .then(pl.lit("superseded"))
-    )
-    return told.select(outcome.alias("outcome")).to_series()
+        return [None] * len(fresh)
+    loaded: dict[str | None, Place] = {}
+    for place, key in _taken(tally, HELD):
+        loaded[key] = max(place, loaded.get(key, place))
+    refused = [
+        ((page or 0, at or 0), key, subject)
+        for page, at, key, subject in fresh.select("page", "at", "key", "subject").iter_rows()
+    ]
+    last: dict[str, Place] = {}
+    for place, _, subject in refused:
+        last[subject] = max(place, last.get(subject, place))
+    return [
+        "loaded" if loaded.get(key, place) > place
+        else "superseded" if last[subject] > place
+        else None
+        for place, key, subject in refused
+    ]  # fmt: skip
 
 
 def _write_frame(session: Session, table: sa.Table, mark: Mark, frame: pl.DataFrame) -> None:
     """Write what the ledger tells of the batch after `mark`."""
-    # PostgreSQL's text can't hold NUL, which a refused value may.
-    cells = frame.with_columns(pl.col(pl.String).str.replace_all("\0", "\\u0000", literal=True))
-    rows = cells.with_columns(
-        pl.lit(mark.run_id).alias("run_id"),
-        pl.lit(mark.mapping).alias("mapping"),
-        pl.lit(mark.stream).alias("stream"),
-        pl.lit(mark.batch_seq + 1).alias("batch_seq"),
-        pl.lit(session.now).alias("created_at"),
-    )
-    columns = [_typed(table.c[name]) for name in rows.columns]
-    typed = rows.cast({each.name: each.type.dtype for each in columns})
-    check_written(pour(session, table.name, columns, typed), len(typed))
+    if frame.is_empty():
+        return
+    owner = {
+        "run_id": mark.run_id, "mapping": mark.mapping, "stream": mark.stream,
+        "batch_seq": mark.batch_seq + 1, "created_at": session.now,
+    }  # fmt: skip
+    columns = [_typed(table.c[name]) for name in (*frame.columns, *owner)]
+    cells = [
+        (pl.lit(owner[each.name]) if each.name in owner else _plain(frame, each.name))
+        .cast(each.type.dtype).alias(each.name)
+        for each in columns
+    ]  # fmt: skip
+    rows = frame.select(cells)
+    check_written(pour(session, table.name, columns, rows), len(rows))
 
 
+def _plain(frame: pl.DataFrame, name: str) -> pl.Expr:
+    """Return a column without NUL, which a refused value may hold, and PostgreSQL's text can't."""
+    cell = pl.col(name)
+    is_text = frame.schema[name] == pl.String
+    return cell.str.replace_all("\0", "\\u0000", literal=True) if is_text else cell
+
+
+@cache
 def _typed(column: sa.Column[Any]) -> Column:
     """Return a column of the ledger as one of a target table."""
     whole, moment = (isinstance(column.type, kind) for kind in (sa.Integer, sa.DateTime))
