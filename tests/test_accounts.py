@@ -12,9 +12,8 @@ import pytest
 
 from crmmap.errors import ExitCode, PolicyError
 from crmmap.load import Tally, Transaction
-from crmmap.load.ledger import COUNTED
 from crmmap.plan import Step
-from crmmap.values import OUTCOMES, Counts, Page, PageAccount, Start
+from crmmap.values import COUNTED, OUTCOMES, Counts, Page, PageAccount, Start
 from invented import sqlite
 from stores import PEOPLE, Loader, frame, load, store_url  # noqa: F401  (fixtures)
 from test_loop import Sources, plan, rows, stream

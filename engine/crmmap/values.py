@@ -435,18 +435,14 @@ class Counts:
     deleted: int = 0
 
     def __add__(self, other: Counts) -> Counts:
-        return Counts(
-            **{
-                each.name: getattr(self, each.name) + getattr(other, each.name)
-                for each in fields(self)
-            }
-        )
+        return Counts(**{name: getattr(self, name) + getattr(other, name) for name in COUNTED})
 
     @property
     def balanced(self) -> bool:
         return bool(self.fetched == sum(getattr(self, name) for name in OUTCOMES))
 
 
+COUNTED = tuple(each.name for each in fields(Counts))
 NOTHING = Counts()
 
 

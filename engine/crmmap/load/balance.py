@@ -10,10 +10,11 @@ import sqlalchemy as sa
 from crmmap.load import ledger
 from crmmap.load.accounts import Mark, Tally
 from crmmap.load.statements import Row, Session, insert_statement, write_all
+from crmmap.values import COUNTED
 
 NO_PAGE = 0
 """The number of the page that what belongs to none is written under."""
-FIGURES = attrgetter(*ledger.COUNTED)
+FIGURES = attrgetter(*COUNTED)
 
 
 def write_accounts(session: Session, mark: Mark, tally: Tally) -> None:
@@ -28,7 +29,7 @@ def write_accounts(session: Session, mark: Mark, tally: Tally) -> None:
             pages=tally.pages, committed_at=session.moment, **asdict(tally.counts),
         )
     )  # fmt: skip
-    names = ("run_id", "stream", "batch_seq", "page", "part", *ledger.COUNTED, "committed_at")
+    names = ("run_id", "stream", "batch_seq", "page", "part", *COUNTED, "committed_at")
     statement = insert_statement(session, ledger.PAGES.name, columns=names)
     rows = [(*owner, *page, session.moment) for page in _pages(tally)]
     write_all(session, statement, rows)

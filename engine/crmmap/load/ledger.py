@@ -9,12 +9,10 @@ waits for a parent; `crmmap_archive` has pages as they were read. `crmmap_locks`
 
 from __future__ import annotations
 
-from dataclasses import fields
-
 import sqlalchemy as sa
 
 from crmmap.kinds.stored import BYTES, FLAG, MOMENT, NAME, WHOLE, keyed, text
-from crmmap.values import OUTCOMES, Counts
+from crmmap.values import COUNTED, OUTCOMES
 
 VERSION = 1
 """Of these tables. A store written by a newer crmmap is refused."""
@@ -99,8 +97,6 @@ STREAM_RUNS = _table(
     _moment("started_at", "By the database's clock (UTC)."),
     _moment("ended_at"),
 )
-
-COUNTED = tuple(each.name for each in fields(Counts))
 
 
 def _counts() -> tuple[sa.Column[int], ...]:

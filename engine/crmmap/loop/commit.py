@@ -282,6 +282,8 @@ def _taken(
             return pl.DataFrame(schema=TAKEN_SCHEMA)
         asked = pl.col(KEY).is_in([*among])
         rows, lost = rows.filter(asked), lost.filter(asked)
+        if rows.is_empty() and lost.is_empty() and waiting.is_empty():
+            return pl.DataFrame(schema=TAKEN_SCHEMA)
     place = (pl.col(PAGE).alias("page"), pl.col(AT).alias("at"), pl.col(KEY).alias("key"))
     taken = rows.join(written.outcomes, on=[PAGE, INDEX], how="inner").select(*place, OUTCOME)
     held = waiting.select(pl.col(KEY).alias("key"), pl.lit("deferred").alias(OUTCOME))

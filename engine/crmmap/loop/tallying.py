@@ -29,8 +29,9 @@ def by_page(read: Sequence[PageAccount], told: Iterable[pl.DataFrame]) -> tuple[
     """
     every = pl.concat([NOBODY, *(each for each in told if len(each))])
     counted: dict[int, dict[str, int]] = {}
-    for page, outcome, count in every.group_by("page", OUTCOME).len().iter_rows():
-        counted.setdefault(page, {})[outcome] = count
+    # Of structs: to group by two columns takes twice as long.
+    for told_of, count in every.to_struct().value_counts().iter_rows():
+        counted.setdefault(told_of["page"], {})[told_of[OUTCOME]] = count
     return tuple(
         replace(each, counts=replace(each.counts, **counted.get(each.number, {}))) for each in read
     )
