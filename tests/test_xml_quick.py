@@ -28,7 +28,7 @@ WAYS = ["a", "d:a", "b", "r", "@k", "@m:null", "a/b", "d:a/b/a", "a/@k", "a/b/@k
 EXPRESSIONS = [compile_relative(each, DIALECT) for each in WAYS]
 WALK = walk_of([way for way in map(way_of, EXPRESSIONS) if way], DIALECT.null_name)
 ROOT = 'feed xmlns:d="urn:d" k="x" xmlns:m="urn:m" xmlns:z="z"'
-SECRET = Secret("hidden<word")
+SECRET = Secret("hidden<word>&")
 EXAMPLES = int(os.environ.get("CRMMAP_LAW_EXAMPLES", "150"))
 
 names = st.sampled_from(["a", "a", "b", "d:a", "r", "d:e", "c"])
@@ -141,7 +141,7 @@ def test_a_plain_document_is_read_by_columns(window: int) -> None:
     assert by_columns(text.replace("%s", ">").encode(), PATHS[0], WALK, least=0) is None
 
 
-@pytest.mark.parametrize("secret", ["", "hidden&lt;word"])
+@pytest.mark.parametrize("secret", ["", "hidden&lt;word>&amp;", "hidden&lt;word>&amp;&gt;"])
 def test_the_archive_keeps_what_elements_say_and_no_secret(secret: str) -> None:
     records = "".join(f'<r k="{at}"><a>{at} > 1 &amp; é</a><b/></r>\n' for at in range(700))
     body = f'<feed xmlns:d="urn:d"><d:e>{records}<r>{secret}</r></d:e></feed>'.encode()
@@ -152,6 +152,13 @@ def test_the_archive_keeps_what_elements_say_and_no_secret(secret: str) -> None:
     raws = [raw for each in kept for raw in each.raws]
     assert raws == [page.raw(at) for at in range(701 - bool(secret))]
     assert [at for each in kept for at in each.places] == [*range(len(raws))]
+
+
+@pytest.mark.parametrize("blank", ["\n", "\t", "\r\n"])
+def test_an_attribute_that_is_broken_to_lines_hides_no_secret(blank: str) -> None:
+    # It says a space there, so a secret would not be found in what was sent.
+    body = f"""<feed><r k="1"\n b='a "{blank}secret'/></feed>""".encode()
+    assert by_columns(body, PATHS[1], WALK, least=0) is None
 
 
 def test_records_and_what_is_around_them_have_bounds() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -20,6 +21,8 @@ class NotPlain(ValueError):
 OPENS, WHOLE, CLOSES = 1, 0, -1
 """How many levels a tag leads down: a start tag, that of an empty element, an end tag."""
 OTHER, ANY = 0, "*"
+BROKEN = re.compile(r"""=\s*+(?:"[^"\t\n]*+|'[^'\t\n]*+)[\t\n]""")
+"""An attribute that says spaces where others were sent: no secret would be found in it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,14 +39,15 @@ class Wanted:
 
         That is how far they lead down (`step`), their `name`'s number, whether they mark a `null`,
         and the attributes that are wanted, as `@name`. They are given without their angle brackets.
-        Raises NotPlain where one is no tag, or declares a namespace.
+        Raises NotPlain where one is no tag, declares a namespace, or has an attribute broken to
+        lines.
         """
         starts = [each for each in tags if not each.startswith("/")]
         if any(each[:1] in "!?" or "xmlns" in each for each in starts):
             raise NotPlain
         inner = "".join(f"<{each}>" if each.endswith("/") else f"<{each}/>" for each in starts)
         root = parsed(self.tag, inner.encode())
-        if len(root) != len(starts):
+        if len(root) != len(starts) or BROKEN.search(inner):
             raise NotPlain
         elements = iter(root)
         read = [None if each.startswith("/") else next(elements) for each in tags]
