@@ -31,8 +31,10 @@ WINDOW = 4 * 1024 * 1024
 """Bytes that are cut at once: enough to be worth while, and few enough to stay small."""
 LARGEST = 8 * 1024 * 1024
 """Bytes that may be cut at once, that a record may have, and all that stands around records."""
-GROWTH = 4
-"""Bytes that one of an element may become when it is written anew: `>` becomes `&gt;`."""
+GROWTH = 6
+"""Bytes that one of an element may become when it is written anew: `"` becomes `&quot;`."""
+DEEPEST = 256
+"""Levels of a tree that libxml2 builds; where it builds none it takes one more."""
 
 PROLOG = re.compile(
     rb"""(?:\xef\xbb\xbf)?(?:<\?xml\s+version\s*=\s*["']1\.0["']"""
@@ -151,6 +153,8 @@ class _Cutter:
         kinds = self.wanted.kinds(rows["tag"].gather(first).to_list())
         base = len(self.path.tags) - 1 if begun else 1
         rows = rows.hstack(kinds[codes]).with_columns(END).with_columns(START, *_levels(base))
+        if (rows["level"] > DEEPEST).any():
+            raise NotPlain
         rows = rows.with_columns(*AFTER)
         return rows.drop("tag", "text").hstack(on_the_way(rows, self.path.tags, self.wanted, base))
 
