@@ -171,6 +171,7 @@ def test_records_and_what_is_around_them_have_bounds() -> None:
     assert by_columns(document("x" * 9_000_000), path, WALK) is None
     assert by_columns(document("", around="x" * 9_000_000), path, WALK) is None
     assert by_columns(document("", around="<x/>" * 2_500_000), path, WALK) is None
+    assert by_columns(document(">" * 100_000), path, WALK) is None
     quotes = b"<feed><r k='" + b'"' * 100_000 + b"'/></feed>"
     assert by_columns(quotes, path, WALK, most=500_000) is None
     for depth, read in ((253, True), (254, False), (300, False)):

@@ -35,6 +35,8 @@ GROWTH = 6
 """Bytes that one of an element may become when it is written anew: `"` becomes `&quot;`."""
 DEEPEST = 256
 """Levels of a tree that libxml2 builds; where it builds none it takes one more."""
+BARE = 3
+"""How many times as many `>` as `<` a text may have."""
 
 PROLOG = re.compile(
     rb"""(?:\xef\xbb\xbf)?(?:<\?xml\s+version\s*=\s*["']1\.0["']"""
@@ -178,7 +180,9 @@ def _levels(base: int) -> tuple[pl.Expr, pl.Expr]:
 
 
 def _cut(text: bytes) -> pl.DataFrame:
-    """Return the tags of a text that ends with a `>`, and the text before each."""
+    """Return the tags of a text that ends with a `>`, and the text before each. Raises NotPlain."""
+    if text.count(b">") > BARE * text.count(b"<"):  # each takes a row
+        raise NotPlain
     rows = pl.read_csv(
         text, separator="<", eol_char=">", has_header=False, quote_char=None, infer_schema=False,
         schema={"text": pl.String, "tag": pl.String}, empty_string_is_null=False,

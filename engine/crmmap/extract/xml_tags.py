@@ -20,7 +20,8 @@ class NotPlain(ValueError):
 
 OPENS, WHOLE, CLOSES = 1, 0, -1
 """How many levels a tag leads down: a start tag, that of an empty element, an end tag."""
-OTHER, ANY = 0, "*"
+OTHER = 0
+"""The number of names that do not matter."""
 BROKEN = re.compile(r"""=\s*+(?:"[^"\t\n]*+|'[^'\t\n]*+)[\t\n]""")
 """An attribute that says spaces where others were sent: no secret would be found in it."""
 
