@@ -48,6 +48,16 @@ def test_writes(word: str, case: dict[str, Any], load: Callable[..., Loader]) ->
     assert [list(row) for row in found] == case["table"]
 
 
+def test_a_column_may_have_a_word_of_sql_for_its_name(load: Callable[..., Loader]) -> None:
+    target = Target(table="things", key=("id",), columns=columns(id=Text(), true=Text()))
+    it = load(target)
+    it.upsert(target, [("a", None)], ended=True)
+    it.next_run("run2")
+    written = it.upsert(target, [("a", None), ("b", None)], ended=True)
+    assert (written.counts.inserted, written.counts.unchanged) == (1, 1)
+    assert it.sql("SELECT id FROM things ORDER BY id") == [("a",), ("b",)]
+
+
 def read_once(it: Loader, target: Target, read: dict[str, Any]) -> Counts:
     """Read rows in one batch, of which `gap` says why some may be missing."""
     rows = frame(target, [tuple(row) for row in read["rows"]])

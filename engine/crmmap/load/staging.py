@@ -147,12 +147,15 @@ def unlike(
         return from_driver([], given, compiler)
     quote = session.quote
     with staged(session, table, [*key, *by], rows) as source:
+        # Not IS NOT TRUE: SQLite takes that for a column `true`, where there is one, and MariaDB
+        # before 10.4.7 loses rows that the table does not have (MDEV-19790).
         there = f"CASE WHEN found.{quote(key[0].name)} IS NULL THEN 0 ELSE 1 END"
         names = ", ".join(f"found.{name}" for name in _quoted(session, wanted))
         statement = (
             f"SELECT source.{quote(ROW)}, {there}, {names} FROM {quote(source)} source "  # noqa: S608  (names are quoted, values are parameters)
             f"LEFT JOIN {quote(table)} found ON {equal(session, 'source', 'found', key)} "
-            f"WHERE ({equal(session, 'source', 'found', by)} AND {moreover}) IS NOT TRUE"
+            f"WHERE CASE WHEN {equal(session, 'source', 'found', by)} AND {moreover} "
+            "THEN 0 ELSE 1 END = 1"
         )
         found = session.connection.exec_driver_sql(statement, values).all()
     return from_driver(found, given, compiler)
