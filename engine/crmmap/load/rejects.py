@@ -248,8 +248,10 @@ def _settle(session: Session, mark: Mark, retried: pl.DataFrame) -> None:
             )
     again = retried.filter(pl.col(OUTCOME) == "refused").select("reasons", "key", "id")
     quote, sign = session.quote, session.dialect.placeholder
+    key = quote("key")
+    # A key that can't be read any more still tells whose reject it is.
     statement = (
-        f"UPDATE {quote(TABLE.name)} SET reasons = {sign}, {quote('key')} = {sign}, "  # noqa: S608  (the names are ours, values are parameters)
+        f"UPDATE {quote(TABLE.name)} SET reasons = {sign}, {key} = COALESCE({sign}, {key}), "  # noqa: S608  (the names are ours, values are parameters)
         f"retried_by = {sign} WHERE id = {sign} AND resolved_at IS NULL"
     )
     rows = [(reasons, key, mark.run_id, each) for reasons, key, each in again.iter_rows()]
