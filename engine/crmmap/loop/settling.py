@@ -26,10 +26,11 @@ def mark_of(work: Work, step: Step) -> Mark:
     if step.name in work.begun:
         mark = work.store.mark(mapping=mapping, stream=step.name, run_id=run_id)
         return replace(mark, apart=True)
-    work.begun.add(step.name)
-    return work.store.begin_stream(
+    mark = work.store.begin_stream(
         mapping=mapping, stream=step.name, run_id=run_id, fingerprint=step.fingerprint, apart=True
     )
+    work.begun.add(step.name)
+    return mark
 
 
 def tally_of(batch: Batch, loaded: Loaded, settled: int) -> Tally:
