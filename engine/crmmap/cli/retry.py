@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 
+from crmmap.cli.garbage import look_for_it
 from crmmap.cli.jobs import Job, plan_of
 from crmmap.cli.mappings import (
     given_settings,
@@ -109,6 +110,7 @@ def _rehearse(
     which: Mapping[str, Which],
     watch: Watch,
 ) -> ExitCode:
+    look_for_it()
     told: dict[str, tuple[Rehearsal, Mapping[str, int]]] = {}
     for name, plan in plans.items():
         with _reader(plan, watch) as reader:
