@@ -12,6 +12,9 @@ import polars as pl
 
 from crmmap.declare import Limits, OneOrMany
 
+PLACES = 38
+"""Decimal places that a number to compare with may have, as polars holds decimals."""
+
 
 class Check(Protocol):
     """What every check offers. Its word in the table is the rule that a reject names."""
@@ -55,7 +58,12 @@ def _exactly(number: float) -> pl.Expr:
     # 0.1 means one tenth, as it is written, and not the nearest binary fraction.
     if isinstance(number, int) or number.is_integer():
         return pl.lit(int(number))
-    return pl.lit(Decimal(repr(number)))
+    exact = Decimal(repr(number))
+    if -int(exact.as_tuple().exponent) > PLACES:
+        # polars makes a literal of it, and panics where that is compared.
+        message = f"{number} has more than {PLACES} decimal places"
+        raise ValueError(message)
+    return pl.lit(exact)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
