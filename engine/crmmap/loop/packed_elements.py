@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import polars as pl
 
+from crmmap.loop.packed_texts import ESCAPED
 from crmmap.redact import Clean, tells
 from crmmap.select.xml_records import XmlRecords
 from crmmap.values import Page, each_as_json
-
-ESCAPED = 6
-"""Characters of JSON that a byte of text becomes at most."""
 
 KNOWN = (b"amp;", b"lt;", b"gt;")
 """References in which a secret is looked for."""
