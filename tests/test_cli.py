@@ -265,15 +265,23 @@ def test_a_near_miss_of_a_shipped_mapping_is_suggested(folder: Path) -> None:
     assert crmmap(folder, "check", name).code == 0
 
 
+def in_python(
+    program: str, folder: Path, *words: str, **env: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a program of Python in a process of its own, where nothing is imported yet."""
+    return subprocess.run(
+        [command()[0], "-c", program, *words], cwd=folder, env=environment(**env),
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+
+
 def test_help_and_version_load_no_heavy_library(folder: Path) -> None:
     program = (
         "import sys; from crmmap.cli import main; main(['--help']); main(['run', '--help']); "
         "main(['--version']); print(sorted({'polars', 'sqlalchemy', 'rich', 'yaml', 'requests'}"
         " & set(sys.modules)), file=sys.stderr)"
     )
-    done = subprocess.run(
-        [command()[0], "-c", program], env=environment(), capture_output=True, text=True, check=True
-    )
+    done = in_python(program, folder)
 
     assert "Exit codes:" in done.stdout
     assert done.stderr.strip() == "[]"
@@ -288,10 +296,7 @@ def test_a_mapping_is_checked_and_planned_without_the_libraries_that_read_and_wr
         "'phonenumbers', 'dateutil', 'pyarrow', 'cryptography', 'rich'} & set(sys.modules)), "
         "file=sys.stderr)"
     )
-    done = subprocess.run(
-        [command()[0], "-c", program], cwd=folder, env=environment(), capture_output=True,
-        text=True, check=True,
-    )  # fmt: skip
+    done = in_python(program, folder)
 
     assert "people" in done.stdout
     assert done.stderr.strip().endswith("[]")
@@ -303,10 +308,7 @@ def test_a_run_loads_no_library_for_formats_that_its_mapping_has_not(folder: Pat
         "{'lxml', 'crmmap.extract.csv_quick'} & set(sys.modules)), file=sys.stderr)"
     )
     with FaultServer(answer(b'{"items": [{"id": "1", "body": "x"}]}')) as server:
-        done = subprocess.run(
-            [command()[0], "-c", program, "run", "api.yaml", "-q"], cwd=folder,
-            env=environment(**api_env(server)), capture_output=True, text=True, check=True,
-        )  # fmt: skip
+        done = in_python(program, folder, "run", "api.yaml", "-q", **api_env(server))
 
     assert "1 fetched = 1 inserted" in done.stdout
     assert done.stderr.strip().endswith("[]")
@@ -317,10 +319,7 @@ def test_garbage_is_looked_for_once_a_run_begins(folder: Path) -> None:
         "import gc, sys; from crmmap.cli import main; "
         "main(); print(gc.isenabled(), gc.get_freeze_count() > 100_000, file=sys.stderr)"
     )
-    done = subprocess.run(
-        [command()[0], "-c", program, "run", "people.yaml", "-q"], cwd=folder,
-        env=environment(**PEOPLE_ENV), capture_output=True, text=True, check=True,
-    )  # fmt: skip
+    done = in_python(program, folder, "run", "people.yaml", "-q", **PEOPLE_ENV)
 
     assert "people" in done.stdout
     assert done.stderr.strip().endswith("True True")
