@@ -106,6 +106,11 @@ def test_what_polars_does_not_take_is_decoded() -> None:
     assert demand_equal(step, [json.dumps({"results": records}).encode()]) == 0
 
 
+def test_a_batch_of_which_arrow_may_read_nothing_is_decoded() -> None:
+    body = json.dumps([{"id": str(at), "a": "x\0"} for at in range(40)]).encode()
+    assert demand_equal(STEPS["@"], [body]) == 0
+
+
 @pytest.mark.compiled
 @pytest.mark.parametrize(
     ("expression", "most", "others"),

@@ -184,7 +184,7 @@ def read(raws: Sequence[bytes], rows: Sequence[int], dtype: pl.Struct, found: Ki
 
     done = Read()
     rows = _unmarked(raws, rows, done)
-    if not dtype.fields:
+    if not (dtype.fields and rows):
         done.odd += rows
         return done
     guessed = schema_of(found, dtype, pa.string())  # which is what most values are
