@@ -26,12 +26,14 @@ from crmmap.extract.regular_file import Local
 from crmmap.kinds.auth import AUTH
 from crmmap.kinds.caps import Cap
 from crmmap.kinds.conversations import LoginStep
-from crmmap.kinds.formats import Csv, Ndjson, Xml
+from crmmap.kinds.formats import Csv, Xml
 from crmmap.kinds.incremental import INCREMENTAL
 from crmmap.kinds.pagination import PAGINATION
 from crmmap.kinds.retry import Retry
 from crmmap.kinds.source import SOURCES
 from crmmap.kinds.tokens import Denied, InMemory
+from crmmap.plan import compile_plan
+from crmmap.select.compiled import select_pages
 from crmmap.select.document import ambiguous
 from crmmap.select.elements import ElementCell, XPathSelector, walk_through
 from crmmap.select.jmespath import compile_expression
@@ -434,20 +436,31 @@ def test_csv(tmp_path, word, case, way, chunk_bytes):
     assert sum(page.fetched for page in pages) == len(records) + len(refused)
 
 
+LINED = """
+crmmap: 1
+name: lined
+source: {kind: http, base_url: "https://api.example", format: ndjson}
+streams: {each: {request: {path: /}, table: {name: lined, key: id}, fields: {id: id}}}
+"""
+
+
+@pytest.mark.parametrize("exact", [True, False], ids=["decoded", "bytes"])
 @pytest.mark.parametrize(("word", "case"), of_format("ndjson"))
-def test_ndjson(word, case):
+def test_ndjson(word, case, exact):
     body = written(case)
     answer = Response(
         status=case.get("status", 200), headers={"content-length": str(len(body))}, body=body,
         url=RESPONSE.url,
     )  # fmt: skip
-    step = SimpleNamespace(format=Ndjson(), shape=(), records=compile_expression("@"))
+    (step,) = compile_plan(read_mapping(LINED.encode(), "lined.yaml"), {}).steps
+    step = step.exact if exact else step
     if "refuses" in case:
         with pytest.raises(BadBody, match=re.escape(case["refuses"])) as caught:
             decoder_of(step)(answer)
         assert CANARY not in str(caught.value)
         return
     page = page_of_answer(step, 1, answer, decoder_of(step)(answer))
+    (page,) = select_pages(step.selector, [page]).pages
     found = {at: page.raw(index) for index, at in enumerate(page.lines)}
     assert found == case["reads"]
     refused = {each.at: each.reasons[0].rule for each in page.refused}

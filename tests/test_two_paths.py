@@ -6,6 +6,8 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 import pytest
 from hypothesis import example, given, settings
@@ -13,7 +15,11 @@ from hypothesis import strategies as st
 
 from crmmap.errors import SourceError
 from crmmap.extract.decoders import decoder_of
+from crmmap.extract.file_documents import read_documents
 from crmmap.extract.pages import both_pages, settled
+from crmmap.extract.regular_file import Local
+from crmmap.kinds.formats import Json
+from crmmap.kinds.source import Files
 from crmmap.plan import Step, compile_plan
 from crmmap.select.compiled import CompiledSelector, Luck
 from crmmap.spec.read import read_mapping
@@ -47,8 +53,9 @@ streams:
 TOKEN = "{kind: token, token: paging.next, param: after}"
 
 
-def step_of(records: str = "results[]", pagination: str = TOKEN) -> Step:
+def step_of(records: str = "results[]", pagination: str = TOKEN, form: str = "json") -> Step:
     text = MAPPING.replace("RECORDS", json.dumps(records)).replace("PAGINATION", pagination)
+    text = text.replace('"https://api.example"', f'"https://api.example", format: {form}')
     step = compile_plan(read_mapping(text.encode(), "paths.yaml"), {}).steps[0]
     assert isinstance(step.selector, CompiledSelector)
     return replace(step, selector=replace(step.selector, worth=1))
@@ -58,6 +65,11 @@ STEPS = {
     "results[]": step_of(),
     "keyset": step_of("data.items", "{kind: keyset, from: id, param: since}"),
     "@": step_of("@", "none"),
+    "lines": step_of("@", "none", "ndjson"),
+}
+FILES = {
+    where: replace(step, source=Files(format=step.format or Json()), batch=5)
+    for where, step in STEPS.items()
 }
 
 
@@ -67,7 +79,8 @@ def read(step: Step, bodies: Sequence[bytes]) -> tuple[list[Page], list[object]]
     said: list[object] = []
     request, decode = Request(url="https://api.example"), decoder_of(step)
     for body in bodies:
-        response = Response(status=200, headers={}, body=body, url="https://api.example")
+        headers = {"content-length": str(len(body))}
+        response = Response(status=200, headers=headers, body=body, url="https://api.example")
         try:
             sent, page = both_pages(step, len(pages) + 1, response, decode(response))
             pages.append(page)
@@ -247,9 +260,28 @@ def answers(draw: st.DrawFn, where: str) -> bytes:
 
 
 @st.composite
+def lines(draw: st.DrawFn) -> bytes:
+    """Draw lines, most of them sound records, and some blank, broken, or no record."""
+    odd_ones = st.one_of(
+        blanks, values, odd, records().map(lambda each: each[:-1]),
+        st.sampled_from(["x", "\x0b", "\xa0", "\ufeff{}", "{} {}", '{"id":"k1","id":"k2"}']),
+        st.sampled_from(['{"id":"n","f":NaN}', '{"f":-Infinity,"id":"NaN"}', '{"a":"\\udc00"}']),
+        st.tuples(st.sampled_from(["\xa0", "\x0b", "\ufeff"]), records()).map("".join),
+    )  # fmt: skip
+    plain = records().map(lambda each: each.replace("\n", " "))
+    several = draw(st.lists(st.one_of(plain, plain, plain, odd_ones), max_size=12))
+    body = draw(st.sampled_from(["\n", "\r\n", "\n\n"])).join(several).encode()
+    at = draw(st.integers(0, 3 * len(body)))
+    if at < len(body):
+        body = body[:at] + draw(st.sampled_from([b"\xff", b"\0", b'"', b"\n"])) + body[at + 1 :]
+    return draw(st.sampled_from([b"", b"\xef\xbb\xbf"])) + body
+
+
+@st.composite
 def reads(draw: st.DrawFn) -> tuple[str, list[bytes]]:
     where = draw(st.sampled_from(sorted(STEPS)))
-    return where, draw(st.lists(answers(where), min_size=1, max_size=3))
+    bodies = lines() if where == "lines" else answers(where)
+    return where, draw(st.lists(bodies, min_size=1, max_size=3))
 
 
 @settings(max_examples=EXAMPLES, deadline=None)
@@ -265,6 +297,46 @@ def reads(draw: st.DrawFn) -> tuple[str, list[bytes]]:
 def test_both_paths_give_one_outcome(read: tuple[str, list[bytes]]) -> None:
     where, bodies = read
     demand_equal(STEPS[where], bodies)
+
+
+# --- files ------------------------------------------------------------------------------------
+
+
+def read_file(step: Step, file: Local, position: str | None = None) -> tuple[list[Page], str]:
+    """Return the pages of a file from a position, and what stopped reading, if anything did."""
+    pages: list[Page] = []
+    try:
+        for page in read_documents(step, file, position):
+            pages.append(page)  # noqa: PERF402  (those before an error count)
+    except SourceError as error:
+        return pages, str(error)
+    return pages, ""
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(reads())
+@example(("lines", [b'\xef\xbb\xbf{"id":"1"}\r\n\r\n[1]\n{"id":"2","id":"3"}\n"x\n{"f":NaN}' * 3]))
+@example(("@", [b'\xef\xbb\xbf[7,{"id":"1"},{"id":"2","id":"3"},{"id":"4"},8,null,{"id":"5"}]']))
+@example(("@", [b"[]"]))
+def test_both_paths_read_one_file(read: tuple[str, list[bytes]]) -> None:
+    where, (body, *_) = read
+    step = FILES[where]
+    with NamedTemporaryFile() as opened:
+        opened.write(body)
+        opened.flush()
+        file = Local(path=Path(opened.name))
+        pages, stopped = read_file(step, file)
+        others, why = read_file(step.exact, file)
+        assert stopped == why
+        places = [(page.number, page.fetched, page.position) for page in pages]
+        assert places == [(page.number, page.fetched, page.position) for page in others]
+        if not pages:
+            return
+        assert told(apply(step, pages)) == told(apply(step.exact, others))
+        # Where one was interrupted, the other may go on.
+        rest, _ = read_file(step, file, pages[0].position)
+        if pages[0].position is not None:
+            assert told(apply(step, rest)) == told(apply(step.exact, others[1:]))
 
 
 # --- and the quick path is taken ---------------------------------------------------------------

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 
 from crmmap.extract.body import BadBody
 from crmmap.extract.decode import decode_json
@@ -22,27 +21,18 @@ and holds no records where the mapping says."""
 
 def decoder_of(step: Step) -> Decoder:
     """Return the decoder for a stream's answers."""
-    form = step.format
-    if form is None or form == Json():
-        way = way_of(step)
-        return decode_json if way is None else partial(_quickly, way)
+    form, way = step.format or Json(), way_of(step)
 
     def decode(response: Response) -> Document:
-        return _decoded(step, form, _unpacked(step, form, response))
+        return _decoded(step, form, way, _unpacked(step, form, response))
 
     return decode
 
 
-def _quickly(way: Way, response: Response) -> Document:
-    """Return an answer with its records as bytes, or decoded whole."""
-    document = way.decode(response) if response.status != 204 else None
-    return decode_json(response) if document is None else document
-
-
-def _decoded(step: Step, form: Format, response: Response) -> Document:
+def _decoded(step: Step, form: Format, way: Way | None, response: Response) -> Document:
     # What reads the other formats is imported where a stream has one of them.
     if isinstance(form, Json):
-        return decode_json(response)
+        return decoded_json(way, response)
     if isinstance(form, Xml):
         from crmmap.extract.xml_answer import decode_xml
 
@@ -52,7 +42,15 @@ def _decoded(step: Step, form: Format, response: Response) -> Document:
     if response.status == 204:
         return Document(None, found=Found())
     demand_length(response, form.unpack)
-    return read_csv(step, form, response) if isinstance(form, Csv) else read_ndjson(response)
+    if isinstance(form, Csv):
+        return read_csv(step, form, response)
+    return read_ndjson(response, raw=way is not None)
+
+
+def decoded_json(way: Way | None, response: Response) -> Document:
+    """Return an answer with its records as bytes, where it may be; else decoded whole."""
+    taken = None if way is None or response.status == 204 else way.decode(response)
+    return decode_json(response) if taken is None else taken
 
 
 def _unpacked(step: Step, form: Format, response: Response) -> Response:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Iterator
+from bisect import bisect, bisect_left
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
 
 from crmmap.errors import SourceError
 from crmmap.extract.body import BadBody
-from crmmap.extract.decode import decode_json
+from crmmap.extract.decoders import decoded_json
+from crmmap.extract.json_lines import LINE, reader_of_lines
+from crmmap.extract.json_quick import Way, placed, way_of
 from crmmap.extract.pages import page_of
 from crmmap.extract.stored import (
     Identity,
@@ -30,9 +33,7 @@ from crmmap.select.document import Document, ambiguous
 from crmmap.select.elements import walk_for
 from crmmap.select.strict import read_json
 from crmmap.select.xpath import RecordPath
-from crmmap.values import Page, Reason, Refusal, Response
-
-LINE = Reason(field=None, rule="json.line", message="the line is not one JSON document")
+from crmmap.values import Page, Refusal, Response
 
 
 def read_documents(step: Step, file: Stored, position: str | None = None) -> Iterator[Page]:
@@ -44,7 +45,7 @@ def read_documents(step: Step, file: Stored, position: str | None = None) -> Ite
     """
     with file.opened() as opened:
         identity = identify(file, opened)
-        reading = _Reading(step=step, file=file, opened=opened, identity=identity)
+        reading = _Reading(step=step, file=file, opened=opened, identity=identity, way=way_of(step))
         place = _resumed(position, identity) or _Place()
         try:
             yield from _pages(reading, place, step.format)
@@ -60,11 +61,16 @@ class _Reading:
     file: Stored
     opened: Opened
     identity: Identity
+    way: Way | None
+    """How the records of JSON are taken apart, if they are not to be decoded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Place:
-    """Where reading goes on: after so many records, bytes of text, lines and pages."""
+    """Where reading goes on: after so many records, bytes of text, lines and pages.
+
+    What is refused as a record counts, too, in a JSON document.
+    """
 
     count: int = 0
     offset: int = 0
@@ -135,6 +141,22 @@ def _of_lines(reading: _Reading, place: _Place) -> Iterator[Page]:
 
 
 def _of_chunk(reading: _Reading, chunk: list[Line]) -> Page:
+    raw = reading.way is not None
+    values, places, refused = _read(chunk, reader_of_lines(raw=raw))
+    if raw:
+        sent = [each for each in values if isinstance(each, bytes)]
+        if (found := placed(sent, places, refused)) is not None:
+            return page_of(reading.step, 1, _response(reading, b""), Document([], found=found))
+        values, places, refused = _read(chunk, read_json)
+    document = Document(values, any(ambiguous(each) for each in values))
+    page = page_of(reading.step, 1, _response(reading, b""), document)
+    return _with_lines(page, places, refused)
+
+
+def _read(
+    chunk: list[Line], read: Callable[[str], object]
+) -> tuple[list[object], list[int], list[Refusal]]:
+    """Return what lines hold, the numbers of those, and the lines that are not JSON."""
     values: list[object] = []
     places: list[int] = []
     refused: list[Refusal] = []
@@ -145,14 +167,12 @@ def _of_chunk(reading: _Reading, chunk: list[Line]) -> Page:
         try:
             if not line.whole:
                 raise ValueError
-            values.append(read_json(text.decode()))
+            values.append(read(text.decode()))
             places.append(line.number)
         except (ValueError, RecursionError):
             raw = line.text.decode("utf-8", "backslashreplace").rstrip("\r\n")
             refused.append(Refusal(at=line.number, raw=raw, reasons=(LINE,)))
-    document = Document(values, any(ambiguous(each) for each in values))
-    page = page_of(reading.step, 1, _response(reading, b""), document)
-    return _with_lines(page, places, refused)
+    return values, places, refused
 
 
 def _with_lines(page: Page, places: list[int], refused: list[Refusal]) -> Page:
@@ -171,19 +191,22 @@ def _with_lines(page: Page, places: list[int], refused: list[Refusal]) -> Page:
 
 
 def _of_json(reading: _Reading, place: _Place) -> Iterator[Page]:
+    """Yield the records and what is none, in order, so many of the two to a page."""
     response = _response(reading, _whole(reading))
-    page = page_of(reading.step, 1, response, decode_json(response))
-    lines, count = [*(page.lines or ())], len(page.records)
-    refused = page.refused
+    page = page_of(reading.step, 1, response, decoded_json(reading.way, response))
+    lines, refused = page.lines or (), page.refused
+    # Whether an object with a key twice is refused here or later, all others have one place.
+    ranks = [bisect(lines, each.at) + at for at, each in enumerate(refused)]
     while True:
-        stop = min(place.count + reading.step.batch, count)
+        begin, stop = place.count, min(place.count + reading.step.batch, page.fetched)
+        first, last = bisect_left(ranks, begin), bisect_left(ranks, stop)
         part = replace(
-            page, records=page.records[place.count : stop], lines=lines[place.count : stop],
-            refused=refused if stop == count else (),
+            page, records=page.records[begin - first : stop - last],
+            lines=lines[begin - first : stop - last], refused=refused[first:last],
         )  # fmt: skip
         place = replace(place, count=stop, page=place.page + 1)
-        yield _page(reading, part, place, last=stop == count)
-        if stop == count:
+        yield _page(reading, part, place, last=stop == page.fetched)
+        if stop == page.fetched:
             return
 
 

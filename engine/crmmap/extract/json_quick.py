@@ -7,14 +7,14 @@ is out of the ordinary the answer is left to `decode_json`, which judges it, and
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
 from crmmap.extract.crowded import JSON, refuse_crowded
 from crmmap.extract.pages import NOT_AN_OBJECT
-from crmmap.kinds.formats import Json
-from crmmap.kinds.source import Http
+from crmmap.extract.text_lines import BOM
+from crmmap.kinds.formats import Json, Ndjson
 from crmmap.plan import Step
 from crmmap.select.closures import Tree
 from crmmap.select.compiled import CompiledSelector
@@ -55,7 +55,7 @@ class Way:
         The document is the answer without its records, and with what is asked of it alone.
         Raises BadBody where it has more values than can be held.
         """
-        body = response.body
+        body = response.body.removeprefix(BOM)
         refuse_crowded(response, JSON)
         try:
             body.isascii() or body.decode()
@@ -63,7 +63,7 @@ class Way:
             document, raws = self._apart(answer)
         except (ValueError, RecursionError):  # msgspec's own errors among them
             return None
-        found = _placed(raws)
+        found = placed(raws, range(len(raws)))
         return None if found is None else Document(document, found=found)
 
     def _apart(self, answer: Any, level: int = 0) -> tuple[object, list[msgspec.Raw]]:
@@ -78,23 +78,29 @@ class Way:
         return document, raws
 
 
-def _placed(raws: Sequence[msgspec.Raw]) -> Found | None:
-    """Return records and their places; None where there are lists among them, or depths."""
+def placed(
+    raws: Sequence[bytes], places: Sequence[int], others: Iterable[Refusal] = ()
+) -> Found | None:
+    """Return records with their places; None where there are lists among them, or depths.
+
+    `others` are refused beside those that are no records.
+    """
     if any(_deep(bytes(raw)) for raw in raws if len(raw) > 2 * DEPTH):
         return None
     heads = bytes(memoryview(raw)[0] for raw in raws)
-    if heads.count(OBJECT) == len(heads):
-        return Found(records=raw_records(raws), lines=range(len(raws)))
     if LIST in heads:
         return None
-    others = [at for at, head in enumerate(heads) if head != OBJECT]
-    refused = [
-        Refusal(at=at, raw=as_json(read_json(bytes(raws[at]).decode())), reasons=(NOT_AN_OBJECT,))
-        for at in others
-    ]
-    lines = [at for at, head in enumerate(heads) if head == OBJECT]
-    records = raw_records([raws[at] for at in lines])
-    return Found(records=records, lines=lines, refused=tuple(refused))
+    refused = [*others]
+    if heads.count(OBJECT) < len(heads):
+        refused += [
+            Refusal(at=at, raw=as_json(read_json(bytes(raw).decode())), reasons=(NOT_AN_OBJECT,))
+            for raw, at, head in zip(raws, places, heads, strict=True)
+            if head != OBJECT
+        ]
+        kept = [row for row, head in enumerate(heads) if head == OBJECT]
+        raws, places = [raws[row] for row in kept], [places[row] for row in kept]
+    refused.sort(key=lambda each: each.at)
+    return Found(records=raw_records(raws), lines=places, refused=tuple(refused))
 
 
 def _deep(record: bytes) -> bool:
@@ -124,10 +130,8 @@ FORCED = "CRMMAP_EXACT asks for it"
 
 def obstacle(step: Step) -> str | None:
     """Return why a stream's records must all be decoded to values; None where they need not."""
-    if not isinstance(step.source, Http):
-        return "it reads files"
-    if not isinstance(step.format or Json(), Json):
-        return "the answers are no JSON documents"
+    if not isinstance(step.format or Json(), Json | Ndjson):
+        return "the answers are no JSON"
     if not isinstance(step.selector, CompiledSelector):
         return FORCED
     put = {
@@ -143,7 +147,7 @@ def obstacle(step: Step) -> str | None:
 def _found(step: Step) -> tuple[Names, tuple[Names, ...]] | None:
     """Return the way to a stream's records, and by levels what else of its answers is read."""
     names = _list_of(step.records.tree) if isinstance(step.records, Jmespath) else None
-    if names is None:
+    if names is None or (names and isinstance(step.format, Ndjson)):
         return None
     beside: list[set[str]] = [set() for _ in names]
     answers = getattr(step.source, "responses", ())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from io import BytesIO
 
 from crmmap.extract.body import BadBody
@@ -13,12 +13,14 @@ from crmmap.extract.csv_header import Wanted
 from crmmap.extract.csv_quick import quickest
 from crmmap.extract.csv_start import csv_start
 from crmmap.extract.expected import expected, page_for_people
+from crmmap.extract.json_lines import LINE, reader_of_lines
+from crmmap.extract.json_quick import placed
 from crmmap.kinds.formats import Csv, Unpack
 from crmmap.kinds.shaping import Misfit
 from crmmap.plan import Step
 from crmmap.select.document import Document, Found, ambiguous
 from crmmap.select.strict import read_json
-from crmmap.values import Response
+from crmmap.values import Refusal, Response, as_json
 
 FRAMED = ("content-length", "transfer-encoding")
 
@@ -35,8 +37,11 @@ def demand_length(response: Response, unpack: Unpack) -> None:
         raise BadBody(message, again=False)
 
 
-def read_ndjson(response: Response) -> Document:
-    """Return the lines' values; a line that is not JSON is one that does not fit."""
+def read_ndjson(response: Response, *, raw: bool = False) -> Document:
+    """Return the lines' values; a line that is not JSON is one that does not fit.
+
+    With `raw` they stay bytes, but where some line is out of the ordinary.
+    """
     refuse_crowded(response, LINES)
     try:
         text = response.body.decode("utf-8-sig")
@@ -44,18 +49,32 @@ def read_ndjson(response: Response) -> Document:
         raise expected("JSON lines", response, "bytes that are not utf-8 text") from None
     if text.lstrip()[:1] == "<":
         raise expected("JSON lines", response, page_for_people(response, text), again=False)
-    values = list(_values(text))
-    return Document(values, any(ambiguous(each) for each in values))
+    lines = list(_lines(text, reader_of_lines(raw=raw)))
+    if raw:
+        if (found := _found(lines)) is not None:
+            return Document([], found=found)
+        lines = list(_lines(text, read_json))
+    return Document(lines, any(ambiguous(each) for each in lines))
 
 
-def _values(text: str) -> Iterator[object]:
+def _lines(text: str, read: Callable[[str], object]) -> Iterator[object]:
     for line in text.split("\n"):
         if line.strip():
             try:
-                yield read_json(line)
+                yield read(line)
             except (ValueError, RecursionError):
-                what = "the line is not one JSON document"
-                yield Misfit(value=line.rstrip("\r"), rule="json.line", message=what)
+                yield Misfit(value=line.rstrip("\r"), rule=LINE.rule, message=LINE.message)
+
+
+def _found(lines: Sequence[object]) -> Found | None:
+    """Return records that are bytes; None where they have to be decoded."""
+    places = [at for at, each in enumerate(lines) if isinstance(each, bytes)]
+    broken = [
+        Refusal(at=at, raw=as_json(each.value), reasons=(LINE,))
+        for at, each in enumerate(lines)
+        if isinstance(each, Misfit)
+    ]
+    return placed([each for each in lines if isinstance(each, bytes)], places, broken)
 
 
 def read_csv(step: Step, form: Csv, response: Response) -> Document:
