@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+import threading
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 
 import pytest
@@ -58,11 +59,28 @@ def test_a_consumer_that_stops_leaves_nothing_running() -> None:
     assert asyncio.run(work()) == 1
 
 
-def test_iterators_run_in_threads() -> None:
-    async def work() -> list[int]:
-        return [item async for item in threaded(iter([1, 2, 3]))]
+@pytest.mark.parametrize("within", [0, 60])
+def test_iterators_run_in_threads_and_fail_after_what_came_before(within: float) -> None:
+    got: list[int] = []
+    threads: list[int] = []
 
-    assert asyncio.run(work()) == [1, 2, 3]
+    def items(*, fail: bool) -> Iterator[int]:
+        threads.append(threading.get_ident())
+        yield from (1, 2, 3)
+        if fail:
+            message = "broken"
+            raise ValueError(message)
+
+    async def work(*, fail: bool) -> None:
+        async for item in threaded(items(fail=fail), within=within):
+            got.append(item)  # noqa: PERF401  (what came before the error must be there)
+
+    asyncio.run(work(fail=False))
+    assert got == [1, 2, 3]
+    with pytest.raises(ValueError, match="broken"):
+        asyncio.run(work(fail=True))
+    assert got == [1, 2, 3, 1, 2, 3]
+    assert threading.get_ident() not in threads
 
 
 @given(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from time import monotonic
 from typing import Final, ParamSpec, TypeVar
 
 T = TypeVar("T")
@@ -22,10 +23,30 @@ async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs)
     return await asyncio.to_thread(function, *args, **kwargs)
 
 
-async def threaded(items: Iterator[T]) -> AsyncIterator[T]:
-    """Iterate in worker threads, one item at a time."""
-    while not isinstance(item := await asyncio.to_thread(next, items, END), _End):
-        yield item
+async def threaded(items: Iterator[T], *, within: float = 0.0) -> AsyncIterator[T]:
+    """Iterate in worker threads, one item at a time, or as many as come `within` so many seconds.
+
+    To go from thread to thread for each takes longer than some items do. What `items` raises is
+    raised here after the items made before.
+    """
+
+    def some() -> tuple[list[T | _End], BaseException | None]:
+        until, found = monotonic() + within, [next(items, END)]
+        try:
+            while found[-1] is not END and monotonic() < until:
+                found.append(next(items, END))
+        except BaseException as error:  # noqa: BLE001  (it is raised once its time has come)
+            return found, error
+        return found, None
+
+    while True:
+        found, error = await asyncio.to_thread(some)
+        for item in found:
+            if isinstance(item, _End):
+                return
+            yield item
+        if error is not None:
+            raise error
 
 
 async def ahead(

@@ -30,6 +30,8 @@ from crmmap.transform import apply
 from crmmap.values import NOTHING, Archived, Batch, Counts, Page, Start
 
 GO_ON = "run it again to go on from here"
+AT_ONCE = 0.02
+"""Seconds within which pages that come are handed on together."""
 
 
 @dataclass(slots=True)
@@ -279,7 +281,8 @@ def _with_cursor(work: Work, step: Step, batch: Batch, cursors: Cursors) -> Batc
 async def _pages(work: Work, progress: Progress, start: Start) -> AsyncGenerator[Page]:
     """Read pages until the source, the limit or the user ends it."""
     step, left = progress.step, work.options.limit
-    async for page in threaded(work.reader.pages(step, start)):
+    within = AT_ONCE if left is None else 0  # a limited run asks for no page that it needs not
+    async for page in threaded(work.reader.pages(step, start), within=within):
         fail_at("loop.page_read")
         # A position that is worth nothing any more makes a reader start over, at page 1.
         progress.resumed = progress.resumed or (start.position is not None and page.number > 1)
