@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from itertools import zip_longest
 
 import jmespath
 import polars as pl
@@ -14,6 +15,7 @@ from crmmap.select.document import NotANumber
 from crmmap.select.jmespath import (
     Cell,
     JmespathSelector,
+    cells_of,
     compile_expression,
     find_records,
     leaves,
@@ -113,6 +115,42 @@ def test_the_first_value_that_is_not_empty_is_taken() -> None:
     assert frame["phone"].to_list() == [None, "2", "5"]
     assert frame["phone!"].to_list() == ["select.type", None, None]
     assert frame.select("#page", "#index", "#at").rows() == [(3, 0, 0), (3, 1, 1), (3, 2, 2)]
+
+
+KINDS: list[list[object]] = [
+    ["x", "", " ", "\x1c", "\u2003", "Zo\u00eb", "12"], [1, 0, -7, 10**40],
+    [1, Decimal("1.10"), Decimal("1E+2"), Decimal("-0.0")], [True, False],
+    ["x", "\0", "a\0b"], ["x", "\ud800", ""],
+    ["x", "", 1, True, Decimal("0.5"), {"b": 1}, [], "\0", "\ud800", NotANumber("1e999")],
+]  # fmt: skip
+columns_of_values = st.sampled_from(KINDS).flatmap(
+    lambda kind: st.lists(st.one_of(st.none(), st.sampled_from(kind)), max_size=6)
+)
+
+
+@given(
+    columns_of_values, columns_of_values,
+    st.sampled_from([["a"], ["a", "o.b"], ["o.b", "a", "none"], ["o", "a"]]),
+    st.sets(st.sampled_from(["string", "number", "boolean", "container"])),
+)  # fmt: skip
+def test_cells_of_values_that_are_alike_are_those_of_each(
+    several: list[object], others: list[object], ways: list[str], accepts: set[str]
+) -> None:
+    pairs = zip_longest(several, others)
+    records: list[object] = [{"a": each, "o": {"b": other}} for each, other in pairs]
+    records += [{"o": 5}, {}]
+    made, expected = (
+        cells_of(
+            [Cell(
+                field="f", expressions=tuple(compile_expression(way + more) for way in ways),
+                accepts=frozenset(accepts),
+            )],
+            records,
+        )
+        for more in ("", " | @")  # which is the same, and no plain way
+    )  # fmt: skip
+    assert [each.to_list() for each in made] == [each.to_list() for each in expected]
+    assert [each.dtype for each in made] == [pl.String] * len(expected)
 
 
 def test_a_key_first_seen_in_a_late_record_is_selected() -> None:

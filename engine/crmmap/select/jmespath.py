@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import reduce
+from typing import Any
 
 import jmespath
 import polars as pl
@@ -240,20 +241,69 @@ class JmespathSelector:
 
 def cells_of(cells: Iterable[Cell], records: Sequence[object]) -> list[pl.Series]:
     """Return the fields' columns of decoded records, and `<field>!` where one needs it."""
-    return [column for cell in cells for column in _select_cell(cell, records)]
+    walked: Walked = {(): records}
+    return [column for cell in cells for column in _select_cell(cell, records, walked)]
 
 
-def _select_cell(cell: Cell, records: Sequence[object]) -> list[pl.Series]:
-    texts: list[str | None] = []
-    faults: list[str | None] = []
-    for record in records:
-        text, fault = _first(cell, record)
-        texts.append(text)
-        faults.append(fault)
-    column = pl.Series(cell.field, texts, dtype=pl.String)
+def _select_cell(cell: Cell, records: Sequence[object], walked: Walked) -> list[pl.Series]:
+    plain = _plain(cell, walked)
+    if plain is not None:
+        try:
+            return [pl.Series(cell.field, plain, dtype=pl.String)]
+        except UnicodeEncodeError:  # a surrogate
+            pass
+    found = [_first(cell, record) for record in records]
+    column = pl.Series(cell.field, [text for text, _ in found], dtype=pl.String)
+    faults = [fault for _, fault in found]
     if not any(faults):
         return [column]
     return [column, pl.Series(fault_column(cell.field), faults, dtype=pl.String)]
+
+
+Walked = dict[tuple[str, ...], Sequence[object]]
+"""What stands in the records at the end of a way."""
+
+
+def _plain(cell: Cell, walked: Walked) -> list[str | None] | None:
+    """Return what `_first` does for each record, sooner: where values at plain ways are alike."""
+    chosen: list[str | None] | None = None
+    for expression in cell.expressions:
+        if expression.names is None or "container" in cell.accepts:
+            return None
+        texts = _alike(_values(expression.names, walked), cell.accepts)
+        if texts is None or chosen is None:
+            chosen = texts
+        else:
+            both = zip(chosen, texts, strict=True)
+            chosen = [other if one is None else one for one, other in both]
+        if chosen is None:
+            return None
+    return chosen
+
+
+def _values(names: tuple[str, ...], walked: Walked) -> Sequence[object]:
+    if names not in walked:
+        *way, name = names
+        above = _values(tuple(way), walked)
+        walked[names] = [each.get(name) if isinstance(each, dict) else None for each in above]
+    return walked[names]
+
+
+def _alike(values: Sequence[Any], accepts: frozenset[str]) -> list[str | None] | None:
+    """Return the texts of values of one kind; None where that may not be said, or not stored."""
+    kinds = {*map(type, values)} - {type(None)}
+    if kinds <= {str}:
+        texts = [each if each and each.strip() else None for each in values]
+        return None if NUL.search("".join(filter(None, texts))) else texts
+    if kinds == {bool} and "boolean" in accepts:
+        return [None if each is None else str(each).lower() for each in values]
+    if kinds <= {int, Decimal} and "number" in accepts:
+        return [None if each is None else _digits(each) for each in values]
+    return None
+
+
+def _digits(number: int | Decimal) -> str:
+    return format(number, "f") if isinstance(number, Decimal) else str(number)
 
 
 def _first(cell: Cell, record: object) -> tuple[str | None, str | None]:
@@ -289,7 +339,7 @@ def _number(value: object, accepts: frozenset[str]) -> tuple[str | None, str | N
         return None, "json.number"
     if "number" not in accepts:
         return None, "json.number_given"
-    return (format(value, "f") if isinstance(value, Decimal) else str(value)), None
+    return (_digits(value) if isinstance(value, Decimal | int) else str(value)), None
 
 
 def _storable(text: str, nul: re.Pattern[str]) -> tuple[str | None, str | None]:
