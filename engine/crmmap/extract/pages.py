@@ -109,8 +109,9 @@ def _page(number: int, values: Sequence[Placed], response: Response, document: D
     records: list[object] = []
     places: list[int] = []
     refused: list[Refusal] = []
+    sound = not document.has_ambiguous
     for at, record in values:
-        reason = _unfit(record, document)
+        reason = None if sound and type(record) is dict else _unfit(record, document)
         if reason is None:
             records.append(record)
             places.append(at)

@@ -11,6 +11,8 @@ from crmmap.select.jmespath import Jmespath, find_records
 MOST = 5_000_000
 """Fields of records that are made of one page, about; two lists exploded multiply each other."""
 
+UNFIT = (Misfit, Unsuited)
+
 Placed = tuple[int, object]
 """A value, or a misfit, and its place among what the source sent."""
 
@@ -50,10 +52,11 @@ def shaped(sent: list[Placed], shape: Sequence[Shape], around: Around) -> list[P
 
 def _applied(step: Shape, values: Sequence[Placed], around: Around) -> Iterator[Placed]:
     make, made = step.maker(around), 0
+    doubtful = around.doubtful if step.takes == "record" else lambda _: False
     for at, value in values:
-        if isinstance(value, Misfit | Unsuited):
+        if isinstance(value, UNFIT):
             yield at, value
-        elif step.takes == "record" and around.doubtful(value):
+        elif doubtful(value):
             yield at, doubled(value)
         else:
             for each in make(value):

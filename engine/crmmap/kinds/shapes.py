@@ -21,8 +21,10 @@ from crmmap.kinds.shaping import (
     Sent,
     Shape,
     Takes,
+    Way,
     no_object,
     unsuited,
+    way_of,
     without,
 )
 from crmmap.kinds.tables import Entries, HeaderRow, Union, Wrap, Zip
@@ -53,6 +55,7 @@ class Explode:
     keep_empty: Annotated[bool, "A record without items gives one record nevertheless."] = False
 
     def maker(self, around: Around) -> Make:
+        way = way_of(self.of.text)
         repeated = 0
 
         def make(record: object) -> Iterator[object]:
@@ -61,34 +64,41 @@ class Explode:
                 yield no_object(record)
                 return
             try:
-                items = self._items(record)
+                keys, items = self._items(record, way)
             except ValueError:
                 yield unsuited(record, self.of)
                 return
-            rest = without(record, self.of.text)
-            repeated += _length(rest) * len(items)
-            if repeated > LARGEST:
-                message = f"`explode` would repeat more than {LARGEST:,} characters"
-                raise ValueError(message)
-            if not items and self.keep_empty:
+            if not items and not self.keep_empty:
+                return
+            rest = without(record, way)
+            if len(items) > 1:
+                repeated += _length(rest) * (len(items) - 1)
+                if repeated > LARGEST:
+                    message = f"`explode` would repeat more than {LARGEST:,} characters"
+                    raise ValueError(message)
+            for at, item in enumerate(items):
+                yield self._made(rest, item, at, keys[at] if keys else None)
+            if not items:
                 yield self._made(rest, None, None, None)
-            for at, (key, item) in enumerate(items):
-                yield self._made(rest, item, at, key)
 
         return make
 
-    def _items(self, record: Record) -> list[tuple[str | None, object]]:
+    def _items(self, record: Record, way: Way) -> tuple[Sequence[str], Sequence[object]]:
         found = self.of.find(record)
-        if found is None:
-            return []
         if isinstance(found, dict) and self.key is not None:
-            return list(found.items())
-        return [(None, item) for item in self.of.each(record)]
+            return [*found], [*found.values()]
+        if found is None:
+            return (), ()
+        # A plain way leads to the list itself.
+        return (), found if way and isinstance(found, list) else self.of.each(record)
 
     def _made(self, rest: Record, item: object, at: int | None, key: str | None) -> Record:
-        places = {} if self.index is None else {self.index: at}
-        keys = {} if self.key is None else {self.key: key}
-        return {**rest, self.as_: item, **places, **keys}
+        made = {**rest, self.as_: item}
+        if self.index is not None:
+            made[self.index] = at
+        if self.key is not None:
+            made[self.key] = key
+        return made
 
     def pretend(self, records: Sequence[object], put: Put) -> Sent:
         return Sent(values=[self._parent(each, put) for each in records])

@@ -76,6 +76,9 @@ class Shape(Protocol):
         ...
 
 
+Way = tuple[str, ...]
+"""Names that lead through objects."""
+
 PATH = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$"
 """A way through objects, by names with dots between."""
 WITHIN = f"^@$|{PATH}"
@@ -99,15 +102,22 @@ def unsuited(value: object, expression: Expression) -> Misfit:
     return Misfit(value=value, rule="shape.type", message=message)
 
 
-def without(record: Record, way: str) -> Record:
-    """Return the record without what stands at the way, if it is a plain one (`a.b`)."""
-    if not re.fullmatch(PATH, way):
+def way_of(text: str) -> Way:
+    """Return the names that an expression is no more than (`a.b`); none, if it is more."""
+    return tuple(text.split(".")) if re.fullmatch(PATH, text) else ()
+
+
+def without(record: Record, way: Way) -> Record:
+    """Return the record without what stands at the way."""
+    if not way:
         return record
-    first, _, rest = way.partition(".")
-    if not rest:
-        return {name: each for name, each in record.items() if name != first}
-    inner = record.get(first)
-    return {**record, first: without(inner, rest)} if isinstance(inner, dict) else record
+    first, *others = way
+    rest = {**record}
+    if not others:
+        rest.pop(first, None)
+    elif isinstance(inner := record.get(first), dict):
+        rest[first] = without(inner, tuple(others))
+    return rest
 
 
 def changed(record: Record, way: str | None, change: Callable[[Record], Record]) -> Record:
