@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Mapping as MappingOf
-from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import click
 
 import crmmap
 from crmmap.errors import MappingError
+from crmmap.frozen import dataclass
 from crmmap.plan import under_new_names
 from crmmap.spec import Mapping, read_file
 from crmmap.spec.document import read_document

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from crmmap.events import Troubles
+from crmmap.frozen import dataclass
 from crmmap.kinds.responses import ResponseRule
 
 

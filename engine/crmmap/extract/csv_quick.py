@@ -8,7 +8,6 @@ of a cell, they would be more than there can be. polars itself refuses a record 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import reduce
 from operator import or_
 
@@ -16,6 +15,7 @@ import polars as pl
 
 from crmmap.extract.csv_chunks import Chunk, Shape, Stretch, octets
 from crmmap.extract.csv_exact import exactly
+from crmmap.frozen import dataclass
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 FEED, RETURN = b"\n\r"

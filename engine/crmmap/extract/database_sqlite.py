@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from sqlalchemy.pool import QueuePool
 
 from crmmap.errors import SourceUnreachable
 from crmmap.extract.database_dialects import Diagnosis, Family, Trouble
+from crmmap.frozen import dataclass
 from crmmap.kinds.database import Sql
 
 BUSY = "SQLITE_BUSY", "SQLITE_LOCKED"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from crmmap.errors import SourceError
+from crmmap.frozen import dataclass
 from crmmap.kinds.durations import seconds
 from crmmap.kinds.incremental import Timestamp
 from crmmap.kinds.places import number, scalar

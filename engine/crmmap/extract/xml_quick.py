@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
@@ -20,6 +19,7 @@ from lxml import etree
 from crmmap.extract.xml_body import ALL, NotXml, bound_namespaces
 from crmmap.extract.xml_cells import cells, on_the_way, places
 from crmmap.extract.xml_tags import CLOSES, WHOLE, NotPlain, Wanted, wanted_of
+from crmmap.frozen import dataclass
 from crmmap.select.walk import Walk
 from crmmap.select.xml_parsing import parsed
 from crmmap.select.xml_records import XmlRecords

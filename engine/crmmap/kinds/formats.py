@@ -5,10 +5,11 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Annotated, Literal
 
 from crmmap.declare import Limits
+from crmmap.frozen import dataclass
 
 Unpack = Literal["none", "gzip", "zip", "auto"]
 UNPACK = Annotated[

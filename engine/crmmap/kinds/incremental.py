@@ -14,6 +14,7 @@ from datetime import timedelta
 from typing import Annotated, Literal
 
 from crmmap.declare import Limits, SettingText
+from crmmap.frozen import dataclass
 from crmmap.kinds.durations import DURATION, seconds
 from crmmap.moments import moment, written
 from crmmap.template import Template
@@ -27,7 +28,7 @@ Params = Annotated[
 ]
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Timestamp:
     """Ask for what changed since the greatest time that was seen.
 
@@ -98,7 +99,7 @@ class Timestamp:
         return written(moment(seen) - timedelta(seconds=seconds(self.lookback)))
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sequence:
     """Ask for what has a number beyond the greatest that was seen: an id that only grows.
 
@@ -124,7 +125,7 @@ class Sequence:
         return self.start if seen is None else str(int(seen) - self.lookback)
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EventId:
     """Ask for what comes after the last record that was read, by an id that says nothing else.
 
@@ -150,7 +151,7 @@ class EventId:
         return self.start if seen is None else seen
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RowHash:
     """Ask for everything each time, of a source that has nothing to ask with.
 
@@ -188,7 +189,7 @@ class RowHash:
         return None
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FileIdentity:
     """Of a source of files: read each file once, and again only when it has changed.
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Annotated
 
 from crmmap.declare import Limits
+from crmmap.frozen import dataclass
 from crmmap.kinds.caps import CAP, query_of
 from crmmap.kinds.paging import Answer, Find
 from crmmap.kinds.places import (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from decimal import Decimal as Exact
 from random import Random
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import polars as pl
 
 from crmmap.declare import Limits
+from crmmap.frozen import dataclass
 from crmmap.kinds.once import in_stages, in_turn
 
 if TYPE_CHECKING:

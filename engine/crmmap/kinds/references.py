@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
@@ -10,6 +9,7 @@ from uuid import UUID
 import polars as pl
 
 from crmmap.declare import Limits
+from crmmap.frozen import dataclass
 from crmmap.kinds.contacts import LABEL, PLAIN_LABEL
 from crmmap.kinds.once import in_turn
 

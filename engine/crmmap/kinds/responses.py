@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Annotated
 
 from crmmap.declare import Kind, Limits, OneOrMany
+from crmmap.frozen import dataclass
 from crmmap.kinds.actions import ACTIONS, Action
 from crmmap.values import Expression, Response
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Annotated, Literal
 
 from crmmap.declare import Kind, Limits, OneOrMany, SettingText
+from crmmap.frozen import dataclass
 from crmmap.kinds.auth import AUTH, Auth, NoAuth
 from crmmap.kinds.database import Sql
 from crmmap.kinds.durations import DURATION

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Annotated, Literal
+
+from crmmap.frozen import dataclass
 
 Deletes = Literal["soft", "hard"]
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Upsert:
     """One row per key: new ones are inserted, changed ones updated, unchanged ones left alone.
 
@@ -16,7 +17,7 @@ class Upsert:
     """
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Append:
     """A log: rows are added, and none that is there is ever changed.
 
@@ -30,7 +31,7 @@ NEXT = "__next"
 """Ends the name of the table in which a read is gathered that is to replace another's rows."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Replace:
     """The table holds what the last complete read brought, and nothing else.
 
@@ -44,7 +45,7 @@ class Replace:
     """
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class History:
     """Every version of a record stays, with the time in which it held (a dimension of type 2).
 
@@ -70,7 +71,7 @@ class History:
     ] = "stay"
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
     """Like `upsert`; and a row whose record a complete read did not bring any more is deleted.
 
@@ -89,7 +90,7 @@ class Snapshot:
     ] = None
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Delete:
     """The records are of deleted rows: those of the table that another stream fills are deleted.
 
@@ -99,7 +100,7 @@ class Delete:
     """
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sweep:
     """All that there are: a row of the table that another stream fills, and not these, is deleted.
 

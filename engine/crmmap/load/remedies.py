@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,6 +11,7 @@ from sqlalchemy.engine import Inspector
 from sqlalchemy.schema import CreateIndex, CreateTable, DropConstraint, DropIndex
 from sqlalchemy.sql import visitors
 
+from crmmap.frozen import dataclass
 from crmmap.load.dialects import Dialect
 
 FILLED = "filled"

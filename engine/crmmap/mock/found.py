@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from crmmap.frozen import dataclass
 from crmmap.mock.places import place_of, put
 from crmmap.mock.records import World
 from crmmap.plan import Finding, FoundField, Plan, Step, grown, is_wanted

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import reduce
 from types import MappingProxyType
 
 import polars as pl
 
+from crmmap.frozen import dataclass
 from crmmap.kinds.checks import Check, rule_name
 from crmmap.kinds.clean import TIDYING, NullIf
 from crmmap.kinds.database import Sql

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 from unittest import SkipTest
@@ -15,6 +14,7 @@ from hypothesis.errors import Flaky
 from hypothesis.strategies import SearchStrategy
 
 from crmmap.errors import CrmmapError
+from crmmap.frozen import dataclass
 from crmmap.prove.results import Finding
 
 SHRINKING = 8.0

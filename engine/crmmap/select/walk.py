@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from lxml import etree
 
+from crmmap.frozen import dataclass
 from crmmap.select.xpath import NAME, XPath
 
 QUALIFIED = rf"(?:{NAME}:)?{NAME}"
