@@ -12,7 +12,6 @@ import click
 import crmmap
 from crmmap.errors import MappingError
 from crmmap.frozen import dataclass
-from crmmap.plan import under_new_names
 from crmmap.spec import Mapping, read_file
 from crmmap.spec.document import read_document
 from crmmap.spec.faults import Fault
@@ -133,6 +132,8 @@ def given_settings(pairs: Sequence[str]) -> dict[str, str]:
 
 def settings_for(mapping: Mapping, given: dict[str, str]) -> dict[str, str]:
     """Return those of the given settings that the mapping has."""
+    from crmmap.plan import under_new_names  # imported here: a check makes no plan
+
     renamed = under_new_names(mapping, given)
     return {name: value for name, value in renamed.items() if name in mapping.settings}
 

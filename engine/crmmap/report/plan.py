@@ -91,6 +91,7 @@ def _response(rule: ResponseRule) -> str:
 
 
 def _stream(plan: Plan, step: Step) -> Document:
+    decoded = obstacle(step)
     return {
         "stream": step.name,
         "source": step.source_name,
@@ -110,7 +111,7 @@ def _stream(plan: Plan, step: Step) -> Document:
         "fields_from": _finding(plan, step),
         "responses": [_response(each) for each in step.responses],
         "where": {each.field: [rule.name for rule in each.rules] for each in step.filters},
-        "fields": [_field(step, each) for each in step.fields],
+        "fields": [_field(step, each, decoded) for each in step.fields],
     }
 
 
@@ -186,13 +187,13 @@ def _keys(step: Step) -> Iterator[str]:
             yield names[0]
 
 
-def _field(step: Step, field: FieldPlan) -> Document:
+def _field(step: Step, field: FieldPlan, decoded: str | None) -> Document:
     lookup = next((each for each in step.lookups if each.field == field.name), None)
     return {
         "field": field.name,
         "type": _described(field.type, TYPES),
         "from": list(field.sources),
-        "selected": _selected(step, field.name),
+        "selected": _selected(step, field.name, decoded),
         "required": field.required,
         "default": field.default,
         "checks": [rule.name for rule in field.rules],
@@ -208,15 +209,18 @@ def _lookup(step: Step, lookup: LookupPlan) -> Document:
     }  # fmt: skip
 
 
-def _selected(step: Step, field: str) -> str:
-    """Return how a field's value is taken: a file's `column`, `compiled`, or `exact` and why."""
+def _selected(step: Step, field: str, decoded: str | None) -> str:
+    """Return how a field's value is taken: a file's `column`, `compiled`, or `exact` and why.
+
+    `decoded` is why all records of the stream are decoded to values, if they are.
+    """
     selector = step.selector
     if isinstance(selector, XPathSelector):
         element = next(each for each in selector.cells if each.field == field)
         why = unwalked(element) or (None if selector.walk else FORCED)
     elif isinstance(selector, CompiledSelector | JmespathSelector):
         cell = next(each for each in selector.cells if each.field == field)
-        why = obstacle(step) or declined(cell)
+        why = decoded or declined(cell)
     else:
         return "column"
     return f"exact: {why}" if why else "compiled"
