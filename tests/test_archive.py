@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from crmmap.load import Piece, Tally, Transaction
 from crmmap.loop.packing import Packed, Unpacked, pack, unpack
 from crmmap.plan import compile_plan, placeholder_settings
-from crmmap.redact import Redactor
+from crmmap.redact import Clean, Redactor
 from crmmap.report.document import run_document
 from crmmap.report.parts import rendered
 from crmmap.report.summary import summary
@@ -119,10 +119,12 @@ SPELLED = ['{"a":1.50}', '{"a": "é"}', '{"a":"\\u00e9\\/"}', '{"a":\n[1]}', '{"
 """Records in spellings that a source may choose."""
 
 
-@given(st.lists(st.sampled_from(SPELLED), min_size=1, max_size=4))
-def test_a_page_of_bytes_comes_back_in_whatever_spelling(texts: list[str]) -> None:
+@given(st.lists(st.sampled_from(SPELLED), min_size=1, max_size=4), st.sampled_from([plain, None]))
+def test_a_page_of_bytes_comes_back_in_whatever_spelling(
+    texts: list[str], clean: Clean | None
+) -> None:
     page = Page(number=1, records=raw_records([each.encode() for each in texts]))
-    (piece,) = pack(page, plain)
+    (piece,) = pack(page, clean)
     assert [read_json(each) for each in opened(piece).raws] == [*page.records]
 
 

@@ -21,7 +21,7 @@ from crmmap.loop.packed_elements import plain_elements, raws_of
 from crmmap.loop.packed_texts import pack_texts, plain_texts, unpack_texts
 from crmmap.plan import FoundField
 from crmmap.redact import Clean, tells
-from crmmap.select.raw_records import bytes_of
+from crmmap.select.raw_records import bytes_of, raw_records
 from crmmap.values import Page, Reason, Refusal
 
 PIECE = 1_000_000
@@ -101,7 +101,7 @@ def _places(page: Page) -> Sequence[int] | pl.Series:
 
 
 def _records(page: Page, clean: Clean | None) -> Iterator[str]:
-    raws = _raws(page)
+    raws = _raws(page, clean)
     hidden = clean is not None and tells(clean, "\n".join(raws))
     for at, raw in zip(_places(page), raws, strict=True):
         if len(raw) > LONGEST:
@@ -120,18 +120,26 @@ def _refusals(page: Page, clean: Clean | None) -> Iterator[str]:
         yield json.dumps({"at": each.at, "refused": raw, "reasons": reasons}) + "\n"
 
 
-def _raws(page: Page) -> Sequence[str]:
+def _raws(page: Page, clean: Clean | None) -> Sequence[str]:
     """Return the records as JSON, each on one line: as the source wrote them, where that will do.
 
-    With escapes it would not: a secret could stand in them in another spelling.
+    With escapes it would not where there are secrets: one could stand in them in another spelling.
     """
     raws = bytes_of(page.records)
     if raws is None:
         return page.raws()
+    if not raws:
+        return []
     whole = b"\n".join(raws)
-    if b"\\" in whole or whole.count(b"\n") >= len(raws):
-        return page.raws()
-    return whole.decode().split("\n") if raws else []
+    if whole.count(b"\n") >= len(raws):  # between values, where a blank is as good
+        whole = b"\n".join([bytes(raw).replace(b"\n", b" ") for raw in raws])
+    texts = whole.decode().split("\n")
+    if clean is not None and b"\\" in whole:
+        escaped = [at for at, text in enumerate(texts) if "\\" in text]
+        written = Page(number=1, records=raw_records([raws[at] for at in escaped])).raws()
+        for at, text in zip(escaped, written, strict=True):
+            texts[at] = text
+    return texts
 
 
 def pack_fields(found: Sequence[FoundField]) -> bytes:
