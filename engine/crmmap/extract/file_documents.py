@@ -146,7 +146,8 @@ def _of_chunk(reading: _Reading, chunk: list[Line]) -> Page:
     values, places, refused = _read(chunk, reader_of_lines(raw=raw))
     if raw:
         sent = [each for each in values if isinstance(each, bytes)]
-        if (found := placed(sent, places, refused)) is not None:
+        found = placed(sent, places, refused) if len(sent) == len(values) else None
+        if found is not None:
             return page_of(reading.step, 1, _response(reading, b""), Document([], found=found))
         values, places, refused = _read(chunk, read_json)
     document = Document(values, any(ambiguous(each) for each in values))

@@ -15,7 +15,8 @@ BLANKS = " \t\r\n"
 def reader_of_lines(*, raw: bool) -> Callable[[str], object]:
     """Return what reads a line: to its value, or to its own bytes, once they are known for JSON.
 
-    That raises ValueError or RecursionError where a line is not one JSON text.
+    Of a line that is JSON to us alone, as one with a NaN is, it is the value all the same. That
+    raises ValueError or RecursionError where a line is not one JSON text.
     """
     if not raw:
         return read_json
@@ -23,11 +24,11 @@ def reader_of_lines(*, raw: bool) -> Callable[[str], object]:
 
     check = msgspec.json.Decoder(msgspec.Raw).decode
 
-    def read(line: str) -> bytes:
+    def read(line: str) -> object:
         try:
             check(line)
-        except (ValueError, RecursionError):  # of some texts that are JSON to us, too
-            read_json(line)
+        except (ValueError, RecursionError):
+            return read_json(line)
         return line.strip(BLANKS).encode()
 
     return read

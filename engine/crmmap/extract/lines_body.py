@@ -68,6 +68,8 @@ def _lines(text: str, read: Callable[[str], object]) -> Iterator[object]:
 
 def _found(lines: Sequence[object]) -> Found | None:
     """Return records that are bytes; None where they have to be decoded."""
+    if not all(isinstance(each, bytes | Misfit) for each in lines):
+        return None
     places = [at for at, each in enumerate(lines) if isinstance(each, bytes)]
     broken = [
         Refusal(at=at, raw=as_json(each.value), reasons=(LINE,))

@@ -32,12 +32,9 @@ MARKS = tuple(
         (b"\\", rb"\\u0000"),
         (b"-", rb"-(?<=[eE]-)[0-9]{3,}\s*[,\]}]"),
         (b"0" * 300, rb"0\." + b"0" * 300),
-        (b"NaN", rb"NaN"),
-        (b"Infinity", rb"Infinity"),
     )
 )
-"""What Arrow reads otherwise than the exact path: a NUL, numbers so small that they become 0, and
-what is no number at all.
+"""What Arrow reads otherwise than the exact path: a NUL, and numbers so small that they become 0.
 
 Each pattern begins with the same bytes always, and has a part of which it is soon known whether
 it is anywhere at all.
