@@ -49,7 +49,7 @@ class Email:
         return frozenset({"string"})
 
     def read(self, text: pl.Expr) -> pl.Expr:
-        return in_turn(text, (_plain_address, _ascii_address, _any_address), self.dtype)
+        return in_turn(text, (_plain_address, _ascii_address), self.dtype, every=_any_address)
 
     def sql(self) -> TypeEngine[Any]:
         from crmmap.kinds import stored

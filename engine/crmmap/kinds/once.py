@@ -42,11 +42,19 @@ def in_stages(first: pl.Expr, then: Callable[[pl.Expr], pl.Expr], dtype: pl.Data
     return first.map_batches(apply, return_dtype=dtype, is_elementwise=True)
 
 
-def in_turn(text: pl.Expr, ways: Sequence[Way], dtype: pl.DataType) -> pl.Expr:
+def in_turn(
+    text: pl.Expr, ways: Sequence[Way], dtype: pl.DataType, *, every: Way | None = None
+) -> pl.Expr:
     """Return what the first of the ways makes of each value that it does not null.
 
     It is `coalesce` of all the ways, but a later one sees only what is left by those before it.
+    `every` comes last, and reads just so whatever one of them does: few values are left to it
+    alone, since the patterns of many ways take longer to prepare.
     """
+    if every is not None:
+        ways = (*ways, every)
+    if len(ways) == 1:
+        return ways[0](text)
 
     # Made once they are needed: most values are read in the first way, and types have many.
     @cache
@@ -55,7 +63,8 @@ def in_turn(text: pl.Expr, ways: Sequence[Way], dtype: pl.DataType) -> pl.Expr:
 
     @cache
     def from_here(at: int) -> pl.Expr:
-        return pl.coalesce([*map(reader, range(at, len(ways)))])
+        rest = range(at if every is None else len(ways) - 1, len(ways))
+        return pl.coalesce([*map(reader, rest)])
 
     def apply(column: pl.Series) -> pl.Series:
         texts = column.alias("text")

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 DAY = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
 MINUTE = "[0-9]{2}:[0-9]{2}"
-SECOND = MINUTE + r":[0-5][0-9](?:\.[0-9]{1,9})?"
 ISO_DATE = TimeFormat(polars="%Y-%m-%d", pattern=f"^{DAY}$", zoned=False)
 FIXED = tuple(
     TimeFormat(
@@ -39,20 +38,9 @@ FIXED = tuple(
     )
 )
 """What most moments are written as, without parts that may be missing: polars reads it faster."""
-ISO = (
-    *FIXED,
-    *(
-        TimeFormat(
-            polars=f"%Y-%m-%d{between}{clock}{'%#z' if zone else ''}",
-            pattern=f"^{DAY}{between}{pattern}{zone}$",
-            zoned=bool(zone),
-        )
-        for between in "T "
-        for clock, pattern in (("%H:%M:%S%.f", SECOND), ("%H:%M", MINUTE))
-        for zone in (ZONE, "")
-    ),
-    ISO_DATE,
-)
+PARTS = rf"^({DAY})(?:[T ]({MINUTE})(:[0-5][0-9](?:\.[0-9]{{1,9}})?)?({ZONE})?)?$"
+"""The day of a moment in ISO 8601, its hour and minute, its second and its zone."""
+WHOLE = "%Y-%m-%dT%H:%M:%S%.f"
 SHOWN = "%Y-%m-%dT%H:%M:%S%.6fZ"
 """How a moment is shown: of one width, so that texts sort as their moments do."""
 AS_SHOWN = FIXED[2]
@@ -212,16 +200,12 @@ class Datetime:
         if self.formats:
             ways += self._moments([AS_SHOWN])
         if self.flexible:
-            ways.append(
-                lambda text: in_turn(
-                    on_distinct(text, flexible_datetime), self._moments(ISO), self.dtype
-                )
-            )
+            ways.append(lambda text: self._iso(on_distinct(text, flexible_datetime)))
         return within(in_turn(text, ways, self.dtype), FIRST, LAST, self.dtype)
 
     def _ways(self, how: str) -> list[Way]:
         if how == "iso":
-            return self._moments(ISO)
+            return [self._iso]
         if how in EPOCHS:
             return [partial(_counted, microseconds=EPOCHS[how])]
         if how == "odata":
@@ -237,18 +221,34 @@ class Datetime:
         return [partial(self._moment, how=each) for each in formats]
 
     def _moment(self, text: pl.Expr, how: TimeFormat) -> pl.Expr:
-        moment = how.matching(text).str.to_datetime(
-            how.polars, strict=False, exact=True, time_unit="us"
-        )
+        moment = _read(how.matching(text), how.polars)
         moment = _in_century(moment, how, pl.Datetime("us", "UTC" if how.zoned else None))
-        if how.zoned:
-            return moment.dt.convert_time_zone("UTC")
-        local = moment.dt.replace_time_zone(
+        return moment.dt.convert_time_zone("UTC") if how.zoned else self._in_utc(moment)
+
+    def _in_utc(self, local: pl.Expr) -> pl.Expr:
+        known = local.dt.replace_time_zone(
             self.zone,
             ambiguous="null" if self.ambiguous == "refuse" else self.ambiguous,
             non_existent="null",
         )
-        return local.dt.convert_time_zone("UTC")
+        return known.dt.convert_time_zone("UTC")
+
+    def _iso(self, text: pl.Expr) -> pl.Expr:
+        """Read ISO 8601: the ways that it is mostly written in, and all others as one."""
+        return in_turn(text, self._moments(FIXED), self.dtype, every=self._any_iso)
+
+    def _any_iso(self, text: pl.Expr) -> pl.Expr:
+        def moment(parts: pl.Expr) -> pl.Expr:
+            day, minute, second, zone = (parts.struct[at] for at in range(4))
+            local = pl.concat_str(
+                day, pl.lit("T"), minute.fill_null("00:00"), second.fill_null(":00")
+            )
+            zoned = _read(pl.concat_str(local, zone), f"{WHOLE}%#z").dt.convert_time_zone("UTC")
+            return pl.coalesce(
+                zoned, self._in_utc(_read(pl.when(zone.is_null()).then(local), WHOLE))
+            )
+
+        return in_stages(text.str.extract_groups(PARTS), moment, self.dtype)
 
     def sql(self) -> TypeEngine[Any]:
         from crmmap.kinds import stored
@@ -271,6 +271,10 @@ class Datetime:
 
     def spoil(self, random: Random) -> object | None:
         return random.choice(("soon", "2024-02-30T10:00:00Z", "2024-01-01T25:00:00Z", "10 AM IST"))
+
+
+def _read(text: pl.Expr, how: str) -> pl.Expr:
+    return text.str.to_datetime(how, strict=False, exact=True, time_unit="us")
 
 
 def _without_day(mail: pl.Expr) -> pl.Expr:
