@@ -2,13 +2,13 @@ import json
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from crmmap.extract.body import BadBody
 from crmmap.extract.decode import decode_json
 from crmmap.select.document import Ambiguous, Document, NotANumber, ambiguous
-from crmmap.select.strict import read_json
+from crmmap.select.strict import read_document, read_json, read_sound_bytes
 from crmmap.values import Response, as_json
 
 
@@ -150,3 +150,60 @@ def test_any_bytes_give_a_document_or_a_bad_body_in_one_line(body: bytes) -> Non
     except BadBody as error:
         message = str(error)
     assert message.isprintable()
+
+
+# --- sooner, and the same -----------------------------------------------------------------------
+
+NAMES = [
+    '"a"',
+    '"\\u0061"',
+    '"b"',
+    '":"',
+    '"\\":"',
+    '"\\u0022:"',
+    '"\\"\\u003A"',
+    '"\\\\"',
+    '"\u00eb"',
+]
+LEAVES = [
+    *NAMES, "0", "-0", "-7", "1.10", "1E2", "-0.0", "1e999", "9" * 25, "9" * 5000, "true", "null",
+    "NaN", "01",
+    '"\\/"', '"\\u0000"', '"\\ud800"', '" : "', '"\x01"', "\xa0", "[" * 1200 + "]" * 1200,
+]  # fmt: skip
+space = st.sampled_from(["", "", "", " ", "\n\t", "\r"])
+json_texts = st.recursive(
+    st.sampled_from(LEAVES),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3).map(lambda each: f"[{','.join(each)}]"),
+        st.lists(st.tuples(st.sampled_from(NAMES), space, inner, space), max_size=4).map(
+            lambda pairs: "{" + ",".join(f"{a}{b}:{b}{c}{d}" for a, b, c, d in pairs) + "}"
+        ),
+    ),
+    max_leaves=8,
+)
+
+
+@given(json_texts)
+@example('{"a":{"a":1,"a" :2},"b":"\\u0022:"}')
+@example('{"a":1,"a":2,"b":1e999}')
+@example('{"a":1, "a":2, "b":"\\"\\u003a"}')
+@example('{"a":1,"a":2,"\\"\\u003A":3}')
+def test_what_is_read_sooner_is_what_is_read_exactly(text: str) -> None:
+    found = read_sound_bytes(text.encode())
+    try:
+        exact = read_document(text)
+    except (ValueError, RecursionError):
+        assert found is None
+    else:
+        assert found is None or repr(found) == repr(exact)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a":{"b":[1,-0.50,"x"],"c":null}}', '{ "a" : [\n{"b" :\t1e2 } ] }',
+        '{"a":"\\u00e9 \\/ : ","\\"":1.10}',
+    ],
+)  # fmt: skip
+def test_most_documents_are_read_sooner(text: str) -> None:
+    assert read_sound_bytes(text.encode()) == read_document(text)

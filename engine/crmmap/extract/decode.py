@@ -8,7 +8,7 @@ from crmmap.extract.body import BadBody
 from crmmap.extract.crowded import JSON, refuse_crowded
 from crmmap.extract.expected import expected, kind_of, page_for_people
 from crmmap.select.document import Document
-from crmmap.select.strict import read_document
+from crmmap.select.strict import read_document, read_sound_bytes
 from crmmap.values import Response
 
 
@@ -25,6 +25,8 @@ def decode_json(response: Response) -> Document:
     if not response.body.strip():
         raise expected("JSON", response, "an empty body")
     refuse_crowded(response, JSON)
+    if (document := read_sound_bytes(response.body)) is not None:
+        return document
     text = _text(response)
     try:
         return read_document(text)

@@ -21,7 +21,6 @@ from crmmap.select.columnar import Columns, Declined, Hints, compile_cell, dtype
 from crmmap.select.document import ambiguous
 from crmmap.select.jmespath import Cell, JmespathSelector, cells_of
 from crmmap.select.raw_records import RawRecords, raw_records, together
-from crmmap.select.strict import read_sound
 from crmmap.values import AT, INDEX, PAGE, Page, RawFrame, Reason, Refusal
 
 SAMPLE = 16
@@ -380,7 +379,6 @@ def _others(cells: Sequence[Cell], raws: Sequence[bytes], rows: Sequence[int]) -
     """Return cells that are not computed of columns."""
     frames = [pl.DataFrame(cells_of(cells, []))]
     for start in range(0, len(rows), AT_ONCE):
-        # Arrow has found no key twice in them, which would be dear to look for once more.
-        records, _ = together([raws[at] for at in rows[start : start + AT_ONCE]], read_sound)
+        records, _ = together([raws[at] for at in rows[start : start + AT_ONCE]])
         frames.append(pl.DataFrame(cells_of(cells, records)))
     return pl.concat(frames, how="diagonal", rechunk=True)

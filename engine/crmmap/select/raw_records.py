@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import cast, overload
 
 from crmmap.frozen import dataclass
-from crmmap.select.document import Document
-from crmmap.select.strict import read_document, read_json
+from crmmap.select.strict import read_bytes, read_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +44,12 @@ def bytes_of(records: object) -> Sequence[bytes] | None:
     return records.raws if isinstance(records, RawRecords) else None
 
 
-def together(
-    raws: Sequence[bytes], read: Callable[[str], Document] = read_document
-) -> tuple[list[object], bool]:
+def together(raws: Sequence[bytes]) -> tuple[list[object], bool]:
     """Return what raw records hold, and whether an object in them may have a key twice.
 
     Read as one text, they take less time than one by one.
     """
-    document = read((b"[" + b",".join(raws) + b"]").decode())
+    document = read_bytes(b"[" + b",".join(raws) + b"]")
     assert isinstance(document.value, list)  # noqa: S101  (it stands between brackets)
     return document.value, document.has_ambiguous
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
+from functools import cache
 
 from crmmap.select.document import Ambiguous, Document, NotANumber
 
@@ -30,20 +32,54 @@ def read_document(text: str) -> Document:
         return _parsed(text, {"parse_int": _integer})
 
 
+def read_bytes(body: bytes) -> Document:
+    """Return a JSON text in UTF-8 as `read_document` does. Raises UnicodeDecodeError, too."""
+    return read_sound_bytes(body) or read_document(body.decode())
+
+
+def read_sound_bytes(body: bytes) -> Document | None:
+    """Return a JSON text in UTF-8 as `read_document` does, in half the time; None in doubt.
+
+    What is read so has lost a value where a key comes twice, and nothing else: then it has fewer
+    names than were sent.
+    """
+    decode, encode = _codec()
+    try:
+        value = decode(body)
+        again = encode(value)
+    except (ValueError, RecursionError):  # msgspec's own errors among them
+        return None
+    return Document(value) if again == body or _has_as_many_names(body, again) else None
+
+
+def _has_as_many_names(body: bytes, again: bytes) -> bool:
+    """Say whether a text has as many names as when it is written anew; no, if in doubt."""
+    import msgspec
+
+    body = msgspec.json.format(body, indent=-1)  # without spaces: a colon stands behind each name
+    # Within texts a quote and a colon are counted, too, unless they are written otherwise.
+    escaped = b"\\u00" in body and any(each in body for each in ESCAPED)
+    return body == again or (not escaped and body.count(NAMED) == again.count(NAMED))
+
+
+NAMED = b'":'
+ESCAPED = (b"\\u0022", b"\\u003a", b"\\u003A")
+
+
+@cache
+def _codec() -> tuple[Callable[[bytes], object], Callable[[object], bytes]]:
+    import msgspec
+
+    decoder = msgspec.json.Decoder(object, float_hook=_number)
+    return decoder.decode, msgspec.json.Encoder(decimal_format="number").encode
+
+
 def read_json(text: str) -> object:
     """Return a JSON text's value, read as an answer's is: for raw records kept earlier.
 
     Raises ValueError if the text is not JSON, or was cut.
     """
     return read_document(text).value
-
-
-def read_sound(text: str) -> Document:
-    """Return a JSON text as `read_document` does, sooner, if no object in it has a key twice."""
-    try:
-        return Document(json.loads(text, parse_float=_decimal))
-    except ValueError:
-        return read_document(text)
 
 
 def read_whole(text: str) -> object:
@@ -90,6 +126,13 @@ def _decimal(text: str) -> Decimal | NotANumber:
         return NotANumber(text)
     if len(text) > DIGITS or abs(number.adjusted()) > EXPONENT:
         return NotANumber(text)
+    return number
+
+
+def _number(text: str) -> Decimal:
+    number = _decimal(text)
+    if isinstance(number, NotANumber):
+        raise ValueError(text)
     return number
 
 
