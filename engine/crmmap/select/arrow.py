@@ -282,6 +282,8 @@ def _table(records: Sequence[bytes], schema: pa.DataType, unknown: str) -> pa.Ta
             parse_options=arrow.ParseOptions(
                 explicit_schema=pa.schema(list(schema)), unexpected_field_behavior=unknown
             ),
+            # Arrow's own way to allocate takes huge pages, of which a run gathers ever more.
+            memory_pool=pa.system_memory_pool(),
         )
     except pa.ArrowException as error:
         row = ROW.search(str(error))
