@@ -33,16 +33,16 @@ def cells_of(
     rows: pl.DataFrame, columns: Sequence[Column], compiler: Compiler
 ) -> list[tuple[Any, ...]]:
     """Return a frame's columns row by row, as the driver must be given them."""
-    cells, width = flat_cells(rows, columns, compiler), len(columns)
+    cells, width = flat_cells(rows.select(to_driver(columns, compiler))), len(columns)
     return [tuple(cells[start : start + width]) for start in range(0, len(cells), width)]
 
 
-def flat_cells(rows: pl.DataFrame, columns: Sequence[Column], compiler: Compiler) -> list[Any]:
-    """Return the cells of a frame's columns, row after row, as the driver must be given them."""
+def flat_cells(rows: pl.DataFrame) -> list[Any]:
+    """Return the cells of a frame, row after row."""
     # Column by column: `DataFrame.rows` takes twice as long.
-    cells: list[Any] = [None] * (len(rows) * len(columns))
-    for place, column in enumerate(rows.select(to_driver(columns, compiler))):
-        cells[place :: len(columns)] = column.to_list()
+    cells: list[Any] = [None] * (rows.height * rows.width)
+    for place, column in enumerate(rows):
+        cells[place :: rows.width] = column.to_list()
     return cells
 
 
