@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from contextlib import aclosing
 from time import monotonic
 from typing import Final, ParamSpec, TypeVar
 
@@ -50,12 +51,13 @@ async def threaded(items: Iterator[T], *, within: float = 0.0) -> AsyncIterator[
 
 
 async def ahead(
-    items: AsyncIterator[T], *, room: int = 1, weigh: Callable[[T], int] = lambda _: 1
+    items: AsyncGenerator[T], *, room: int = 1, weigh: Callable[[T], int] = lambda _: 1
 ) -> AsyncGenerator[T]:
     """Yield the items, which are made before they are asked for as long as there is room.
 
     There is, while those that wait weigh less than `room`: so one may wait, however heavy it is,
-    and one more be in the making. What `items` raises is raised here after the items made before.
+    and the next is made when it is taken. What `items` raises is raised here after the items made
+    before.
     """
     channel: asyncio.Queue[tuple[T, int] | _End] = asyncio.Queue()
     free = asyncio.Event()
@@ -72,11 +74,13 @@ async def ahead(
 
     async def fill() -> None:
         try:
-            async for item in items:
-                await free.wait()
-                weight = weigh(item)
-                weighs(weight)
-                channel.put_nowait((item, weight))
+            async with aclosing(items):
+                async for item in items:
+                    weight = weigh(item)
+                    weighs(weight)
+                    channel.put_nowait((item, weight))
+                    del item  # as below
+                    await free.wait()
         finally:  # also after a panic of polars', which is no `Exception`
             channel.put_nowait(END)
 
