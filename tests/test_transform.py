@@ -7,9 +7,13 @@ from dataclasses import replace
 
 import polars as pl
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
+from crmmap.kinds.clean import SPACE
 from crmmap.plan import Step, Target, compile_plan, placeholder_settings
 from crmmap.transform import apply, resolve
+from crmmap.transform.cells import judge, text_column
 from crmmap.values import Page, Reason, Refusal
 from invented import mapping
 
@@ -184,3 +188,41 @@ def test_a_record_that_breaks_the_batch_costs_itself_only() -> None:
     (reject,) = batch.rejects.to_dicts()
     assert json.loads(reject["raw"])["id"] == "13"
     assert json.loads(reject["reasons"])[0]["rule"] == "record.failed"
+
+
+CLEANED = """
+crmmap: 1
+name: demo
+source: {kind: http, base_url: "https://demo.example"}
+streams:
+  things:
+    request: {path: /things}
+    table: {name: things, key: id}
+    fields:
+      id: id
+      usual: usual
+      more: {from: more, clean: [{strip_prefix: "!"}, trim]}
+      first: {from: first, clean: [empty_to_null, {replace: {find: a, with: " "}}, empty_to_null]}
+      day: {from: day, type: {kind: date, zero: "null"}}
+"""
+NAMES = ("id", "usual", "more", "first", "day")
+signs = st.sampled_from("!a~\x7fé" + SPACE)
+texts = st.none() | st.sampled_from(["!", "! a", "0000-00-00"]) | st.text(signs, max_size=3)
+
+
+@given(st.lists(st.tuples(*(texts for _ in NAMES)), min_size=1, max_size=4))
+@settings(deadline=None)
+@example([("a", "a", "!~", "a", "a")])
+@example([("", "a\u2007", "\ufeffa", "é", None)])
+def test_a_text_is_tidied_the_same_whatever_stands_beside_it(rows: list[tuple[str | None]]) -> None:
+    spec = mapping(CLEANED)
+    fields = compile_plan(spec, placeholder_settings(spec, {})).step("things").fields
+
+    def tidy(texts: list[tuple[str | None, ...]]) -> pl.DataFrame:
+        frame = pl.DataFrame(texts, schema=dict.fromkeys(NAMES, pl.String), orient="row")
+        return judge(frame, fields).select(map(text_column, NAMES))
+
+    beside = tidy([*rows, (" a ",) * len(NAMES)])  # of which no column is neat
+    assert tidy(rows).equals(beside[:-1])
+    expected = [None if row[1] is None else row[1].strip(SPACE) or None for row in rows]
+    assert beside[text_column("usual")][:-1].to_list() == expected

@@ -177,3 +177,8 @@ CLEAN: dict[str, type[Clean]] = {
 
 TIDYING = (Trim, CollapseSpaces, EmptyToNull, Lower, Upper, StripTags, Normalize)
 """The kinds of steps that leave a number as it is: digits, one point, and a minus."""
+
+IDLE = (Trim, EmptyToNull)
+"""The kinds of steps that leave a neat text as it is: one that begins and ends in visible ASCII."""
+NEAT = b"!~"
+"""The first and the last sign of visible ASCII, as bytes."""

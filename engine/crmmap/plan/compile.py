@@ -6,13 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import reduce
+from itertools import dropwhile
 from types import MappingProxyType
 
 import polars as pl
 
 from crmmap.frozen import dataclass
 from crmmap.kinds.checks import Check, rule_name
-from crmmap.kinds.clean import TIDYING, NullIf
+from crmmap.kinds.clean import IDLE, TIDYING, NullIf
 from crmmap.kinds.database import Sql
 from crmmap.kinds.durations import seconds
 from crmmap.kinds.incremental import Cursorless, FileIdentity
@@ -309,14 +310,19 @@ def _field(name: str, field: Field, type_: Type, defaults: Defaults, *, key: boo
     steps = (*defaults.clean, *field.clean)
     if isinstance(type_, Date | Datetime) and type_.zero == "null":
         steps = (*steps, NullIf(value=ZERO))
-    clean = reduce(lambda each, step: step.apply(each), steps, text)
+    needed = dropwhile(lambda step: isinstance(step, IDLE), steps)
+    clean, clean_neat = (
+        reduce(lambda each, step: step.apply(each), some, text) for some in (steps, needed)
+    )
     if field.lookup is not None:
-        clean = without_placeholders(clean, field.lookup.none or (), type_)
+        none = field.lookup.none or ()
+        clean, clean_neat = (without_placeholders(e, none, type_) for e in (clean, clean_neat))
     required = field.required or key
     return FieldPlan(
         name=name,
         type=type_,
         clean=clean,
+        clean_neat=clean_neat,
         read=type_.read(text),
         rules=_rules(field.check, name),
         required=required,

@@ -146,13 +146,15 @@ class Rule:
 class FieldPlan:
     """How one field's text becomes a typed, judged cell.
 
-    `clean` turns the text column `name` tidy; `read` turns the tidy text into
+    `clean` turns the text column `name` tidy, and so does `clean_neat`, with less to do, where
+    all of its texts are neat (see `kinds.clean.IDLE`); `read` turns the tidy text into
     the type's dtype; `rules` judge the typed column of the same name.
     """
 
     name: str
     type: Type
     clean: pl.Expr
+    clean_neat: pl.Expr
     read: pl.Expr
     rules: tuple[Rule, ...]
     required: bool

@@ -123,7 +123,8 @@ class _Broken:
 
 def _broken(judged: pl.DataFrame, step: Step) -> tuple[_Broken, ...]:
     """Return the rules that were broken at all: of most fields none is, and no more is asked."""
-    asked = [_Broken(field, rule) for field in step.fields for rule in rules_of(field, judged)]
+    names = {*judged.columns}
+    asked = [_Broken(field, rule) for field in step.fields for rule in rules_of(field, names)]
     kept = judged.select(pl.col(each.verdict).all() for each in asked).row(0) if asked else ()
     return tuple(each for each, well in zip(asked, kept, strict=True) if not well)
 
