@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import etree
 
-from crmmap.extract.xml_body import whole
+from crmmap.extract.xml_body import NotXml, whole
 from crmmap.extract.xml_mend import mended
 from crmmap.extract.xml_quick import by_columns
 from crmmap.loop.packing import pack, unpack
@@ -141,6 +141,53 @@ def test_a_plain_document_is_read_by_columns(window: int) -> None:
     assert by_columns(text.replace("%s", ">").encode(), PATHS[0], WALK, least=0) is None
 
 
+FEED = "<?xml version='1.0'?><feed xmlns:d='urn:d' xmlns:m='urn:m'>%s</feed>\n"
+ENTRY = "<d:e><r><a>x</a>%s</r></d:e>"
+BROKEN = [
+    "<a><b></a></b>", "<a>", "</a>", "<a></b>", "<a/></a>", "<b><a></a></c>", "<a></a b='1'>",
+    "<a></ a>", "<></>", "< a/>", "</r></d:e></feed><feed><d:e><r>", "<a k='1' k='2'/>", "<a k=1/>",
+    "<a k='<'/>", "<a k='&'/>", "<q:a/>", "<a q:k='1'/>", "<a//>", "<a b/>", "<a>&</a>", "]]>",
+    "<b>a]]></b>", "<b>a]]>b</b>", "<b>]]>></b>", "&nbsp;", "&#1;", "&#xFFFE;", "\x01", "\x00",
+    "\ufffe", "\uffff", "<a k='\x0b'/>", "<a k='\uffff'/>", "<?xml version='1.0'?>", "<1/>",
+    "<a <b>x></b>", "<a>b><<c></c>",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("odd", BROKEN)
+def test_what_is_not_well_formed_is_never_read_by_columns(odd: str) -> None:
+    assert_broken((FEED % (ENTRY % odd)).encode())
+    # Nor where it stands in no record, or in another window than its beginning.
+    assert_broken((FEED % (odd + ENTRY % "")).encode())
+    assert_broken((FEED % (ENTRY % "" * 9 + odd + ENTRY % "" * 9)).encode())
+
+
+@pytest.mark.parametrize("odd", ["x", "<a/>", "&#32;", ">", "\x00", "\x0c"])
+def test_nothing_stands_after_the_root_nor_bytes_that_are_no_text(odd: str) -> None:
+    feed = FEED % (ENTRY % "")
+    assert_broken((feed + odd).encode())
+    assert_broken((feed + odd + "\n").encode())
+    assert_broken(feed.replace("x</a>", "\xe9</a>").encode("latin-1"))
+    assert_broken(feed.replace("x</a>", "\ud800</a>").encode("utf-8", "surrogatepass"))
+    assert_broken(feed.replace("?>", " encoding='us-ascii'?>").replace("x</a>", "é</a>").encode())
+    assert_broken(feed.replace("'1.0'", "'1.0\"").encode())
+    assert_broken(feed.replace("?>", "?>\x0c").encode())
+
+
+def assert_broken(body: bytes) -> None:
+    for window in (60, 100_000):
+        assert by_columns(body, PATHS[0], WALK, least=0, window=window) is None
+    with pytest.raises(NotXml):
+        whole(body, PATHS[0], WALK)
+
+
+@pytest.mark.parametrize("text", ["a>b", ">", "a>", ">>b", "a>b>", "1 > 0 &amp; ]>", "é>&#62;>"])
+def test_a_text_may_hold_what_ends_tags(text: str) -> None:
+    body = (FEED % (ENTRY % f"<b>{text}</b>{text}" * 99)).encode()
+    found = by_columns(body, PATHS[0], WALK, least=0, window=900)
+    assert found is not None
+    demand_same(found, body, PATHS[0], WALK)
+
+
 @pytest.mark.parametrize("secret", ["", "hidden&lt;word>&amp;", "hidden&lt;word>&amp;&gt;"])
 def test_the_archive_keeps_what_elements_say_and_no_secret(secret: str) -> None:
     records = "".join(f'<r k="{at}"><a>{at} > 1 &amp; é</a><b/></r>\n' for at in range(700))
@@ -166,13 +213,12 @@ def test_records_and_what_is_around_them_have_bounds() -> None:
         return f"<feed>{around}<r><a>{text}</a></r></feed>".encode()
 
     path = compile_record_path("/feed/r", DIALECT)
-    assert by_columns(document("x" * 100_000), path, WALK) is not None
-    assert by_columns(document("x" * 100_000), path, WALK, most=100_000) is None
+    assert by_columns(document("x" * 200_000), path, WALK) is not None
+    assert by_columns(document("x" * 200_000), path, WALK, most=200_000) is None
     assert by_columns(document("x" * 9_000_000), path, WALK) is None
     assert by_columns(document("", around="x" * 9_000_000), path, WALK) is None
     assert by_columns(document("", around="<x/>" * 2_500_000), path, WALK) is None
-    assert by_columns(document(">" * 100_000), path, WALK) is None
-    quotes = b"<feed><r k='" + b'"' * 100_000 + b"'/></feed>"
+    quotes = b"<feed><r k='" + b'"' * 200_000 + b"'/></feed>"
     assert by_columns(quotes, path, WALK, most=500_000) is None
     for depth, read in ((253, True), (254, False), (300, False)):
         deep = b"<feed><r>" + b"<a>" * depth + b"<b/>" + b"</a>" * depth + b"</r></feed>"

@@ -8,10 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from crmmap.extract.body import BadBody
+from crmmap.extract.octets import octets
 from crmmap.values import Response
 
 MOST = 5_000_000
 """Values, about: what a gigabyte of memory holds of them."""
+PIECE = 4 * 1024 * 1024
+"""Bytes that are looked at together."""
 
 JSON: Mapping[bytes, int] = {b",": 1, b"[": 1, b"{": 1}
 LINES: Mapping[bytes, int] = {**JSON, b"\n": 1}
@@ -27,11 +30,21 @@ def rows(delimiter: str) -> Mapping[bytes, int]:
 
 def refuse_crowded(response: Response, marks: Mapping[bytes, int], *, most: int = MOST) -> None:
     """Raise BadBody where an answer has more values than can be held."""
-    if len(response.body) <= most:
+    body = response.body
+    if len(body) <= most:
         return  # hardly a mark is shorter than a byte
-    if sum(weight * response.body.count(mark) for mark, weight in marks.items()) > most:
+    pieces = (body[at : at + PIECE] for at in range(0, len(body), PIECE))
+    if sum(_weight(piece, marks) for piece in pieces) > most:
         message = (
             f"{response.url}: the answer holds more than {most:,} values, too many to be held at "
             "once. Ask for smaller pages; of a file, write JSON Lines"
         )
         raise BadBody(message, again=False)
+
+
+def _weight(piece: bytes, marks: Mapping[bytes, int]) -> int:
+    every = octets(piece)
+    return sum(
+        weight * (int((every == ord(mark)).sum()) if len(mark) == 1 else piece.count(mark))
+        for mark, weight in marks.items()
+    )

@@ -71,11 +71,6 @@ class ChunkReader(Protocol):
     def __call__(self, stretch: Stretch, shape: Shape) -> Chunk: ...
 
 
-def octets(text: bytes) -> pl.Series:
-    """Return the text's bytes as a column (UInt8)."""
-    return pl.Series([text], dtype=pl.Binary).cast(pl.List(pl.UInt8)).explode()
-
-
 def valid(text: bytes) -> bool:
     """Whether the text is UTF-8 throughout."""
     if text.isascii():

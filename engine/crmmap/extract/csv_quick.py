@@ -13,8 +13,9 @@ from operator import or_
 
 import polars as pl
 
-from crmmap.extract.csv_chunks import Chunk, Shape, Stretch, octets
+from crmmap.extract.csv_chunks import Chunk, Shape, Stretch
 from crmmap.extract.csv_exact import exactly
+from crmmap.extract.octets import octets
 from crmmap.frozen import dataclass
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"

@@ -29,7 +29,7 @@ def decode_xml(step: Step, form: Xml, response: Response) -> Document:
     _demand_markup(response)
     refuse_crowded(response, XML)
     body, count = response.body, 0
-    if form.sanitize and b"&#" in body:  # well formed or not, some of those are mended
+    if form.sanitize and b"#" in body and b"&#" in body:  # some are mended though well formed
         body, count = mended(body)
     walk = walk_for(step.selector)
     records = None if walk is None else by_columns(body, step.records, walk)

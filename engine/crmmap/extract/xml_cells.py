@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from crmmap.extract.xml_tags import CLOSES, OPENS, WHOLE, Wanted, texts_read
+from crmmap.extract.xml_tags import CLOSES, OPENS, WHOLE, Wanted
 from crmmap.frozen import dataclass
 from crmmap.select.walk import HOLDS_ELEMENTS, NULLED, Node, Walk
 
@@ -16,55 +16,65 @@ TOLD = (
     .when(pl.col("step") == WHOLE).then(pl.lit(""))
     .otherwise("after").alias("told")
 )  # fmt: skip
-"""What an element says, in the walk's words, but that its references still stand."""
+"""What an element says, in the walk's words."""
 
 
-def on_the_way(
-    rows: pl.DataFrame, tags: tuple[str, ...], wanted: Wanted, base: int
-) -> list[pl.Series]:
-    """Say which rows begin a record, and which stand in one or after it, up to the next.
+def outer_of(rows: pl.DataFrame, tags: tuple[str, ...], wanted: Wanted) -> pl.DataFrame:
+    """Return the elements down to the level to which `tags` lead, and which is a `record`.
 
-    `tags` lead to the records; the first row stands in elements that are the first `base` of them.
+    `rows` are a table's, from the root's on.
     """
-    level, name = rows["level"], rows["name"]
-    here = opened = pl.repeat(value=True, n=rows.height, eager=True)
+    attributes = [f"@{name}" for name in wanted.attributes]
+    own = (rows["level"] <= len(tags)) & (rows["step"] != CLOSES)
+    outer = _some(rows, own, "tag", "level", "name", "start", *attributes)
+    level, name = outer["level"], outer["name"]
+    at = opened = level == 1
     for depth, tag in enumerate(tags[1:], start=2):
-        at = (level == depth).fill_null(value=False)
+        here = _since(at, opened)
+        at = level == depth
         opened = at & here if tag == "*" else at & here & (name == wanted.names[tag])
-        here = _since(at, opened, before=depth <= base)
-    return [opened.alias("record"), here.alias("inside")]
+    return outer.hstack([opened.alias("record")])
 
 
-def _since(at: pl.Series, opened: pl.Series, *, before: bool) -> pl.Series:
+def _some(rows: pl.DataFrame, which: pl.Series, *names: str) -> pl.DataFrame:
+    # Of a frame, polars would make a plan of that first.
+    return pl.DataFrame([rows[name].filter(which) for name in names])
+
+
+def _since(at: pl.Series, opened: pl.Series) -> pl.Series:
     """Return, for each row, what `opened` says of the last row that is `at`."""
-    return opened.set(~at, None).forward_fill().fill_null(value=before)
+    return opened.set(~at, None).forward_fill().fill_null(value=False)
 
 
-def places(rows: pl.DataFrame, level: int, at: int) -> pl.DataFrame:
+def places(rows: pl.DataFrame, tops: pl.DataFrame, level: int) -> pl.DataFrame:
     """Return where each record begins, where it ends, and where the next tag is.
 
-    `at` is where the rows' window begins in the document.
+    `tops` are the elements of a `level`, all of which end in `rows`.
     """
-    step = pl.col("step")
-    closed = (step == CLOSES) & (pl.col("depth") == level - 1) & pl.col("inside")
-    ends = rows.filter(closed | ((step == WHOLE) & pl.col("record")))
-    starts = rows.filter("record").select("start")
-    return starts.hstack(ends.select("end", "resumes")).select(pl.all().cast(pl.Int64) + at)
+    last = (rows["level"] == level) & (rows["step"] != OPENS)
+    end = rows["start"].filter(last) + rows["tag"].filter(last).str.len_bytes() + len("<>")
+    resumes = rows["resumes"].filter(last)
+    every = [tops["start"], end.alias("end"), resumes]
+    return pl.DataFrame([each.filter(tops["record"]) for each in every])
 
 
-def cells(rows: pl.DataFrame, walk: Walk, wanted: Wanted, level: int) -> pl.DataFrame:
-    """Return what a walk finds in the records that begin in these rows, by its places."""
-    own = rows.filter("record")
-    inside = pl.col("inside") & (pl.col("level") > level)
+def cells(
+    rows: pl.DataFrame, tops: pl.DataFrame, walk: Walk, wanted: Wanted, level: int
+) -> pl.DataFrame:
+    """Return what a walk finds in the records among the `tops` of a `level`, by its places."""
+    record = tops["record"]
+    begins = rows["step"] != CLOSES
+    at = ((rows["level"] == level) & begins).cum_sum().cast(pl.Int64) - 1
     attributes = [f"@{name}" for name in wanted.attributes]
-    within = rows.select(
-        "level", "name", "step", "null", "leaf", "after", *attributes, "inside",
-        at=pl.col("record").cum_sum().cast(pl.Int64) - 1,
-    ).filter(inside).with_columns(TOLD)  # fmt: skip
-    within = within.with_columns(_read(within["told"]))
-    every = pl.int_range(own.height, dtype=pl.Int64, eager=True)
+    names = ("level", "name", "step", "null", "leaf", "after", *attributes, "at")
+    within = _some(rows.hstack([at.alias("at")]), begins & (rows["level"] > level), *names)
+    if not record.all():
+        number = (record.cum_sum().cast(pl.Int64) - 1).set(~record, None)
+        within = within.with_columns(number.gather(within["at"]).alias("at")).drop_nulls("at")
+    within = within.with_columns(TOLD)
+    every = pl.int_range(int(record.sum()), dtype=pl.Int64, eager=True)
     finder = _Finder(rows=within, names=wanted.names, every=every)
-    found = {place: own[f"@{name}"] for name, place in walk.root.attributes.items()}
+    found = {place: tops[f"@{name}"].filter(record) for name, place in walk.root.attributes.items()}
     found |= finder.below(walk.root, level + 1, None)
     return pl.DataFrame([found[place].alias(str(place)) for place in range(len(walk.places))])
 
@@ -91,7 +101,7 @@ class _Finder:
             for attribute, place in inner.attributes.items():
                 found[place] = self._first(self.rows, f"@{attribute}", opened)
             if inner.texts or inner.inner:
-                found |= self.below(inner, level + 1, _since(at, opened, before=False))
+                found |= self.below(inner, level + 1, _since(at, opened))
         return found
 
     def _first(self, rows: pl.DataFrame, column: str, which: pl.Series) -> pl.Series:
@@ -104,12 +114,3 @@ class _Finder:
         return self.every.alias("at").to_frame().join(
             some, on="at", how="left", maintain_order="left"
         )["value"]  # fmt: skip
-
-
-def _read(told: pl.Series) -> pl.Series:
-    """Return texts with the characters that their references name."""
-    at = told.str.contains("&", literal=True).arg_true()
-    some = told.gather(at)
-    distinct = some.unique()
-    read = pl.Series(texts_read(distinct.to_list()), dtype=pl.String)
-    return told.scatter(at, some.replace(distinct, read)) if len(at) else told

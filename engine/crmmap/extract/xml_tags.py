@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import polars as pl
 from lxml import etree
@@ -22,6 +22,7 @@ OPENS, WHOLE, CLOSES = 1, 0, -1
 """How many levels a tag leads down: a start tag, that of an empty element, an end tag."""
 OTHER = 0
 """The number of names that do not matter."""
+NAMES_END = re.compile(r"[ \t\n/]")
 BROKEN = re.compile(r"""=\s*+(?:"[^"\t\n]*+|'[^'\t\n]*+)[\t\n]""")
 """An attribute that says spaces where others were sent: no secret would be found in it."""
 
@@ -36,40 +37,62 @@ class Wanted:
     null_name: str | None
 
     def kinds(self, tags: Sequence[str]) -> pl.DataFrame:
-        """Return what tags say, a row for each.
+        """Return what tags say, a row for each; they come without their angle brackets.
 
-        That is how far they lead down (`step`), their `name`'s number, whether they mark a `null`,
-        and the attributes that are wanted, as `@name`. They are given without their angle brackets.
-        Raises NotPlain where one is no tag, declares a namespace, or has an attribute broken to
-        lines.
+        That is how far they lead down (`step`), a number for their name as it was sent (`raw`) and
+        one for what it says (`name`), whether they mark a `null`, and the attributes that are
+        wanted, as `@name`. Only the first may declare namespaces. Raises NotPlain where another
+        does, where one is no tag, or has an attribute broken to lines.
         """
-        starts = [each for each in tags if not each.startswith("/")]
-        if any(each[:1] in "!?" or "xmlns" in each for each in starts):
+        starts = [each for each in tags if each[:1] != "/"]
+        if any(each[:1] in "!?" or "xmlns" in each or BROKEN.search(each) for each in starts[1:]):
             raise NotPlain
-        inner = "".join(f"<{each}>" if each.endswith("/") else f"<{each}/>" for each in starts)
-        root = parsed(self.tag, inner.encode())
-        if len(root) != len(starts) or BROKEN.search(inner):
-            raise NotPlain
-        elements = iter(root)
-        read = [None if each.startswith("/") else next(elements) for each in tags]
-        steps = [
-            CLOSES if each is None else WHOLE if tag.endswith("/") else OPENS
-            for tag, each in zip(tags, read, strict=True)
-        ]
-        names = [OTHER if each is None else self.names.get(each.tag, OTHER) for each in read]
-        columns = [
-            pl.Series("step", steps, dtype=pl.Int8),
-            pl.Series("name", names, dtype=pl.UInt16),
-            pl.Series("null", [each is not None and self._null(each) for each in read]),
-        ]
+        self._read(starts)
+        raws = [_raw(each) for each in tags]
+        sent = {raw: at for at, raw in enumerate(dict.fromkeys(raws))}
+        own = [*dict.fromkeys(map(_raw, starts))]
+        known = {
+            raw: self.names.get(each.tag, OTHER)
+            for raw, each in zip(own, self._read(own), strict=True)
+        }
+        return pl.DataFrame(
+            [
+                pl.Series("step", [_step(each) for each in tags], dtype=pl.Int8),
+                pl.Series("raw", [sent[raw] for raw in raws], dtype=pl.UInt32),
+                pl.Series("name", [known.get(raw, OTHER) for raw in raws], dtype=pl.UInt16),
+                *self._marks(tags),
+            ]
+        )
+
+    def _read(self, tags: Iterable[str]) -> etree._Element:
+        """Return start tags as elements in one. Raises XMLSyntaxError where one is none."""
+        inner = "".join(f"<{each}>" if each.endswith("/") else f"<{each}/>" for each in tags)
+        return parsed(self.tag, inner.encode())
+
+    def _marks(self, tags: Sequence[str]) -> Iterator[pl.Series]:
+        """Yield whether tags mark a null, and the attributes that are wanted."""
+        named = [*self.attributes, *([] if self.null_name is None else [self.null_name])]
+        words = [etree.QName(each).localname for each in named]
+        some = [each for each in tags if each[:1] != "/" and any(word in each for word in words)]
+        elements = dict(zip(some, self._read(some), strict=True))
+        read = [elements.get(each) for each in tags]
+        yield pl.Series("null", [each is not None and self._null(each) for each in read])
         for name in self.attributes:
             values = [None if each is None else each.get(name) for each in read]
-            columns.append(pl.Series(f"@{name}", values, dtype=pl.String))
-        return pl.DataFrame(columns)
+            yield pl.Series(f"@{name}", values, dtype=pl.String)
 
     def _null(self, element: etree._Element) -> bool:
         name = self.null_name
         return name is not None and (element.get(name) or "").strip() in ("true", "1")
+
+
+def _step(tag: str) -> int:
+    return CLOSES if tag[:1] == "/" else WHOLE if tag[-1:] == "/" else OPENS
+
+
+def _raw(tag: str) -> str:
+    """Return a name as it was sent: of an end tag all that it has."""
+    return tag[1:].rstrip(" \t\n") if tag[:1] == "/" else NAMES_END.split(tag, 1)[0]
 
 
 def wanted_of(path: RecordPath, walk: Walk, tag: bytes) -> Wanted:

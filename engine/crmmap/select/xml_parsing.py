@@ -29,9 +29,9 @@ def around(records: XmlRecords) -> etree._Element:
     return parsed(records.tag, b"".join([*kept, text[at : text.rindex(b"</")]]))
 
 
-def parsed(tag: bytes, inner: bytes) -> etree._Element:
+def parsed(tag: bytes, inner: bytes, prolog: bytes = b"") -> etree._Element:
     """Return a root element, of which the start tag and all that is in it are given."""
     name = tag[1:-1].split(maxsplit=1)[0]
-    document = b"%b%b</%b>" % (tag, inner, name)
+    document = b"%b%b%b</%b>" % (prolog, tag, inner, name)
     root: etree._Element = etree.fromstring(document, etree.XMLParser(**SAFE))
     return root
