@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import field
+from functools import lru_cache
 from typing import Any
 
 from jinja2 import StrictUndefined, nodes, pass_context
@@ -127,21 +128,7 @@ class Template:
         """Parse, check, then compile. Raises TemplateError saying what is not allowed."""
         if "{{" not in text and "{%" not in text and "{#" not in text:
             return cls(text, frozenset(), frozenset(), None)
-        try:
-            tree = ENVIRONMENT.parse(text)
-        except TemplateSyntaxError as error:
-            # jinja2's own message may quote the text, which may hold a pasted secret.
-            message = f"is not a well-formed template (line {error.lineno} of its text)"
-            raise TemplateError(message) from None
-        calls = _check(tree, functions)
-        try:
-            compiled = ENVIRONMENT.from_string(tree)
-        except JinjaError:
-            message = "is not a template that can be compiled"
-            raise TemplateError(message) from None
-        # No node that is allowed gives a name its value.
-        names = {each.name for each in tree.find_all(nodes.Name)}
-        return cls(text, frozenset(names) - calls, frozenset(_settings(tree)), compiled)
+        return _parsed(text, functions)
 
     def render(
         self, values: Mapping[str, object], functions: Mapping[str, Callable[..., object]] = {}
@@ -157,6 +144,25 @@ class Template:
             message = f"gives more than {OUTPUT_LIMIT} characters"
             raise TemplateError(message)
         return text
+
+
+@lru_cache(maxsize=1000)  # many streams say the same
+def _parsed(text: str, functions: tuple[str, ...]) -> Template:
+    try:
+        tree = ENVIRONMENT.parse(text)
+    except TemplateSyntaxError as error:
+        # jinja2's own message may quote the text, which may hold a pasted secret.
+        message = f"is not a well-formed template (line {error.lineno} of its text)"
+        raise TemplateError(message) from None
+    calls = _check(tree, functions)
+    try:
+        compiled = ENVIRONMENT.from_string(tree)
+    except JinjaError:
+        message = "is not a template that can be compiled"
+        raise TemplateError(message) from None
+    # No node that is allowed gives a name its value.
+    names = {each.name for each in tree.find_all(nodes.Name)}
+    return Template(text, frozenset(names) - calls, frozenset(_settings(tree)), compiled)
 
 
 def _check(tree: nodes.Template, functions: tuple[str, ...]) -> frozenset[str]:
