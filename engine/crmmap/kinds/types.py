@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 class Type(Protocol):
     """What every type offers."""
 
+    def __hash__(self) -> int: ...
+
     @property
     def dtype(self) -> pl.DataType:
         """Return how a frame holds a column of it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import reduce
+from functools import lru_cache, reduce
 
 import polars as pl
 
@@ -70,7 +70,12 @@ def without_placeholders(text: pl.Expr, none: tuple[str, ...], type_: Type) -> p
     tidy = NullIf(value=("", *none)).apply(text)
     if not none or type_ == Text():
         return tidy
-    told = pl.Series(none, dtype=pl.String).alias("none").to_frame()
-    values = told.select(type_.read(pl.col("none"))).to_series().drop_nulls()
-    nobody = type_.read(tidy).is_in(values.implode()).fill_null(value=False)
+    nobody = type_.read(tidy).is_in(_meant(none, type_).implode()).fill_null(value=False)
     return pl.when(~nobody).then(tidy)
+
+
+@lru_cache(maxsize=256)  # a source has one way to write it, in all of its tables
+def _meant(none: tuple[str, ...], type_: Type) -> pl.Series:
+    """Return the values that texts are, as far as they are any."""
+    told = pl.Series(none, dtype=pl.String).alias("none").to_frame()
+    return told.select(type_.read(pl.col("none"))).to_series().drop_nulls()

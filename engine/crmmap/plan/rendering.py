@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass, replace
+from functools import cache
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 from crmmap.declare import Rendered, hints
@@ -62,28 +63,34 @@ def render_declared(value: T, settings: Settings) -> T:
 def _rendered(value: Any, render: Callable[[object], object]) -> Any:
     if not is_dataclass(value) or isinstance(value, type):
         return value
-    annotations = hints(type(value))
-    changes = {
-        each.name: _apply(getattr(value, each.name), annotations[each.name], render)
-        for each in fields(value)
-    }
+    changes = {}
+    for name, marked in _markers(type(value)):
+        part = getattr(value, name)
+        rendered = _apply(part, render, marked=marked)
+        if rendered is not part:
+            changes[name] = rendered
     try:
-        return replace(value, **changes)
+        return replace(value, **changes) if changes else value
     except ValueError as error:  # a kind refuses what the settings made of it
         message = f"{type(value).__name__.lower()}: {error}. Check the settings that it names"
         raise SettingError(message) from None
 
 
-def _apply(value: Any, hint: Any, render: Callable[[object], object]) -> Any:
-    """Render `value` where its hint says so, whatever container it stands in."""
-    deep = _has_marker(hint)
+def _apply(value: Any, render: Callable[[object], object], *, marked: bool) -> Any:
+    """Render `value` if it is marked for that, whatever container it stands in."""
     if isinstance(value, Mapping):
-        return {key: _apply(each, hint, render) for key, each in value.items()}
+        return {key: _apply(each, render, marked=marked) for key, each in value.items()}
     if isinstance(value, tuple):
-        return tuple(_apply(each, hint, render) for each in value)
+        return tuple(_apply(each, render, marked=marked) for each in value)
     if is_dataclass(value):
         return _rendered(value, render)
-    return render(value) if deep else value
+    return render(value) if marked else value
+
+
+@cache
+def _markers(made: type) -> tuple[tuple[str, bool], ...]:
+    """Return which of a dataclass's attributes are rendered."""
+    return tuple((each.name, _has_marker(hints(made)[each.name])) for each in fields(made))
 
 
 def _has_marker(hint: Any) -> bool:
