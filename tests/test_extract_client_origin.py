@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -64,8 +66,11 @@ def test_the_same_origin_is_allowed_however_it_is_written(url: str) -> None:
     ],
 )
 def test_anything_else_is_refused(url: str) -> None:
-    with pytest.raises(SourceError):
-        ORIGINS.check(url)
+    for origins in (ORIGINS, Origins(ORIGINS.allowed)):
+        with pytest.raises(SourceError):
+            origins.check(url)
+        with pytest.raises(SourceError):
+            origins.check_dialled(url)
 
 
 def test_the_message_names_both_origins_and_no_query() -> None:
@@ -94,6 +99,24 @@ def test_what_is_allowed_is_what_will_be_dialled(start: str, middle: str, end: s
         ("https", "api.example", 443),
         ("https", "files.example", 8443),
     }
+
+
+@given(
+    st.text("?#@:/\\ .&=%1a\n\u2028é", max_size=8).map("https://api.example/v3?after=1".__add__),
+    st.sampled_from(["https://api.example/v3", "https://api.example/v3?after=1"]),
+)
+def test_what_was_found_sound_before_changes_nothing(url: str, before: str) -> None:
+    def judged(origins: Origins, judge: Callable[[Origins, str], None]) -> str:
+        try:
+            judge(origins, url)
+        except SourceError as error:
+            return str(error)
+        return ""
+
+    for judge in (Origins.check, Origins.check_dialled):
+        used = Origins(ORIGINS.allowed)
+        judge(used, before)
+        assert judged(used, judge) == judged(Origins(ORIGINS.allowed), judge)
 
 
 @pytest.mark.parametrize("base", ["http://api.example", "http://10.0.0.1", "http://127.1"])

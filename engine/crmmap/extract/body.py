@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator
 
 from crmmap.errors import SourceError
 
-PIECE = 64 * 1024
+PIECE = 256 * 1024
+"""Bytes that are read or decompressed at once."""
 SIP = 8 * 1024
 """Bytes decompressed at a time: so few that even `RATIO` times as many are not much."""
 

@@ -19,6 +19,8 @@ from crmmap.kinds.source import Http
 PORTS = {"http": 80, "https": 443}
 
 _BLANK = re.compile(r"[\x00-\x20\x7f]|\s")
+_PLAIN = re.compile(r"[A-Za-z0-9%&=+.,:;_~*'()!$/-]*")
+"""A query that no reader takes for anything else: behind the same address, it changes nothing."""
 _DOTS = re.compile(r"(?:^|/)(?:\.|%2e){1,2}(?=/|$)", re.IGNORECASE)
 
 
@@ -45,11 +47,15 @@ class Origin:
             return False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Origins:
-    """The origins that the mapping allows."""
+    """The origins that the mapping allows. Threads may share them."""
 
     allowed: tuple[Origin, ...]
+    sound: str | None = None
+    """What stood before the query of the address that was checked last, and found sound."""
+    dialled: str | None = None
+    """The same, of those that are dialled."""
 
     @classmethod
     def of(cls, source: Http, *others: str) -> Origins:
@@ -62,23 +68,20 @@ class Origins:
 
     def check(self, url: str) -> None:
         """Raise SourceError unless the URL belongs to an allowed origin, however it is read."""
+        place, _, query = url.partition("?")
+        if place == self.sound and _PLAIN.fullmatch(query):
+            return
         self._allow(origin_of(url))
+        self.sound = place
 
     def check_dialled(self, url: str) -> None:
         """Like `check`, for a prepared URL: read it also with the parser that dials."""
-        from urllib3.exceptions import LocationParseError
-        from urllib3.util import parse_url
-
-        self.check(url)
-        try:
-            dialled = parse_url(url)
-        except LocationParseError:
-            raise _refused("the address can't be read") from None
-        scheme = (dialled.scheme or "").lower()
-        host = (dialled.hostname or "").lower().strip("[]").rstrip(".")
-        if scheme not in PORTS:
-            raise _refused("the address has no scheme http or https")
-        self._allow(Origin(scheme, host, dialled.port or PORTS[scheme]))
+        place, _, query = url.partition("?")
+        if place == self.dialled and _PLAIN.fullmatch(query):
+            return
+        self._allow(origin_of(url))
+        self._allow(_dialled(url))
+        self.dialled = place
 
     def _allow(self, origin: Origin) -> None:
         if origin not in self.allowed:
@@ -88,6 +91,22 @@ class Origins:
                 "add it to the source's origins"
             )
             raise SourceError(message)
+
+
+def _dialled(url: str) -> Origin:
+    """Return the origin of a URL as the parser reads it that dials. Raises SourceError."""
+    from urllib3.exceptions import LocationParseError
+    from urllib3.util import parse_url
+
+    try:
+        dialled = parse_url(url)
+    except LocationParseError:
+        raise _refused("the address can't be read") from None
+    scheme = (dialled.scheme or "").lower()
+    host = (dialled.hostname or "").lower().strip("[]").rstrip(".")
+    if scheme not in PORTS:
+        raise _refused("the address has no scheme http or https")
+    return Origin(scheme, host, dialled.port or PORTS[scheme])
 
 
 def _listed(origins: Iterable[Origin]) -> str:
