@@ -130,7 +130,7 @@ def test_descriptions_and_defaults_reach_the_schema():
     schema = mapping_schema()
     defaults = schema["$defs"]["Defaults"]["properties"]
     assert defaults["clean"]["default"] == ["trim", "empty_to_null"]
-    assert defaults["batch"]["default"] == 5000
+    assert defaults["batch"]["default"] == 10_000
     assert schema["$defs"]["Field"]["properties"]["type"]["default"] == "text"
     assert "RFC 6750" in schema["$defs"]["auth.bearer"]["description"]
     undescribed = [

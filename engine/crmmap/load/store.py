@@ -90,6 +90,11 @@ class Store:
             self._rest(attempt)
         raise AssertionError  # the last attempt returns or raises
 
+    @property
+    def in_process(self) -> bool:
+        """Whether this process itself writes the tables, and not a server that it waits for."""
+        return self.dialect.single_writer
+
     def close(self) -> None:
         """Close all connections."""
         self.engine.dispose()
