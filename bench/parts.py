@@ -129,7 +129,7 @@ def lookups(count: int) -> dict[str, float]:
 
 
 def _looked_up(store: Store, mark: Mark, step: Step, batch: Batch, taken: list[float]) -> Mark:
-    how = Archiving(keep=step.keeps, most=0, clean=str)
+    how = Archiving(keep=step.keeps, most=0, clean=lambda: None)
 
     def work(transaction: Transaction) -> Tally:
         if step.lookups:

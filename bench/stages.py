@@ -59,7 +59,7 @@ def load_all(plan: Plan, store_url: str, run_id: str) -> Seconds:
                 **named, stream=step.name, fingerprint=step.fingerprint, fresh=True
             )
             most = plan.archive.megabytes * MEGABYTE
-            how = Archiving(keep=step.keeps, most=most, clean=reader.clean)
+            how = Archiving(keep=step.keeps, most=most, clean=lambda: reader.clean)
             load_stream(step, reader.pages(step, Start()), (store, mark, how), seconds)
         store.end_run(run_id, status="done")
     return seconds

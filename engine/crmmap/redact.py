@@ -44,6 +44,8 @@ class Redactor:
         # All forms are looked for in the untouched text and their places merged:
         # replacing one after the other would leave the tail of an overlap.
         spans = sorted(span for form in self._forms for span in _spans(form, text))
+        if not spans:
+            return text
         parts, end = [], 0
         for start, stop in spans:
             if start >= end:

@@ -143,6 +143,11 @@ class Client:
         finally:
             conversation.close()
 
+    @property
+    def has_secrets(self) -> bool:
+        """Say whether there is any secret so far: the mapping's, or one that was gained."""
+        return bool(self._redactor)
+
     def is_secret(self, text: str) -> bool:
         """Say whether a text is a secret: the mapping's, or one that was gained."""
         return any(secret.reveal() == text for secret in self._secrets)

@@ -63,8 +63,8 @@ class HttpReader:
         return page_of_documents(raws)
 
     @property
-    def clean(self) -> Clean:
-        return self.client.clean
+    def clean(self) -> Clean | None:
+        return self.client.clean if self.client.has_secrets else None
 
     def close(self) -> None:
         self.client.close()

@@ -51,7 +51,7 @@ class Reader(Protocol):
 
     @property
     def clean(self) -> Clean | None:
-        """Return what takes the secrets out of a text that reading gains; None if it gains none."""
+        """Return what takes out of a text the secrets that are known by now; None where none is."""
         ...
 
     def close(self) -> None:

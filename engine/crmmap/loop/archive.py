@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from crmmap.frozen import dataclass
 from crmmap.load import Piece, Tally, Transaction
@@ -21,13 +21,13 @@ MEGABYTE = 1_000_000
 class Archiving:
     """How a stream's pages are kept: which of them, how many bytes at most, without secrets.
 
-    `clean` is None where there are none. `found` are the fields that the source listed for it in
-    this run.
+    `clean` gives what takes those out of a text that are known by now, or None. `found` are the
+    fields that the source listed for it in this run.
     """
 
     keep: Keep
     most: int
-    clean: Clean | None
+    clean: Callable[[], Clean | None]
     found: tuple[FoundField, ...] = ()
 
 
@@ -37,7 +37,7 @@ def archiving_of(work: Work, step: Step) -> Archiving:
     return Archiving(
         keep="none" if work.options.apart else step.keeps,
         most=work.plan.archive.megabytes * MEGABYTE,
-        clean=in_succession([own.clean if own else None, work.reader.clean]),
+        clean=lambda: in_succession([own.clean if own else None, work.reader.clean]),
         found=work.found.get(step.name, ()),
     )  # fmt: skip
 
@@ -59,11 +59,11 @@ def _listed(found: tuple[FoundField, ...]) -> Piece:
 
 
 def _pieces(how: Archiving, batch: Batch, tally: Tally) -> Iterator[Piece]:
-    rejects = set(tally.rejects["page"])
+    rejects, clean = set(tally.rejects["page"]), how.clean()
     for number, page in batch.sources.items():
         if page.fetched and (how.keep == "all" or number in rejects):
             why = "rejects" if number in rejects else "all"
-            for piece, packed in enumerate(pack(page, how.clean), start=1):
+            for piece, packed in enumerate(pack(page, clean), start=1):
                 yield Piece(
                     page=number, piece=piece, part=page.part, why=why, records=packed.records,
                     codec=packed.codec, body=packed.body,
