@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from crmmap.kinds.clean import SPACE
 from crmmap.plan import Step, Target, compile_plan, placeholder_settings
+from crmmap.select.column import ColumnSelector
 from crmmap.transform import apply, resolve
 from crmmap.transform.cells import judge, text_column
 from crmmap.values import Page, Reason, Refusal
@@ -226,3 +227,34 @@ def test_a_text_is_tidied_the_same_whatever_stands_beside_it(rows: list[tuple[st
     assert tidy(rows).equals(beside[:-1])
     expected = [None if row[1] is None else row[1].strip(SPACE) or None for row in rows]
     assert beside[text_column("usual")][:-1].to_list() == expected
+
+
+COLUMNS = """
+crmmap: 1
+name: demo
+source: {kind: files, format: {kind: csv}}
+streams:
+  things:
+    file: things.csv
+    table: {name: things, key: id}
+    fields:
+      id: A
+      usual: {from: B, default: none}
+      either: {from: [B, A]}
+      spaced: {from: B, clean: [{replace: {find: a, with: " "}}]}
+"""
+
+
+@given(st.lists(st.tuples(texts, texts), min_size=1, max_size=3))
+@settings(deadline=None)
+@example([(" ", "\u200b"), ("a", " a")])
+def test_white_space_is_no_value_whoever_finds_it(rows: list[tuple[str | None, ...]]) -> None:
+    spec = mapping(COLUMNS)
+    step = compile_plan(spec, placeholder_settings(spec, {})).step("things")
+    assert isinstance(step.selector, ColumnSelector)
+    assert step.selector.trimmed == {"id", "usual", "either", "spaced"}
+    records = pl.DataFrame(rows, schema={"A": pl.String, "B": pl.String}, orient="row")
+    one = Page(number=1, records=records, nul=False)
+    other = replace(step.selector, trimmed=frozenset())
+    lazily, eagerly = (judge(each.select(one), step.fields) for each in (step.selector, other))
+    assert lazily.equals(eagerly)

@@ -258,6 +258,8 @@ class Page:
     them wrote is newer, and is left as it is."""
     tried: tuple[str, ...] = ()
     """Of records that were refused, and are tried again: the ids of their rejects."""
+    nul: bool = True
+    """Whether a text of records that are columns may hold a NUL character."""
 
     @property
     def fetched(self) -> int:

@@ -55,7 +55,8 @@ class Chunk:
     `records` has one String column per column of the shape, null where a cell
     is empty, quoted or not. `lines` (UInt32) is the line where each record
     starts. `consumed` counts the bytes, `passed` the physical lines that the
-    chunk has settled. Nothing consumed means: more text is needed.
+    chunk has settled. Nothing consumed means: more text is needed. `nul` says whether a cell may
+    hold a NUL character.
     """
 
     records: pl.DataFrame
@@ -63,6 +64,7 @@ class Chunk:
     refused: tuple[Refusal, ...] = ()
     consumed: int
     passed: int
+    nul: bool = True
 
 
 class ChunkReader(Protocol):

@@ -59,6 +59,7 @@ def _together(chunks: Sequence[Chunk]) -> Chunk:
         refused=tuple(refusal for each in chunks for refusal in each.refused),
         consumed=sum(each.consumed for each in chunks),
         passed=sum(each.passed for each in chunks),
+        nul=any(each.nul for each in chunks),
     )
 
 
@@ -84,6 +85,7 @@ def quickly(stretch: Stretch, shape: Shape) -> Chunk | None:
         lines=marks.first_lines(stretch.line),
         consumed=marks.end,
         passed=len(marks.feeds) + marks.open,
+        nul=False,
     )
 
 

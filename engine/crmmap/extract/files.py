@@ -99,6 +99,7 @@ def read_pages(
                 records=chunk.records,
                 lines=chunk.lines,
                 refused=chunk.refused,
+                nul=chunk.nul,
                 position=None if last else json.dumps({**signature, **asdict(place)}),
             )
 

@@ -140,7 +140,7 @@ def with_given(page: Page, given: Mapping[str, str]) -> Page:
     """Return the page with the texts that the mapping gives put into every record."""
     if isinstance(page.records, pl.DataFrame):
         columns = [pl.lit(text).alias(f"{GIVEN}.{name}") for name, text in given.items()]
-        return replace(page, records=page.records.with_columns(columns))
+        return replace(page, records=page.records.with_columns(columns), nul=True)
     records = [
         record | {GIVEN: given} if isinstance(record, dict) else record for record in page.records
     ]

@@ -13,7 +13,7 @@ import polars as pl
 
 from crmmap.frozen import dataclass
 from crmmap.kinds.checks import Check, rule_name
-from crmmap.kinds.clean import IDLE, TIDYING, NullIf
+from crmmap.kinds.clean import IDLE, TIDYING, EmptyToNull, NullIf, Trim
 from crmmap.kinds.database import Sql
 from crmmap.kinds.durations import seconds
 from crmmap.kinds.incremental import Cursorless, FileIdentity
@@ -150,6 +150,7 @@ def _step(whole: _Whole, name: str, parents: tuple[str, ...]) -> Step:
     columns = by_columns(form) and not isinstance(source, Http)
     expressions = {} if columns else expressions_of(stream, language)
     selected = {} if columns else selected_of(mapping, name, language)
+    fields = stream.fields.items()
     return Step(
         name=name,
         target=whole.targets[name],
@@ -158,7 +159,8 @@ def _step(whole: _Whole, name: str, parents: tuple[str, ...]) -> Step:
             types,
             expressions,
             form,
-            plain=[each for each in stream.fields if _plain(mapping.defaults, stream.fields[each])],
+            plain=[name for name, each in fields if _plain(mapping.defaults, each)],
+            trimmed=[name for name, each in fields if _trimmed(mapping.defaults, each)],
         ),
         fields=tuple(
             replace(
@@ -252,6 +254,11 @@ def _plain(defaults: Defaults, field: Field) -> bool:
     """Say whether nothing changes the digits of a number."""
     tidied = all(isinstance(step, TIDYING) for step in (*defaults.clean, *field.clean))
     return tidied and field.lookup is None
+
+
+def _trimmed(defaults: Defaults, field: Field) -> bool:
+    """Say whether a text of nothing but white space is no value before all else."""
+    return (*defaults.clean, *field.clean)[:2] == (Trim(), EmptyToNull())
 
 
 def _expectation(stream: Stream) -> Expectation | None:

@@ -49,14 +49,17 @@ def selector_of(
     form: Format | None,
     *,
     plain: Iterable[str] = (),
+    trimmed: Iterable[str] = (),
 ) -> Selector:
     """Return what makes the raw frame of a page; without `expressions`, of columns.
 
     `plain` are the fields whose texts nothing tidies; of those, a number may come as it is.
+    `trimmed` are those of which a text of white space is no value, whoever takes it out.
     """
     if not expressions:
         return ColumnSelector(
-            fields=tuple((field, sources_of(field, each)) for field, each in stream.fields.items())
+            fields=tuple((field, sources_of(field, each)) for field, each in stream.fields.items()),
+            trimmed=frozenset(trimmed),
         )
     if isinstance(form, Xml):
         from crmmap.select.elements import ElementCell, XPathSelector, walk_through
