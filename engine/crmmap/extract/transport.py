@@ -1,8 +1,8 @@
 """One HTTP exchange: a prepared request out, a whole response in, within a deadline.
 
 requests is used for what it does well (TLS, pooling, framing) and kept from what it
-does too eagerly: following redirects, retrying, reading the environment, keeping
-cookies, decompressing without bounds.
+does too eagerly: retrying, decompressing without bounds. There is an adapter of its and no
+session, which would follow redirects, read the environment and keep cookies.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import socket
 from collections.abc import Iterator, Mapping
 from contextlib import closing, suppress
 from contextvars import ContextVar
-from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
 import requests
@@ -98,20 +97,13 @@ class Adapter(HTTPAdapter):
         self.poolmanager.pool_classes_by_scheme = {"http": WatchedPool, "https": WatchedTlsPool}
 
 
-class Session(requests.Session):
-    """Follows no redirect and reads none's body, which requests does even when told not to."""
-
-    def get_redirect_target(self, resp: requests.Response) -> str | None:
-        return None
-
-
 class Transport:
     """Owns the connections. Several threads may exchange at once."""
 
     def __init__(self, timeout: Timeouts, *, max_body: int) -> None:
         self._timeout = timeout
         self._max_body = max_body
-        self._session = _session()
+        self._adapter = _adapter()
         self._watchdog = Watchdog(timeout.total)
         self._watches: set[Watch] = set()
         self._precious: set[Watch] = set()
@@ -140,12 +132,8 @@ class Transport:
                 _CURRENT.reset(token)
 
     def _exchange(self, prepared: requests.PreparedRequest) -> Response:
-        answer = self._session.send(
-            prepared,
-            stream=True,
-            timeout=(self._timeout.connect, self._timeout.read),
-            allow_redirects=False,
-        )
+        timeout = (self._timeout.connect, self._timeout.read)
+        answer = self._adapter.send(prepared, stream=True, timeout=timeout)
         with closing(answer):
             headers = {name.lower(): value for name, value in answer.headers.items()}
             body = self._body(answer, headers)
@@ -179,22 +167,14 @@ class Transport:
     def close(self) -> None:
         """Cut the exchanges under way and close the connections."""
         self._watchdog.close()
-        self._session.close()
+        self._adapter.close()
 
 
-def _session() -> Session:
-    session = Session()
-    session.trust_env = False
-    session.auth = None
-    session.headers.clear()
-    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
-    adapter = Adapter(max_retries=0, pool_maxsize=POOL)
-    session.mount("https://", adapter)
-    session.mount("http://", adapter)
+def _adapter() -> Adapter:
     # These loggers write whole addresses, with the keys in their queries.
     for name in ("urllib3.connection", "urllib3.connectionpool"):
         logging.getLogger(name).addFilter(_silent)
-    return session
+    return Adapter(max_retries=0, pool_maxsize=POOL)
 
 
 def _silent(_record: logging.LogRecord) -> bool:
