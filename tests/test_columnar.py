@@ -100,7 +100,7 @@ def test_what_columns_cannot_decide_is_left_to_the_exact_path(
 @pytest.mark.parametrize(
     ("cell", "reason"),
     [
-        (cell("a", accepts=SCALAR | {"container"}), "takes whole values as JSON"),
+        (cell("[a]", accepts=SCALAR | {"container"}), "takes whole values as JSON that it makes"),
         (cell("to_string(@)"), "takes the whole record"),
         (cell("a.*"), "reads all entries of an object"),
         (cell("keys(a)"), "reads all entries of an object"),

@@ -43,6 +43,7 @@ streams:
       n: {from: n, type: integer, on_error: null_and_note, check: {min: 0}}
       f: {from: f, type: number, on_error: null_and_note, check: {max: 100}}
       g: {from: f}
+      m: {from: [f, d], type: "decimal(14,2)", on_error: null_and_note}
       d: {from: d, type: "decimal(14,2)", on_error: null_and_note, default: "7"}
       b: {from: b, type: boolean, on_error: null_and_note}
       x: {from: o.x}

@@ -20,6 +20,7 @@ from crmmap.select import arrow
 from crmmap.select.columnar import Columns, Declined, Hints, compile_cell, dtype_of, touched
 from crmmap.select.document import ambiguous
 from crmmap.select.jmespath import Cell, JmespathSelector, cells_of
+from crmmap.select.pieces import AT_ONCE, cut_cells
 from crmmap.select.raw_records import RawRecords, raw_records, together
 from crmmap.values import AT, INDEX, PAGE, Page, RawFrame, Reason, Refusal
 
@@ -29,8 +30,6 @@ ROUNDS = 2
 """How often it is learned of one batch, the second time from what did not fit the first."""
 WORTH = 64
 """Records from which it is worth while to learn once more."""
-AT_ONCE = 128
-"""Records that are decoded at once: so few that they stay in the processor's cache."""
 MADE = 16
 """Dtypes for which what was compiled is kept."""
 ONE_IN = 8
@@ -371,14 +370,5 @@ def _cells(
     ]
     made = made.drop(ROW, UNSURE, *faultless)
     if learned.others:
-        made = made.with_columns(_others(learned.others, raws, places))
+        made = made.with_columns(cut_cells(learned.others, [raws[at] for at in places]))
     return (made, places), unsure
-
-
-def _others(cells: Sequence[Cell], raws: Sequence[bytes], rows: Sequence[int]) -> pl.DataFrame:
-    """Return cells that are not computed of columns."""
-    frames = [pl.DataFrame(cells_of(cells, []))]
-    for start in range(0, len(rows), AT_ONCE):
-        records, _ = together([raws[at] for at in rows[start : start + AT_ONCE]])
-        frames.append(pl.DataFrame(cells_of(cells, records)))
-    return pl.concat(frames, how="diagonal", rechunk=True)

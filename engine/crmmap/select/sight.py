@@ -63,7 +63,9 @@ def _tree(places: Iterable[Leaf]) -> Touched:
 
 def _seen(cell: Cell) -> list[Leaf]:
     if "container" in cell.accepts:
-        message = "takes whole values as JSON"
+        if plain_ways(cell):
+            return []  # no column holds such a value: it is cut out
+        message = "takes whole values as JSON that it makes"
         raise Outside(message)
     walk = _Walk(seen={})
     try:
@@ -73,6 +75,14 @@ def _seen(cell: Cell) -> list[Leaf]:
         message = "is nested too deep"
         raise Outside(message) from None
     return list(walk.seen)
+
+
+def plain_ways(cell: Cell) -> list[tuple[str, ...]]:
+    """Return the plain ways that a cell's expressions are; none, if one of them is no such way."""
+    ways = [
+        each.names for each in cell.expressions if each.names and is_unicode("".join(each.names))
+    ]
+    return ways if len(ways) == len(cell.expressions) else []
 
 
 # --- what a value may be --------------------------------------------------------------------------
