@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
-from functools import partial
+from functools import lru_cache, partial
 from random import Random
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -295,6 +295,7 @@ def _counted(text: pl.Expr, microseconds: int) -> pl.Expr:
     return count.cast(pl.Int64, strict=False).cast(pl.Datetime("us", "UTC"))
 
 
+@lru_cache(maxsize=1000)  # fields are many, and formats and zones few
 def _refuse_lookalike(text: str, how: TimeFormat) -> None:
     """Refuse a format that reads our own way of showing a value as another value."""
     shown = pl.DataFrame({"text": ["2001-02-03", "2001-02-03T04:05:06.000007Z"]})
@@ -304,6 +305,7 @@ def _refuse_lookalike(text: str, how: TimeFormat) -> None:
         raise ValueError(message)
 
 
+@lru_cache(maxsize=1000)
 def _refuse_unknown(zone: str) -> None:
     try:
         # polars takes no name at all for no zone.
