@@ -90,11 +90,25 @@ class WatchedTlsPool(HTTPSConnectionPool):
 
 
 class Adapter(HTTPAdapter):
-    """Opens watched connections."""
+    """Opens watched connections, and knows the pool of the origin that it was last asked for.
+
+    All requests are sent alike, without a proxy, so that nothing else tells pools apart. To find
+    one takes requests longer than to write a request.
+    """
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
         self.poolmanager.pool_classes_by_scheme = {"http": WatchedPool, "https": WatchedTlsPool}
+        self._last: tuple[list[str], HTTPConnectionPool] | None = None
+
+    def get_connection_with_tls_context(
+        self, request: requests.PreparedRequest, *args: Any, **kwargs: Any
+    ) -> HTTPConnectionPool:
+        origin, last = (request.url or "").split("/", 3)[:3], self._last
+        if last is None or last[0] != origin:
+            last = (origin, super().get_connection_with_tls_context(request, *args, **kwargs))
+            self._last = last
+        return last[1]
 
 
 class Transport:
