@@ -19,6 +19,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import ConnectionPool
 from urllib3.exceptions import HTTPError
 from urllib3.response import BaseHTTPResponse
 
@@ -99,11 +100,11 @@ class Adapter(HTTPAdapter):
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
         self.poolmanager.pool_classes_by_scheme = {"http": WatchedPool, "https": WatchedTlsPool}
-        self._last: tuple[list[str], HTTPConnectionPool] | None = None
+        self._last: tuple[list[str], ConnectionPool] | None = None
 
     def get_connection_with_tls_context(
         self, request: requests.PreparedRequest, *args: Any, **kwargs: Any
-    ) -> HTTPConnectionPool:
+    ) -> ConnectionPool:
         origin, last = (request.url or "").split("/", 3)[:3], self._last
         if last is None or last[0] != origin:
             last = (origin, super().get_connection_with_tls_context(request, *args, **kwargs))
