@@ -20,6 +20,7 @@ from sqlalchemy.schema import CreateTable
 from crmmap.kinds import contacts, numbering_plans, references
 from crmmap.kinds.clean import CLEAN
 from crmmap.kinds.flexible import flexible_datetime
+from crmmap.kinds.time_formats import halves
 from crmmap.kinds.types import TYPES
 from phone_texts import phone_text
 
@@ -298,6 +299,21 @@ def test_formats_are_those_of_strptime(how):
     assert values[:MANY] == [strptime(text, how) for text in written]
     for text, value in zip(spoilt, values[MANY:], strict=True):
         assert value in (None, strptime(text, how)), text
+
+
+@pytest.mark.parametrize("gap", ["", " ", "  "])
+def test_every_hour_of_twelve_is_pythons(gap):
+    how = f"%m/%d/%Y %I:%M:%S{gap}%p"
+    assert halves(how) is not None
+    texts = [
+        f"{day} {hour}:{rest}{gap}{half}"
+        for day in ("02/29/2024", "02/29/2023", "2/9/2024", "13/01/2024", "12/31/0000")
+        for hour in ("00", *(f"{each:02}" for each in range(1, 14)), "0", "1")
+        for rest in ("00:00", "59:59", "60:00", "00:60", "0:0")
+        for half in ("AM", "PM", "pm", "aM", "M", "XM")
+    ]
+    values = read(TYPES["datetime"](formats=(how,)), *texts).to_list()
+    assert values == [strptime(text, how) for text in texts]
 
 
 def test_years_of_two_digits_are_in_pythons_century():

@@ -14,7 +14,7 @@ from crmmap.declare import OneOrMany, SettingText
 from crmmap.frozen import dataclass
 from crmmap.kinds.flexible import flexible_date, flexible_datetime
 from crmmap.kinds.once import Way, in_stages, in_turn, on_distinct, within
-from crmmap.kinds.time_formats import ZONE, TimeFormat, time_format
+from crmmap.kinds.time_formats import ZONE, Halves, TimeFormat, halves, time_format
 
 if TYPE_CHECKING:
     from sqlalchemy.types import TypeEngine
@@ -76,6 +76,7 @@ ZEROS = Annotated[
     "with midnight, too): it is refused, or null.",
 ]
 
+LOCAL = pl.Datetime("us")
 FIRST, LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
@@ -215,7 +216,16 @@ class Datetime:
                 lambda text: in_turn(_without_day(text), self._moments(MAIL), self.dtype),
                 lambda text: in_turn(_zone_as_number(text), self._moments(MAIL), self.dtype),
             ]
-        return self._moments([time_format(how, with_time=True)])
+        any_such = partial(self._moment, how=time_format(how, with_time=True))
+        mostly = halves(how)
+        if mostly is None:
+            return [any_such]
+        half = partial(self._half, how=mostly)
+        return [lambda text: in_turn(text, [half], self.dtype, every=any_such)]
+
+    def _half(self, text: pl.Expr, how: Halves) -> pl.Expr:
+        told = how.whole.matching(text)
+        return self._in_utc(in_stages(told, partial(_of_half, how=how), LOCAL))
 
     def _moments(self, formats: Iterable[TimeFormat]) -> list[Way]:
         return [partial(self._moment, how=each) for each in formats]
@@ -271,6 +281,14 @@ class Datetime:
 
     def spoil(self, random: Random) -> object | None:
         return random.choice(("soon", "2024-02-30T10:00:00Z", "2024-01-01T25:00:00Z", "10 AM IST"))
+
+
+def _of_half(text: pl.Expr, how: Halves) -> pl.Expr:
+    """Return the local times of texts that end with AM or PM: their hours 1 to 11, and 12 for 0."""
+    read = _read(text.str.head(-how.end), how.whole.polars)
+    late = text.cast(pl.Binary).bin.get(-2).is_in([*b"Pp"])
+    twelve = text.str.slice(how.at, 2) == "12"
+    return read + (late.cast(pl.Int64) - twelve.cast(pl.Int64)) * pl.duration(hours=12)
 
 
 def _read(text: pl.Expr, how: str) -> pl.Expr:
