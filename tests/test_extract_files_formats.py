@@ -19,7 +19,7 @@ from crmmap.extract.file_reader import FileReader
 from crmmap.extract.request import given_values
 from crmmap.plan import compile_plan
 from crmmap.spec import read_mapping
-from crmmap.values import Page, Start
+from crmmap.values import RECORD, Page, Start
 from invented import table
 
 MAPPING = """
@@ -41,15 +41,15 @@ squeezed = partial(gzip.compress, mtime=0)
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 
 
-def text_of(form: str, ids: Sequence[int]) -> bytes:
+def text_of(form: str, ids: Sequence[int], name: str = "n") -> bytes:
     if form == "csv":
-        text = "id,name\n" + "".join(f"{each},n{each}\n" for each in ids)
+        text = "id,name\n" + "".join(f"{each},{name}{each}\n" for each in ids)
     elif form == "ndjson":
-        text = "".join(f'{{"id": {each}, "name": "n{each}"}}\n' for each in ids)
+        text = "".join(f'{{"id": {each}, "name": "{name}{each}"}}\n' for each in ids)
     elif form == "json":
-        text = json.dumps({"items": [{"id": each, "name": f"n{each}"} for each in ids]})
+        text = json.dumps({"items": [{"id": each, "name": f"{name}{each}"} for each in ids]})
     else:
-        text = "".join(f"<p><id>{each}</id><name>n{each}</name></p>" for each in ids)
+        text = "".join(f"<p><id>{each}</id><name>{name}{each}</name></p>" for each in ids)
         text = f"<all>{text}</all>"
     return text.encode()
 
@@ -109,6 +109,23 @@ def test_every_format_is_read_and_goes_on_after_any_page(
 def test_a_page_holds_about_a_batch(tmp_path: Path, form: str) -> None:
     path = packed(tmp_path / "export", "none", text_of(form, range(COUNT)))
     assert max(page.fetched for page in read(reader(form, path))) == 7
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_page_tells_its_size_and_holds_fewer_records_where_they_are_large(
+    tmp_path: Path, form: str
+) -> None:
+    text = text_of(form, range(COUNT), "n" * 2 * RECORD)
+    path = packed(tmp_path / "export", "none", text)
+    found = reader(form, path)
+    pages = read(found)
+    assert ids(found, pages) == [*range(COUNT)]
+    assert 0.9 < sum(page.size for page in pages) / len(text) <= 1
+    assert all(page.weight > page.fetched for page in pages)
+    if form in ("ndjson", "xml"):
+        assert max(page.fetched for page in pages) == 4
+        rest = read(reader(form, path), pages[1].position)
+        assert ids(found, rest) == ids(found, pages[2:])
 
 
 @pytest.mark.parametrize("form", FORMATS)

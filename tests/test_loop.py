@@ -18,7 +18,7 @@ from crmmap.extract.http_reader import HttpReader
 from crmmap.load import Store
 from crmmap.loop import Options, run
 from crmmap.plan import FoundField, Plan, Step, Target, compile_plan, placeholder_settings
-from crmmap.values import Counts, Page, Start
+from crmmap.values import RECORD, Counts, Page, Start
 from invented import mapping, sqlite, table
 
 HEAD = """
@@ -35,6 +35,7 @@ class Sources:
 
     records: Mapping[str, Sequence[object]]
     size: int = 2
+    weight: int = 0
 
     def pages(self, step: Step, begin: Start) -> Iterator[Page]:
         position = begin.position
@@ -46,7 +47,8 @@ class Sources:
                 if isinstance(each, BaseException):
                     raise each
             following = None if start == last else str(start + self.size)
-            yield Page(number=number, records=list(chunk), position=following)
+            size = self.weight * RECORD
+            yield Page(number=number, records=list(chunk), position=following, size=size)
 
     def fields(self, step: Step) -> tuple[FoundField, ...]:
         return ()
@@ -338,6 +340,16 @@ def test_the_kept_duplicate_does_not_depend_on_the_batch(tmp_path: Path) -> None
         load(plan(text, batch), url, ups=ups, kids=kids)
         contents.append(rows(url, "kids", "id", "up"))
     assert contents[0] == contents[1]
+
+
+@pytest.mark.parametrize(("weight", "batches"), [(0, 1), (9, 2), (10, 3), (99, 6)])
+def test_of_large_records_fewer_make_a_batch(tmp_path: Path, weight: int, batches: int) -> None:
+    people = [{"id": str(each)} for each in range(12)]
+    url = sqlite(tmp_path)
+    sources = Sources({"people": people}, weight=weight)
+    report = load_from(plan(stream("people"), batch=20), url, sources)
+    assert report.streams[0].batches == batches
+    assert len(table(url, "people")) == 12
 
 
 def test_a_deeply_nested_record_is_rejected_and_kept_raw(tmp_path: Path) -> None:

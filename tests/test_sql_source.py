@@ -64,6 +64,7 @@ def test_a_table_is_read_page_by_page(origin) -> None:
     found = pages(plan(origin))
     assert [ids(page) for page in found] == [["1", "2", "3"], ["4", "5", "6"], ["7"]]
     assert [page.position is None for page in found] == [False, False, True]
+    assert all(page.size >= len(ids(page)) for page in found)
 
 
 def test_a_table_without_rows_is_one_empty_page(origin) -> None:

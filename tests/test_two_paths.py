@@ -85,6 +85,7 @@ def read(step: Step, bodies: Sequence[bytes]) -> tuple[list[Page], list[object]]
         try:
             sent, page = both_pages(step, len(pages) + 1, response, decode(response))
             pages.append(page)
+            assert page.size == len(body)
             assert step.pagination is not None
             said.append(step.pagination.next(request, settled(step, request, sent)))
         except (SourceError, ValueError) as error:

@@ -221,6 +221,10 @@ Records = Sequence[object] | pl.DataFrame
 """A page's records: decoded JSON values, or a frame of text columns (a file's, by header)."""
 
 
+RECORD = 2048
+"""Bytes of a record: of larger ones, fewer make a batch, and fewer are read ahead."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
     """One response, or one chunk of a file.
@@ -260,6 +264,13 @@ class Page:
     """Of records that were refused, and are tried again: the ids of their rejects."""
     nul: bool = True
     """Whether a text of records that are columns may hold a NUL character."""
+    size: int = 0
+    """Bytes of the source that it was read from, about; 0 where nobody knows."""
+
+    @property
+    def weight(self) -> int:
+        """How many records it counts as where memory is bounded: large ones as several each."""
+        return max(1, self.fetched, self.size // RECORD)
 
     @property
     def fetched(self) -> int:

@@ -18,7 +18,7 @@ from crmmap.values import Page, Reason, Refusal
 
 FIRST = 500
 """Rows that are asked for at first, when nothing is known of their size."""
-PAGE_BYTES = 64 * 1024 * 1024
+PAGE_BYTES = 16 * 1024 * 1024
 """What a page may hold, about, whatever `fetch` says."""
 MOST_ALIKE = 1_000_000
 """Rows that share all keys, and so must be read in one page, are refused beyond this."""
@@ -53,6 +53,7 @@ def read_rows(database: Database, reading: Reading, position: str | None) -> Ite
         page = Page(
             number=place.number,
             records=records,
+            size=int(records.estimated_size()),
             position=_position(place, reading) if more else None,
         )
         yield _without(page, records, faults) if faults else page

@@ -7,7 +7,6 @@ from bisect import bisect, bisect_left
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from itertools import islice
 
 from crmmap.errors import SourceError
 from crmmap.extract.body import BadBody
@@ -34,7 +33,7 @@ from crmmap.select.document import Document, ambiguous
 from crmmap.select.elements import walk_for
 from crmmap.select.strict import read_json
 from crmmap.select.xpath import RecordPath
-from crmmap.values import Page, Refusal, Response
+from crmmap.values import RECORD, Page, Refusal, Response
 
 
 def read_documents(step: Step, file: Stored, position: str | None = None) -> Iterator[Page]:
@@ -129,16 +128,26 @@ def _of_lines(reading: _Reading, place: _Place) -> Iterator[Page]:
     lines = lines_of(source, first=place.line, start=place.offset)
     batch, held = reading.step.batch, list[Line]()
     while True:
-        # One is held back, so that the last page is known as such.
-        chunk = [*held, *islice(lines, batch + 1 - len(held))]
-        chunk, held = chunk[:batch], chunk[batch:]
+        chunk, held = _some(held, lines, batch)
         last = not held
         if chunk:
             place = replace(place, offset=chunk[-1].end, line=chunk[-1].number + 1)
         place = replace(place, page=place.page + 1)
-        yield _page(reading, _of_chunk(reading, chunk), place, last=last)
+        page = replace(_of_chunk(reading, chunk), size=sum(len(each.text) for each in chunk))
+        yield _page(reading, page, place, last=last)
         if last:
             return
+
+
+def _some(held: list[Line], lines: Iterator[Line], batch: int) -> tuple[list[Line], list[Line]]:
+    """Return lines for a page, and the next one: so that the last page is known as such."""
+    chunk, size = held, sum(len(each.text) for each in held)
+    for line in lines:
+        if len(chunk) >= batch or size >= batch * RECORD:
+            return chunk, [line]
+        chunk.append(line)
+        size += len(line.text)
+    return chunk, []
 
 
 def _of_chunk(reading: _Reading, chunk: list[Line]) -> Page:
@@ -205,6 +214,7 @@ def _of_json(reading: _Reading, place: _Place) -> Iterator[Page]:
         part = replace(
             page, records=page.records[begin - first : stop - last],
             lines=lines[begin - first : stop - last], refused=refused[first:last],
+            size=page.size * (stop - begin) // max(1, page.fetched),
         )  # fmt: skip
         place = replace(place, count=stop, page=place.page + 1)
         yield _page(reading, part, place, last=stop == page.fetched)
@@ -239,18 +249,20 @@ def _of_xml(reading: _Reading, place: _Place, form: Xml) -> Generator[Page]:
     assert isinstance(path, RecordPath)  # noqa: S101  (a plan pairs it with the format)
     xml = XmlReader(path, walk_for(reading.step.selector))
     gathered: list[Found] = []
-    skipped, count = place.count, 0
+    skipped, most, count, size = place.count, reading.step.batch, 0, 0
     pieces, fixed = _pieces(reading, form)
     for piece in pieces:
         for each in xml.feed(piece):
             count += 1
-            if count > skipped:
-                gathered.append(each)
-            if len(gathered) > reading.step.batch:
-                # One is held back, so that the last page is known as such.
-                full, gathered = gathered[:-1], gathered[-1:]
-                place = replace(place, count=place.count + len(full), page=place.page + 1)
-                yield _page(reading, _of_elements(full), place, last=False)
+            if count <= skipped:
+                continue
+            if len(gathered) >= most or size >= most * RECORD:
+                # Only now that there is another one, so that the last page is known as such.
+                place = replace(place, count=place.count + len(gathered), page=place.page + 1)
+                yield _page(reading, _of_elements(gathered), place, last=False)
+                gathered, size = [], 0
+            gathered.append(each)
+            size += len(each.text)
     root = xml.close()
     if not count and (lacking := astray(root, path)):
         raise NotXml(f"records: {lacking}", again=False)
@@ -268,5 +280,6 @@ def _pieces(reading: _Reading, form: Xml) -> tuple[Iterator[bytes], int]:
 
 def _of_elements(found: list[Found]) -> Page:
     return Page(
-        number=1, records=[each.record for each in found], lines=[each.at for each in found]
-    )
+        number=1, records=[each.record for each in found], lines=[each.at for each in found],
+        size=sum(len(each.text) for each in found),
+    )  # fmt: skip

@@ -100,6 +100,7 @@ def read_pages(
                 lines=chunk.lines,
                 refused=chunk.refused,
                 nul=chunk.nul,
+                size=chunk.consumed,
                 position=None if last else json.dumps({**signature, **asdict(place)}),
             )
 

@@ -95,6 +95,7 @@ def _read(number: int, found: Found, response: Response, document: Document) -> 
         headers=response.headers,
         lines=found.lines,
         mended=found.mended,
+        size=len(response.body),
     )
 
 
@@ -125,6 +126,7 @@ def _page(number: int, values: Sequence[Placed], response: Response, document: D
         document=document.value,
         headers=response.headers,
         lines=places,
+        size=len(response.body),
     )
 
 

@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
+from operator import attrgetter
 from time import monotonic
 
 from crmmap.channels import ahead, in_thread, threaded
@@ -205,10 +206,8 @@ async def _load_all(work: Work, progress: Progress) -> None:
     if work.options.fresh:
         start = replace(start, state=None)
     # Closed here and now, whatever happens: nobody must go on reading for a stream that failed.
-    async with (
-        aclosing(ahead(_pages(work, progress, start), room=step.batch, weigh=_weight)) as pages,
-        aclosing(_batches_for(work, step, pages)) as batches,
-    ):
+    pages = ahead(_pages(work, progress, start), room=step.batch, weigh=attrgetter("weight"))
+    async with aclosing(pages), aclosing(_batches_for(work, step, pages)) as batches:
         async for batch in batches:
             if not work.options.apart:
                 cursors = cursors.with_seen(step, batch)
@@ -306,11 +305,6 @@ async def _pages(work: Work, progress: Progress, start: Start) -> AsyncGenerator
             return
 
 
-def _weight(page: Page) -> int:
-    """Return its records: pages wait for as many as one batch has, so that memory stays flat."""
-    return max(1, page.fetched)
-
-
 def _cut(page: Page, left: int) -> Page:
     """Return the page with its first `left` records, as the last page of a limited run."""
     kept = page.records[:left]
@@ -335,20 +329,20 @@ def _batches_for(work: Work, step: Step, pages: AsyncIterator[Page]) -> AsyncGen
 
 
 async def _batches(step: Step, pages: AsyncIterator[Page]) -> AsyncGenerator[Batch]:
-    """Gather pages until there are enough records for a batch; what was read is never dropped."""
+    """Gather pages until there are enough for a batch; what was read is never dropped."""
     gathered: list[Page] = []
-    records = 0
+    weight = 0
     trouble: CrmmapError | None = None
     try:
         async for page in pages:
             if gathered and page.older_than != gathered[0].older_than:
                 yield await in_thread(apply, step, gathered)
-                gathered, records = [], 0
+                gathered, weight = [], 0
             gathered.append(page)
-            records += page.fetched
-            if records >= step.batch:
+            weight += page.weight
+            if weight >= step.batch:
                 yield await in_thread(apply, step, gathered)
-                gathered, records = [], 0
+                gathered, weight = [], 0
     except CrmmapError as error:
         trouble = error
     if gathered:

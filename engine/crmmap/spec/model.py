@@ -497,7 +497,11 @@ class Stream:
 class Defaults:
     """What holds for every stream and field that says nothing else."""
 
-    batch: Annotated[int, "Rows written in one transaction, about.", Limits(1, 1_000_000)] = 10_000
+    batch: Annotated[
+        int,
+        "Rows written in one transaction, about; a large record counts as one for each 2 KiB.",
+        Limits(1, 1_000_000),
+    ] = 10_000
     clean: Annotated[
         tuple[Clean, ...], Words("clean", CLEAN, as_list=True), "Steps for every field."
     ] = (Trim(), EmptyToNull())
