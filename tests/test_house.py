@@ -20,7 +20,6 @@ FLOORS = [
         "moments",
         "template",
         "declare",
-        "frozen",
         "events",
         "redact",
         "failpoint",
@@ -138,14 +137,6 @@ def test_nothing_hides_in_the_code(path: Path) -> None:
             assert not any(
                 isinstance(base, ast.Name) and base.id in {"ABC"} for base in node.bases
             ), named(path)
-
-
-@pytest.mark.parametrize("path", MODULES, ids=named)
-def test_frozen_dataclasses_are_made_quickly(path: Path) -> None:
-    text = path.read_text()
-    if "frozen=True" in text:
-        assert not re.search(r"from dataclasses import .*\bdataclass\b", text), named(path)
-        assert "@dataclasses.dataclass" not in text, named(path)
 
 
 ROOTS = {

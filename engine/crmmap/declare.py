@@ -17,11 +17,10 @@ three made here: `Kind`, `Words` and `Json`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from typing import Annotated, Any, get_type_hints
 
-from crmmap.frozen import dataclass
 from crmmap.values import Secret
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Literal
 
 from crmmap.errors import ExitCode, gravest
-from crmmap.frozen import dataclass
 from crmmap.values import NOTHING, Archived, Counts
 
 RunKind = Literal["run", "remap", "retry"]

@@ -8,7 +8,7 @@ would exhaust memory before it ever ran.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -18,7 +18,6 @@ from jinja2.exceptions import TemplateError as JinjaError
 from jinja2.exceptions import TemplateSyntaxError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from crmmap.frozen import dataclass
 from crmmap.moments import FILTERS, demand_arguments, moment
 
 OUTPUT_LIMIT = 64 * 1024

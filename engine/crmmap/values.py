@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import field, fields
+from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from hashlib import sha256
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import quote, urlencode
 
 import polars as pl
-
-from crmmap.frozen import dataclass
 
 
 class Secret:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os.path
 import shlex
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import click
 
@@ -21,7 +21,6 @@ from crmmap.cli.mappings import (
 from crmmap.cli.stores import shown_url
 from crmmap.cli.surroundings import Surroundings
 from crmmap.errors import SettingError
-from crmmap.frozen import dataclass
 from crmmap.kinds.limits import RejectLimit
 from crmmap.kinds.source import Http
 from crmmap.plan import Plan, compile_plan, require_something, resolve_settings

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import webbrowser
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import click
@@ -18,7 +19,6 @@ from crmmap.cli.mappings import (
 from crmmap.cli.once import vault_of
 from crmmap.cli.surroundings import Surroundings
 from crmmap.errors import ExitCode
-from crmmap.frozen import dataclass
 from crmmap.kinds.oauth2 import OAuth2
 from crmmap.kinds.source import Http
 from crmmap.plan import Plan, compile_plan, resolve_settings

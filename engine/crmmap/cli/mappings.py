@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Mapping as MappingOf
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -11,7 +12,6 @@ import click
 
 import crmmap
 from crmmap.errors import MappingError
-from crmmap.frozen import dataclass
 from crmmap.spec import Mapping, read_file
 from crmmap.spec.document import read_document
 from crmmap.spec.faults import Fault

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -21,7 +22,6 @@ from crmmap.cli.mappings import (
 from crmmap.cli.stopping import stopping
 from crmmap.cli.surroundings import Surroundings
 from crmmap.errors import ExitCode
-from crmmap.frozen import dataclass
 from crmmap.kinds.database import Sql
 from crmmap.kinds.source import Files
 from crmmap.mock import Pretence, World, pretended, world_of

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import ExitStack, closing
+from dataclasses import dataclass
 
 import click
 
@@ -13,7 +14,6 @@ from crmmap.cli.mappings import given_settings, read_all, refuse_unknown_setting
 from crmmap.cli.stores import is_missing_file, store_url, temporary_store
 from crmmap.cli.surroundings import Surroundings
 from crmmap.errors import ExitCode
-from crmmap.frozen import dataclass
 from crmmap.plan import Plan, compile_plan, placeholder_settings, usual
 from crmmap.report.parts import rendered
 from crmmap.report.plan import plan_document, plan_parts

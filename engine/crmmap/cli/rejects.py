@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import dataclass
 from itertools import islice
 
 import click
@@ -13,7 +14,6 @@ from crmmap.cli.once import own_name
 from crmmap.cli.stores import kept_store
 from crmmap.cli.surroundings import Surroundings
 from crmmap.errors import ExitCode
-from crmmap.frozen import dataclass
 from crmmap.load import Store
 from crmmap.load import reject_queries as queries
 from crmmap.load.reject_queries import Reject, State, Which

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
@@ -25,7 +26,6 @@ from crmmap.cli.watching import Watch, named, run_all, tell
 from crmmap.errors import ExitCode
 from crmmap.events import RunReport
 from crmmap.extract.readers import Reader, open_reader
-from crmmap.frozen import dataclass
 from crmmap.load import Store
 from crmmap.load.archive_queries import began
 from crmmap.loop.remap import Archive, foresee, remap

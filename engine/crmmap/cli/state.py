@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,6 @@ from crmmap.cli.once import own_name
 from crmmap.cli.stores import kept_store
 from crmmap.cli.surroundings import Surroundings
 from crmmap.errors import CrmmapError, ExitCode
-from crmmap.frozen import dataclass
 from crmmap.load import Store
 from crmmap.load.state import StreamState, put_state, states_of
 from crmmap.load.statements import Session

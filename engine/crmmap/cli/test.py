@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from crmmap.cli.garbage import look_for_it
 from crmmap.cli.mappings import read_all, refuse_unknown_streams
 from crmmap.cli.surroundings import Surroundings
 from crmmap.errors import CrmmapError, ExitCode
-from crmmap.frozen import dataclass
 from crmmap.prove import Asked, Tested, document, parts, prove_mapping
 from crmmap.report.parts import rendered
 from crmmap.report.writing import write

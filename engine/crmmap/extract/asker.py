@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from crmmap.events import Troubles
-from crmmap.frozen import dataclass
 from crmmap.kinds.responses import ResponseRule
 
 

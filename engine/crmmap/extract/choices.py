@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from itertools import product
 
 from crmmap.errors import SourceError
-from crmmap.frozen import dataclass
 from crmmap.kinds.periods import periods
 from crmmap.moments import moment, written
 from crmmap.plan import Choice, Dates, Distinct, Step

@@ -11,11 +11,11 @@ and CR, in any mixture; blank lines are skipped.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 import polars as pl
 
-from crmmap.frozen import dataclass
 from crmmap.values import Refusal
 
 

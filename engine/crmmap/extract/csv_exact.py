@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
 
 import polars as pl
 
 from crmmap.extract.csv_chunks import Chunk, Shape, Stretch, valid
-from crmmap.frozen import dataclass
 from crmmap.values import Reason, Refusal, as_json
 
 

@@ -8,6 +8,7 @@ of a cell, they would be more than there can be. polars itself refuses a record 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import reduce
 from operator import or_
 
@@ -16,7 +17,6 @@ import polars as pl
 from crmmap.extract.csv_chunks import Chunk, Shape, Stretch
 from crmmap.extract.csv_exact import exactly
 from crmmap.extract.octets import octets
-from crmmap.frozen import dataclass
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 FEED, RETURN = b"\n\r"

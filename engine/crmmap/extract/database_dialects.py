@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import Enum
 from importlib import import_module
 from typing import Any, Literal, Protocol
@@ -12,7 +13,6 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
 from crmmap.errors import SourceError, SourceUnreachable
-from crmmap.frozen import dataclass
 from crmmap.kinds.database import Sql, unusable
 
 Family = Literal["text", "number", "moment", "local", "day", "bits", "other", "loose"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,7 +14,6 @@ from sqlalchemy.exc import DBAPIError
 
 from crmmap.errors import SourceUnreachable
 from crmmap.extract.database_dialects import Diagnosis, Family, Trouble, single
-from crmmap.frozen import dataclass
 from crmmap.kinds.database import Sql
 from crmmap.mysql_codes import LOST, UNREACHABLE, error_code
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,7 +15,6 @@ from sqlalchemy.exc import DBAPIError
 
 from crmmap.errors import SourceUnreachable
 from crmmap.extract.database_dialects import Diagnosis, Family, Trouble, single
-from crmmap.frozen import dataclass
 from crmmap.kinds.database import Sql
 
 LOOPBACK = ("", "localhost", "127.0.0.1", "::1")

@@ -7,7 +7,7 @@ before. Nulls come first, and rows that share all of the keys stay on one page.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -21,7 +21,6 @@ from crmmap.errors import SourceError
 from crmmap.extract.database import Database
 from crmmap.extract.database_dialects import Dialect, Family
 from crmmap.extract.request import Context
-from crmmap.frozen import dataclass
 from crmmap.kinds.database import Query
 from crmmap.kinds.incremental import Sequence as Numbers
 from crmmap.kinds.incremental import Timestamp

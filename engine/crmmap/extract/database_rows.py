@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import polars as pl
@@ -13,7 +13,6 @@ from crmmap.errors import SourceError
 from crmmap.extract.database import Database
 from crmmap.extract.database_cells import tagged, texts_of, untagged
 from crmmap.extract.database_reading import Reading
-from crmmap.frozen import dataclass
 from crmmap.values import Page, Reason, Refusal
 
 FIRST = 500

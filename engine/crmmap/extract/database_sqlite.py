@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ from sqlalchemy.pool import QueuePool
 
 from crmmap.errors import SourceUnreachable
 from crmmap.extract.database_dialects import Diagnosis, Family, Trouble
-from crmmap.frozen import dataclass
 from crmmap.kinds.database import Sql
 
 BUSY = "SQLITE_BUSY", "SQLITE_LOCKED"

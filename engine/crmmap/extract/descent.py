@@ -13,14 +13,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any, Self
 
 import polars as pl
 
 from crmmap.errors import SourceError
-from crmmap.frozen import dataclass
 from crmmap.plan import FieldPlan, Recursion, Step
 from crmmap.values import Page
 

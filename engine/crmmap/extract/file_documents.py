@@ -6,7 +6,7 @@ import json
 from bisect import bisect, bisect_left
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from crmmap.errors import SourceError
 from crmmap.extract.body import BadBody
@@ -25,7 +25,6 @@ from crmmap.extract.stored import (
 from crmmap.extract.text_lines import Line, lines_of
 from crmmap.extract.xml_body import PIECE, Found, NotXml, XmlReader, astray
 from crmmap.extract.xml_mend import mended
-from crmmap.frozen import dataclass
 from crmmap.kinds.formats import Format, Ndjson, Xml
 from crmmap.kinds.source import Files
 from crmmap.plan import Step

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from pathlib import PurePath
@@ -18,7 +18,6 @@ from crmmap.extract.request import given_values
 from crmmap.extract.several_files import Reading, read_files, share_of
 from crmmap.extract.standard_input import StandardInput
 from crmmap.extract.stored import Stored
-from crmmap.frozen import dataclass
 from crmmap.kinds.formats import Csv
 from crmmap.plan import FoundField, Plan, Step
 from crmmap.values import Page, Start

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 import polars as pl
 
@@ -23,7 +23,6 @@ from crmmap.extract.stored import (
     shown,
 )
 from crmmap.extract.text_files import Lookahead
-from crmmap.frozen import dataclass
 from crmmap.kinds.formats import Csv
 from crmmap.values import Page
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from crmmap.events import NO_TROUBLES, Troubles
 from crmmap.extract.asker import Account, Asker
@@ -14,7 +14,6 @@ from crmmap.extract.partitions import read_parts
 from crmmap.extract.request import Context
 from crmmap.extract.responses import read_responses
 from crmmap.extract.spool import Asked, Spool, Spooled
-from crmmap.frozen import dataclass
 from crmmap.plan import FoundField, Plan, Step
 from crmmap.redact import Clean
 from crmmap.values import Page, Start

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
 from crmmap.extract.crowded import JSON, refuse_crowded
 from crmmap.extract.pages import NOT_AN_OBJECT
 from crmmap.extract.text_lines import BOM
-from crmmap.frozen import dataclass
 from crmmap.kinds.formats import Json, Ndjson
 from crmmap.plan import Step
 from crmmap.select.closures import Tree

@@ -5,13 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
 from crmmap.errors import SourceError
 from crmmap.extract.vault import locked
-from crmmap.frozen import dataclass
 
 SERVICE = "crmmap"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from crmmap.errors import SourceError
@@ -13,7 +14,6 @@ from crmmap.extract.regular_file import Local
 from crmmap.extract.remote_file import is_url, local_path, remote_files
 from crmmap.extract.standard_input import NAME
 from crmmap.extract.stored import Stored, shown
-from crmmap.frozen import dataclass
 from crmmap.kinds.formats import Unpack
 from crmmap.kinds.source import Files
 from crmmap.plan import Step

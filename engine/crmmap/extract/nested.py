@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from crmmap.errors import SourceError
@@ -13,7 +13,6 @@ from crmmap.extract.decoders import decoder_of
 from crmmap.extract.request import Context, first_request
 from crmmap.extract.ruling import SKIPPED, Skipped
 from crmmap.extract.spool import Asked
-from crmmap.frozen import dataclass
 from crmmap.kinds.shaping import Misfit, Record, changed, doubled
 from crmmap.plan import Plan, Step
 from crmmap.select.document import Document, ambiguous

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from crmmap.errors import SourceError
-from crmmap.frozen import dataclass
 from crmmap.kinds.source import Http
 
 PORTS = {"http": 80, "https": 443}

@@ -6,7 +6,7 @@ import gzip
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
@@ -15,7 +15,6 @@ from crmmap.extract.body import RATIO, RATIO_FREE
 from crmmap.extract.stored import Opened, Status, Stored, shown
 from crmmap.extract.text_files import Bytes
 from crmmap.extract.unpack import ENCRYPTED, told
-from crmmap.frozen import dataclass
 from crmmap.kinds.formats import Unpack
 
 MAGIC = 4

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from itertools import chain, islice
 from typing import Any
@@ -16,7 +16,6 @@ from crmmap.extract.choices import combinations, samples
 from crmmap.extract.descent import Row, descend
 from crmmap.extract.request import SAMPLE, Context, given_values
 from crmmap.extract.windows import TooMany, Window, windows
-from crmmap.frozen import dataclass
 from crmmap.kinds.incremental import Timestamp
 from crmmap.plan import Plan, Step
 from crmmap.values import GIVEN, Page, Start

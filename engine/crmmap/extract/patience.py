@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import random
 
 from crmmap.errors import Throttled
 from crmmap.extract.failure import Failure
-from crmmap.frozen import dataclass
 from crmmap.kinds.retry import Retry
 
 ASKED = 30

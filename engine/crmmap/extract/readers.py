@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
@@ -12,7 +13,6 @@ from crmmap.events import Event, Observe, Troubles
 from crmmap.extract.halting import halting
 from crmmap.extract.patience import Wait
 from crmmap.extract.vault import Keeper
-from crmmap.frozen import dataclass
 from crmmap.kinds.database import Sql
 from crmmap.kinds.source import Files
 from crmmap.plan import FoundField, Plan, Step

@@ -6,11 +6,11 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from crmmap.errors import SourceError
 from crmmap.extract.stored import Opened, Status, shown
-from crmmap.frozen import dataclass
 
 UNFOLLOWED, UNWAITED = getattr(os, "O_NOFOLLOW", 0), getattr(os, "O_NONBLOCK", 0)
 """How to open no link, and without waiting for a pipe's writer, where the system knows of it."""

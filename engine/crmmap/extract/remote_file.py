@@ -6,13 +6,13 @@ import glob
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 from crmmap.errors import SourceError
 from crmmap.extract.stored import Opened, Status, shown
-from crmmap.frozen import dataclass
 
 URL = re.compile(r"(?P<kind>[A-Za-z][A-Za-z0-9+.-]+)://|\w+::")
 TIMES = ("mtime", "LastModified", "last_modified", "updated", "created")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 
@@ -11,7 +12,6 @@ from crmmap.extract.asker import Asker
 from crmmap.extract.body import BadBody
 from crmmap.extract.decode import decode_json
 from crmmap.extract.failure import Failure, phrase
-from crmmap.frozen import dataclass
 from crmmap.kinds.responses import ResponseRule
 from crmmap.kinds.source import Http
 from crmmap.kinds.verdicts import Accept, Again, Answered, Instead, Leave, Renew, Stop, Verdict

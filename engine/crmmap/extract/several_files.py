@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import polars as pl
@@ -13,7 +13,6 @@ import polars as pl
 from crmmap.extract.file_memory import Memory
 from crmmap.extract.listing import Listing
 from crmmap.extract.stored import HEAD, Status, Stored, digest_of, shown
-from crmmap.frozen import dataclass
 from crmmap.kinds.durations import seconds
 from crmmap.kinds.formats import Csv
 from crmmap.kinds.source import Files

@@ -10,13 +10,12 @@ import os
 import threading
 import zlib
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from tempfile import TemporaryFile
 from typing import IO, Protocol, TypeVar
 
 from crmmap.extract.asker import Asker
-from crmmap.frozen import dataclass
 from crmmap.values import Request, Response
 
 Decoded = TypeVar("Decoded")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import BinaryIO, Protocol
 
 from crmmap.errors import SourceError
 from crmmap.extract.text_files import Bytes
-from crmmap.frozen import dataclass
 
 HEAD = 1024 * 1024
 """How many bytes at the start of a file are digested to tell it from another."""

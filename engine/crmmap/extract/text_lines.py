@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from crmmap.extract.text_files import Bytes
-from crmmap.frozen import dataclass
 
 LONGEST = 16 * 1024 * 1024
 """Bytes that a line may have."""

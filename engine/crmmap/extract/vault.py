@@ -8,12 +8,11 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from crmmap.errors import Interrupted, SourceError
-from crmmap.frozen import dataclass
 from crmmap.values import Secret
 
 if TYPE_CHECKING:

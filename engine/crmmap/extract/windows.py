@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from crmmap.errors import SourceError
-from crmmap.frozen import dataclass
 from crmmap.kinds.durations import seconds
 from crmmap.kinds.incremental import Timestamp
 from crmmap.kinds.places import number, scalar

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from lxml import etree
 
-from crmmap.frozen import dataclass
 from crmmap.select.walk import Walk
 from crmmap.select.xml_records import Element
 from crmmap.select.xpath import SAFE, XML, RecordPath

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import polars as pl
 
 from crmmap.extract.xml_tags import CLOSES, OPENS, WHOLE, Wanted
-from crmmap.frozen import dataclass
 from crmmap.select.walk import HOLDS_ELEMENTS, NULLED, Node, Walk
 
 TOLD = (

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import polars as pl
 from lxml import etree
@@ -19,7 +20,6 @@ from crmmap.extract.xml_body import ALL, NotXml, bound_namespaces
 from crmmap.extract.xml_cells import cells, outer_of, places
 from crmmap.extract.xml_cut import FALSE, cut, demand_nested
 from crmmap.extract.xml_tags import CLOSES, OPENS, NotPlain, Wanted, wanted_of
-from crmmap.frozen import dataclass
 from crmmap.select.walk import Walk
 from crmmap.select.xml_parsing import parsed
 from crmmap.select.xml_records import XmlRecords

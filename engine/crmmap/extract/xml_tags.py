@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import polars as pl
 from lxml import etree
 
-from crmmap.frozen import dataclass
 from crmmap.select.walk import Walk
 from crmmap.select.xml_parsing import parsed
 from crmmap.select.xpath import RecordPath

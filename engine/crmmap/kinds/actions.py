@@ -7,11 +7,10 @@ client carries that out. So it is tested by hand, without a server.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal, Protocol
 
 from crmmap.declare import Limits
-from crmmap.frozen import dataclass
 from crmmap.kinds.places import DIGITS, put, taken, taken_as_it_is
 from crmmap.kinds.resets import Holds, midnight, seconds_until, zone_of
 from crmmap.kinds.verdicts import (

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Generator, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Literal, Protocol
 
 from crmmap.declare import Kind, Limits, SealedText, SecretText, SettingText
-from crmmap.frozen import dataclass
 from crmmap.kinds.conversations import Steps
 from crmmap.kinds.oauth2 import OAuth2
 from crmmap.kinds.signing import Hmac, SigV4

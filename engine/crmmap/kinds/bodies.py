@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
-from crmmap.frozen import dataclass
 from crmmap.values import Path
 
 Leaf = Literal["number", "boolean"]

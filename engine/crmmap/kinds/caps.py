@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 from crmmap.declare import Limits
-from crmmap.frozen import dataclass
 from crmmap.kinds.paging import Answer, Find
 from crmmap.kinds.places import BODY, DIGITS, HEADER, PARAM, demand_one_place, put, scalar, taken
 from crmmap.moments import moment

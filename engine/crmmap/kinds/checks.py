@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Protocol
@@ -10,7 +11,6 @@ from typing import Annotated, Protocol
 import polars as pl
 
 from crmmap.declare import Limits, OneOrMany
-from crmmap.frozen import dataclass
 
 PLACES = 38
 """Decimal places that a number to compare with may have, as polars holds decimals."""

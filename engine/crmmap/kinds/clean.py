@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Literal, Protocol
 
 import polars as pl
 
 from crmmap.declare import Limits, OneOrMany
-from crmmap.frozen import dataclass
 
 
 class Clean(Protocol):

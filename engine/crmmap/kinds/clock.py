@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -10,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import polars as pl
 
 from crmmap.declare import OneOrMany
-from crmmap.frozen import dataclass
 from crmmap.kinds.once import in_stages, in_turn
 from crmmap.kinds.time_formats import TimeFormat, clock_format
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import unicodedata
+from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Annotated, Any
 
 import polars as pl
 
 from crmmap.declare import SettingText
-from crmmap.frozen import dataclass
 from crmmap.kinds import numbering_plans
 from crmmap.kinds.once import in_turn, on_distinct, unread
 from crmmap.kinds.people import some_name

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal
 
 from crmmap.declare import Limits, SealedText, SettingText
-from crmmap.frozen import dataclass
 from crmmap.kinds.tokens import (
     MOCKED,
     Token,

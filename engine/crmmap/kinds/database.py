@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from crmmap.declare import Limits, OneOrMany, SecretText, SettingText
-from crmmap.frozen import dataclass
 
 PARAMETER = re.compile(r"(?<![:\w\\]):([A-Za-z]\w*)(?!:)")
 DAY = 86_400.0

@@ -5,11 +5,10 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from crmmap.declare import Limits
-from crmmap.frozen import dataclass
 
 Unpack = Literal["none", "gzip", "zip", "auto"]
 UNPACK = Annotated[

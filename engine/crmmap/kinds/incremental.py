@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Literal
 
 from crmmap.declare import Limits, SettingText
-from crmmap.frozen import dataclass
 from crmmap.kinds.durations import DURATION, seconds
 from crmmap.moments import moment, written
 from crmmap.template import Template

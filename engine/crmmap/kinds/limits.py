@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Annotated
 
 from crmmap.declare import Limits
-from crmmap.frozen import dataclass
 
 PERCENT = r"^(100|[0-9]{1,2}(\.[0-9]+)?)%$"
 """What a share looks like: `5%`, `0.5%`, `100%`."""

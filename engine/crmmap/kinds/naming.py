@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache, partial, reduce
 from typing import Annotated, ClassVar, Literal
 
@@ -11,7 +12,6 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from crmmap.declare import Limits, OneOrMany, Words
-from crmmap.frozen import dataclass
 from crmmap.kinds.clean import CLEAN, Clean
 from crmmap.kinds.shaping import (
     PATH,

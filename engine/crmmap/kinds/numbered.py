@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 from crmmap.declare import Limits
-from crmmap.frozen import dataclass
 from crmmap.kinds.caps import CAP, query_of
 from crmmap.kinds.paging import Answer, Find
 from crmmap.kinds.places import (

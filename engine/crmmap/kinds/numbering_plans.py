@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import polars as pl
 
-from crmmap.frozen import dataclass
 from crmmap.kinds.once import unread
 
 SEPARATORS = [*" ()[]-./\xa0\xad\u200b\u2060\u2212", *map(chr, range(0x2010, 0x2016))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from decimal import Decimal as Exact
 from random import Random
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -10,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import polars as pl
 
 from crmmap.declare import Limits
-from crmmap.frozen import dataclass
 from crmmap.kinds.once import in_stages, in_turn
 
 if TYPE_CHECKING:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Generator, Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Annotated, Literal
 from urllib.parse import quote_plus, urlencode
 
 from crmmap.declare import Limits, SealedText, SecretText, SettingText
-from crmmap.frozen import dataclass
 from crmmap.kinds.tokens import (
     MOCKED,
     Denied,

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Annotated
 from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
 
-from crmmap.frozen import dataclass
 from crmmap.kinds.caps import CAP, query_of
 from crmmap.kinds.numbered import Keyset, Offset, PageNumber
 from crmmap.kinds.paging import Answer, Find

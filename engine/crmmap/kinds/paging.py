@@ -11,10 +11,9 @@ it would send. The mock is built on it, so a kind describes both ends at once.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Protocol
 
-from crmmap.frozen import dataclass
 from crmmap.values import Expression, Page, Request
 
 

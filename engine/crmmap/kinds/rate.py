@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
 
 from crmmap.declare import Limits
-from crmmap.frozen import dataclass
 from crmmap.kinds.durations import DURATION, seconds
 from crmmap.kinds.resets import Holds, seconds_until, zone_of
 from crmmap.values import Response

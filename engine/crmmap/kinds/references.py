@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
@@ -9,7 +10,6 @@ from uuid import UUID
 import polars as pl
 
 from crmmap.declare import Limits
-from crmmap.frozen import dataclass
 from crmmap.kinds.contacts import LABEL, PLAIN_LABEL
 from crmmap.kinds.once import in_turn
 

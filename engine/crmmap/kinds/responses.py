@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from crmmap.declare import Kind, Limits, OneOrMany
-from crmmap.frozen import dataclass
 from crmmap.kinds.actions import ACTIONS, Action
 from crmmap.values import Expression, Response
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from crmmap.declare import Limits
-from crmmap.frozen import dataclass
 
 DAY = 86_400.0
 

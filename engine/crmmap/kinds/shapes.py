@@ -6,11 +6,11 @@ The table at the foot lists every step; those that find the records are in `tabl
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, ClassVar
 
 from crmmap.declare import Limits, OneOrMany
-from crmmap.frozen import dataclass
 from crmmap.kinds.naming import Collect, ParseJson, Pivot, Rename, Unwrap
 from crmmap.kinds.shaping import (
     Around,

@@ -7,13 +7,13 @@ import hmac
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Generator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Annotated, ClassVar, Literal
 from urllib.parse import quote, urlsplit
 
 from crmmap.declare import SealedText, SecretText, SettingText
-from crmmap.frozen import dataclass
 from crmmap.kinds.tokens import Tokens
 from crmmap.values import Request, Response, Secret
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from crmmap.declare import Kind, Limits, OneOrMany, SettingText
-from crmmap.frozen import dataclass
 from crmmap.kinds.auth import AUTH, Auth, NoAuth
 from crmmap.kinds.database import Sql
 from crmmap.kinds.durations import DURATION

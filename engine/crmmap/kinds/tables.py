@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, ClassVar
 from zlib import crc32
 
 from crmmap.declare import Limits
-from crmmap.frozen import dataclass
 from crmmap.kinds.shaping import Around, Make, Misfit, Put, Sent, Takes, doubled, no_object
 from crmmap.values import Expression, as_json
 

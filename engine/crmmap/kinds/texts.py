@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import polars as pl
 
 from crmmap.declare import Limits, OneOrMany
-from crmmap.frozen import dataclass
 from crmmap.kinds.once import in_stages, on_distinct
 from crmmap.kinds.people import some_words
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache, partial
 from random import Random
@@ -11,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import polars as pl
 
 from crmmap.declare import OneOrMany, SettingText
-from crmmap.frozen import dataclass
 from crmmap.kinds.flexible import flexible_date, flexible_datetime
 from crmmap.kinds.once import Way, in_stages, in_turn, on_distinct, within
 from crmmap.kinds.time_formats import ZONE, Halves, TimeFormat, halves, time_format

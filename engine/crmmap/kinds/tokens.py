@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from crmmap.frozen import dataclass
 from crmmap.values import Expression, Request, Response, Secret
 
 EARLY = 60.0

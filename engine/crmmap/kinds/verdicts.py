@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 
-from crmmap.frozen import dataclass
 from crmmap.values import Request, Response
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Literal
-
-from crmmap.frozen import dataclass
 
 Deletes = Literal["soft", "hard"]
 

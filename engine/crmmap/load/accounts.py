@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import polars as pl
 
-from crmmap.frozen import dataclass
 from crmmap.moments import EPOCH
 from crmmap.values import NOTE_SCHEMA, REJECT_SCHEMA, Archived, Counts, PageAccount
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 
 import sqlalchemy as sa
 
-from crmmap.frozen import dataclass
 from crmmap.load import ledger
 from crmmap.load.accounts import Mark
 from crmmap.load.statements import Row, Session, delete_in, insert_statement, write_all

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
-from crmmap.frozen import dataclass
 from crmmap.load import ledger
 from crmmap.load.archive import NO_PAGE, TABLE
 from crmmap.load.statements import Session

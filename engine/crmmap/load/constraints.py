@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
@@ -10,7 +11,6 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Inspector
 from sqlalchemy.schema import AddConstraint, DropConstraint
 
-from crmmap.frozen import dataclass
 from crmmap.load.dialects import Dialect
 from crmmap.load.remedies import Misfit
 from crmmap.plan.steps import ForeignKey

@@ -8,7 +8,7 @@ that are equal do both wait, for their contents decide; and where every version 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import sha256
 from math import inf
@@ -17,7 +17,6 @@ from typing import Any
 import polars as pl
 import sqlalchemy as sa
 
-from crmmap.frozen import dataclass
 from crmmap.kinds.writes import KEEPING, Append
 from crmmap.load import ledger
 from crmmap.load.accounts import REFUSED_SCHEMA, Mark

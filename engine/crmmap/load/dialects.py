@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from typing import Any, Protocol
@@ -16,7 +17,6 @@ from sqlalchemy.exc import ArgumentError, CompileError, DBAPIError, NoSuchModule
 from sqlalchemy.types import TypeEngine
 
 from crmmap.errors import StoreError, StoreUnfit
-from crmmap.frozen import dataclass
 from crmmap.plan import Column as Typed
 from crmmap.values import Reason
 

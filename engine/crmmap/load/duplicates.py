@@ -11,11 +11,10 @@ else; so the order of reading decides nothing, nor where one batch ends and the 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import polars as pl
 
-from crmmap.frozen import dataclass
 from crmmap.load.accounts import OUTCOME, Mark, Written
 from crmmap.load.halving import refused_rows
 from crmmap.load.staging import matching

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import polars as pl
 from sqlalchemy.exc import DBAPIError
 
 from crmmap.errors import StoreError
-from crmmap.frozen import dataclass
 from crmmap.load.accounts import REFUSED_SCHEMA
 from crmmap.load.dialects import Refusal
 from crmmap.load.statements import Session, check_written

@@ -7,13 +7,12 @@ a record was deleted in between, nothing held for a while.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 
 import polars as pl
 
-from crmmap.frozen import dataclass
 from crmmap.load.accounts import OUTCOME, REFUSED_SCHEMA, Mark, Written
 from crmmap.load.family import parents_first
 from crmmap.load.halving import refused_rows

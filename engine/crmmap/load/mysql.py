@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -18,7 +19,6 @@ from sqlalchemy.schema import CreateColumn
 from sqlalchemy.types import TypeEngine
 
 from crmmap.errors import StoreError, StoreUnfit
-from crmmap.frozen import dataclass
 from crmmap.load.dialects import Fault, Insert, Refusal, spelled_by
 from crmmap.load.multirow import CELLS, CHANGED, LEFT_ALONE, write_many, write_one
 from crmmap.load.mysql_errors import explanation, failure_of, fault_of, refusal_of

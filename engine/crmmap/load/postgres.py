@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import BytesIO
 from typing import Any
@@ -18,7 +19,6 @@ from sqlalchemy.schema import SetColumnComment, SetTableComment
 from sqlalchemy.types import TypeEngine
 
 from crmmap.errors import StoreError, StoreUnfit, StoreUnreachable
-from crmmap.frozen import dataclass
 from crmmap.load.dialects import (
     LONGEST_STATEMENT,
     LOOPBACK,

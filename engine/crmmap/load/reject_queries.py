@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache, partial
 from typing import Any, Literal, Protocol, TypeVar
@@ -11,7 +12,6 @@ from typing import Any, Literal, Protocol, TypeVar
 import polars as pl
 import sqlalchemy as sa
 
-from crmmap.frozen import dataclass
 from crmmap.load.rejects import OPEN, TABLE, chunks
 from crmmap.load.statements import Session
 from crmmap.values import Reason

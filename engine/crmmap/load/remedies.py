@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -11,7 +12,6 @@ from sqlalchemy.engine import Inspector
 from sqlalchemy.schema import CreateIndex, CreateTable, DropConstraint, DropIndex
 from sqlalchemy.sql import visitors
 
-from crmmap.frozen import dataclass
 from crmmap.load.dialects import Dialect
 
 FILLED = "filled"

@@ -6,6 +6,7 @@ import os
 import re
 import sqlite3
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,6 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import TypeEngine
 
 from crmmap.errors import StoreError, StoreUnfit, StoreUnreachable
-from crmmap.frozen import dataclass
 from crmmap.load.dialects import (
     REFERRED_TO,
     Fault,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
-from crmmap.frozen import dataclass
 from crmmap.load import ledger
 from crmmap.load.statements import Session
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import count
 from typing import Any, Literal
@@ -11,7 +11,6 @@ from typing import Any, Literal
 from sqlalchemy.engine import Connection
 
 from crmmap.errors import StoreError
-from crmmap.frozen import dataclass
 from crmmap.load.dialects import Dialect, Insert
 
 PARAMETERS = 10_000

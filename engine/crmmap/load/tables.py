@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any
 
@@ -16,7 +16,6 @@ from sqlalchemy.exc import SAWarning
 from sqlalchemy.schema import CreateColumn, CreateIndex
 from sqlalchemy.types import TypeEngine
 
-from crmmap.frozen import dataclass
 from crmmap.kinds.stored import MOMENT, NAME, WHOLE, first_part, keyed
 from crmmap.kinds.types import Boolean, Datetime
 from crmmap.kinds.writes import Append, History, Write

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from types import MappingProxyType
 
@@ -11,7 +11,6 @@ import polars as pl
 from sqlalchemy.engine import NestedTransaction
 
 from crmmap.failpoint import fail_at
-from crmmap.frozen import dataclass
 from crmmap.load import deferred
 from crmmap.load.accounts import Mark, Written
 from crmmap.load.archive import Piece, keep_pages

@@ -7,11 +7,10 @@ accounts and report. Its `Options.kind` says that it moves no cursor (see `Optio
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 
 from crmmap.events import NO_TROUBLES, Troubles
 from crmmap.extract.readers import Reader
-from crmmap.frozen import dataclass
 from crmmap.plan import FoundField, Step
 from crmmap.redact import Clean
 from crmmap.values import Page, Refusal, Start

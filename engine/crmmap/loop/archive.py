@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
-from crmmap.frozen import dataclass
 from crmmap.load import Piece, Tally, Transaction
 from crmmap.load.archive import NO_PAGE
 from crmmap.loop.packing import LINES, pack, pack_fields

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from json import dumps
 from types import MappingProxyType
 
 import polars as pl
 
-from crmmap.frozen import dataclass
 from crmmap.kinds.writes import Append, History
 from crmmap.load import OUTCOME, TAKEN_SCHEMA, Arrivals, Tally, Transaction, Written
 from crmmap.loop.archive import Archiving, archive

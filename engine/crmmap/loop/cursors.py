@@ -12,12 +12,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 
 import polars as pl
 
 from crmmap.errors import CrmmapError
-from crmmap.frozen import dataclass
 from crmmap.kinds.incremental import Incremental, Timestamp
 from crmmap.load import Mark
 from crmmap.loop.work import Work

@@ -12,11 +12,11 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import chain
 
 import polars as pl
 
-from crmmap.frozen import dataclass
 from crmmap.loop.packed_elements import plain_elements, raws_of
 from crmmap.loop.packed_texts import pack_texts, plain_texts, unpack_texts
 from crmmap.plan import FoundField

@@ -7,14 +7,13 @@ import json
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 
 import polars as pl
 
 from crmmap.errors import StoreLocked
 from crmmap.events import Event, Observe, RunKind, StreamReport
 from crmmap.extract.readers import Reader
-from crmmap.frozen import dataclass
 from crmmap.kinds.limits import RejectLimit
 from crmmap.load import Store, Tally
 from crmmap.plan import FoundField, Plan, Step, Target

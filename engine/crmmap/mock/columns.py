@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import polars as pl
 
-from crmmap.frozen import dataclass
 from crmmap.mock.chance import INDEX, below, draw
 from crmmap.mock.identities import Maker, made
 from crmmap.mock.places import Place

@@ -5,12 +5,11 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
 
-from crmmap.frozen import dataclass
 from crmmap.kinds.database import Query, Sql
 from crmmap.mock.records import Stream, World
 from crmmap.mock.streams import streams_of

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 from xml.sax.saxutils import escape
 
 import polars as pl
 from lxml import etree
 
-from crmmap.frozen import dataclass
 from crmmap.kinds.formats import Xml
 from crmmap.mock.columns import Column, Writing, cell
 from crmmap.mock.element_places import attribute_of, conditions_of, places_in

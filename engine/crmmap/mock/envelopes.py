@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from crmmap.frozen import dataclass
 from crmmap.mock.places import Place, assumptions, place_of, put
 from crmmap.select.jmespath import Jmespath, compile_expression, find_records, leaves
 from crmmap.values import as_json

@@ -12,14 +12,13 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from hashlib import sha256
 from http import HTTPStatus
 from threading import Lock
 from typing import Literal
 
-from crmmap.frozen import dataclass
 from crmmap.kinds.actions import TryAgain
 from crmmap.kinds.responses import ResponseRule
 from crmmap.kinds.source import Http

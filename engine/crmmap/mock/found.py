@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from crmmap.frozen import dataclass
 from crmmap.mock.places import place_of, put
 from crmmap.mock.records import World
 from crmmap.plan import Finding, FoundField, Plan, Step, grown, is_wanted

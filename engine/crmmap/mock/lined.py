@@ -5,10 +5,10 @@ from __future__ import annotations
 import csv
 import gzip
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from io import BytesIO, StringIO
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
-from crmmap.frozen import dataclass
 from crmmap.kinds.formats import Csv, Format, Ndjson, Xml
 from crmmap.mock.columns import cell
 from crmmap.select.strict import read_json

@@ -8,12 +8,11 @@ refuses are left out.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from random import Random
 
 import polars as pl
 
-from crmmap.frozen import dataclass
 from crmmap.kinds.checks import Check, Pattern
 from crmmap.mock.alphabets import alphabets
 from crmmap.plan import FieldPlan, Filter

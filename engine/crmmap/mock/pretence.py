@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from crmmap.frozen import dataclass
 from crmmap.kinds.database import Sql
 from crmmap.kinds.source import Files, Http, Source
 from crmmap.mock.databases import Pretended, reading_from, write_database

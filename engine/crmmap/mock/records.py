@@ -7,11 +7,10 @@ JSON is those texts put into one template: nothing is built to be written out ag
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import field
+from dataclasses import dataclass, field
 
 import polars as pl
 
-from crmmap.frozen import dataclass
 from crmmap.kinds.writes import Delete
 from crmmap.mock.chance import below, draw, indexes
 from crmmap.mock.columns import Column

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 from urllib.parse import unquote, urlsplit
 
@@ -15,7 +15,6 @@ from crmmap.extract.choices import samples
 from crmmap.extract.enrich import sample_of
 from crmmap.extract.partitions import sample
 from crmmap.extract.request import first_request
-from crmmap.frozen import dataclass
 from crmmap.kinds.caps import Cap
 from crmmap.kinds.formats import Csv, Format, Ndjson, Xml
 from crmmap.kinds.incremental import Timestamp

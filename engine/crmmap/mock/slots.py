@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from random import Random
 
-from crmmap.frozen import dataclass
 from crmmap.kinds.formats import Xml
 from crmmap.kinds.texts import Text
 from crmmap.mock.chance import generator

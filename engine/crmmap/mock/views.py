@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from crmmap.extract.split import items_of
-from crmmap.frozen import dataclass
 from crmmap.kinds.bodies import Each, special
 from crmmap.mock.places import place_of, put
 from crmmap.plan import Enriching, Step

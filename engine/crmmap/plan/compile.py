@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import reduce
 from itertools import dropwhile
 from types import MappingProxyType
 
 import polars as pl
 
-from crmmap.frozen import dataclass
 from crmmap.kinds.checks import Check, rule_name
 from crmmap.kinds.clean import IDLE, TIDYING, EmptyToNull, NullIf, Trim
 from crmmap.kinds.database import Sql

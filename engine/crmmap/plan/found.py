@@ -6,13 +6,12 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from hashlib import sha256
 from unicodedata import normalize
 
 from crmmap.errors import SourceError
-from crmmap.frozen import dataclass
 from crmmap.kinds.types import Text
 from crmmap.plan.steps import FoundField, Step
 from crmmap.select.jmespath import Jmespath, compile_expression, leaves

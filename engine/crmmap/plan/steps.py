@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import polars as pl
 
-from crmmap.frozen import dataclass
 from crmmap.kinds.database import Query
 from crmmap.kinds.formats import Format
 from crmmap.kinds.incremental import Incremental

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from crmmap.errors import SourceError
@@ -16,7 +16,6 @@ from crmmap.extract.asker import Asker
 from crmmap.extract.partitions import with_given
 from crmmap.extract.request import first_request
 from crmmap.extract.responses import read_responses
-from crmmap.frozen import dataclass
 from crmmap.kinds.caps import Cap
 from crmmap.kinds.numbered import Keyset, Offset, PageNumber
 from crmmap.kinds.pagination import Link, NextUrl, Single, Token

@@ -24,12 +24,11 @@ Lookups need a store: a column that looks something up still shows what was sent
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from crmmap.errors import MappingError
-from crmmap.frozen import dataclass
 from crmmap.spec.document import Document, read_document
 from crmmap.spec.faults import Fault, SourceMap, guess
 from crmmap.spec.model import Mapping as MappingSpec

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from crmmap.errors import SourceError
-from crmmap.frozen import dataclass
 from crmmap.plan import Plan
 from crmmap.prove.cases import Case, cases_beside, read_cases
 from crmmap.prove.differences import changed, differences

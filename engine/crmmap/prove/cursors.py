@@ -7,14 +7,13 @@ for that when it keeps the latest of several (`dedupe`), and only without one th
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from crmmap.errors import SourceError
-from crmmap.frozen import dataclass
 from crmmap.kinds.incremental import EventId, Timestamp
 from crmmap.moments import moment
 from crmmap.plan import Plan

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
-from crmmap.frozen import dataclass
 from crmmap.mock import ways_in, world_of
 from crmmap.mock.pools import Hints
 from crmmap.plan import Plan

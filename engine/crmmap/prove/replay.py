@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -21,7 +21,6 @@ from crmmap.extract.pages import page_of
 from crmmap.extract.partitions import with_given
 from crmmap.extract.regular_file import Local
 from crmmap.extract.request import given_values
-from crmmap.frozen import dataclass
 from crmmap.kinds.database import Sql
 from crmmap.kinds.formats import Csv, Xml
 from crmmap.kinds.source import Files

@@ -6,8 +6,8 @@ Comments and the way of writing stay wherever nothing has changed.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from crmmap.frozen import dataclass
 from crmmap.prove.cases import Case
 from crmmap.prove.replay import Outcome
 from crmmap.prove.yaml_text import block

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from crmmap.events import RunReport, StreamReport
-from crmmap.frozen import dataclass
 from crmmap.kinds.writes import Deleting
 from crmmap.plan import Plan, Step
 from crmmap.plan.content import HASH, content_hashes

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 from xml.sax.saxutils import unescape
 
@@ -18,7 +18,6 @@ from crmmap.extract.decoders import decoder_of
 from crmmap.extract.pages import page_of
 from crmmap.extract.partitions import sample, with_given
 from crmmap.extract.request import BARE, Context, given_values
-from crmmap.frozen import dataclass
 from crmmap.kinds.database import Sql
 from crmmap.kinds.formats import Csv, Json, Xml
 from crmmap.kinds.source import Files, Http

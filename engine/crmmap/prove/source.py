@@ -6,7 +6,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,6 @@ import polars as pl
 from crmmap.events import NO_TROUBLES, RunReport, Troubles
 from crmmap.extract.partitions import read_parts
 from crmmap.extract.request import Context
-from crmmap.frozen import dataclass
 from crmmap.kinds.incremental import EventId, Timestamp
 from crmmap.kinds.incremental import Sequence as Numbered
 from crmmap.kinds.writes import Snapshot

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 from unittest import SkipTest
@@ -14,7 +15,6 @@ from hypothesis.errors import Flaky
 from hypothesis.strategies import SearchStrategy
 
 from crmmap.errors import CrmmapError
-from crmmap.frozen import dataclass
 from crmmap.prove.results import Finding
 
 SHRINKING = 8.0

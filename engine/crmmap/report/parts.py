@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Literal, TextIO
 
-from crmmap.frozen import dataclass
 from crmmap.report.wording import printable
 
 Tone = Literal["plain", "title", "good", "bad", "warning", "quiet"]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from crmmap.errors import ExitCode, gravest
 from crmmap.events import RunReport, StreamReport
-from crmmap.frozen import dataclass
 from crmmap.report.parts import Grid, Heading, Line, Part, Tone
 from crmmap.report.wording import duration, listed, number, plural, rate, size
 from crmmap.values import OUTCOMES, Archived, Counts

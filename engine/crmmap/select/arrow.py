@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import reduce
 from math import isqrt
 from typing import TYPE_CHECKING
 
 import polars as pl
 
-from crmmap.frozen import dataclass
 from crmmap.select.columnar import as_instance
 from crmmap.select.strict import DIGITS
 

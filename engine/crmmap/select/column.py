@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
+from dataclasses import dataclass
 
 import polars as pl
 
-from crmmap.frozen import dataclass
 from crmmap.values import AT, INDEX, PAGE, Page, RawFrame, fault_column
 
 NUL = "\0"

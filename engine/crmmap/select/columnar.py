@@ -10,11 +10,10 @@ same cells as the exact path; what can't be is `Declined`, cell by cell, and nev
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import polars as pl
 
-from crmmap.frozen import dataclass
 from crmmap.select.jmespath import Cell
 from crmmap.select.learned import Hints, dtype_of, hints_of
 from crmmap.select.sight import Outside, Touched, declined, touched

@@ -9,13 +9,12 @@ column that comes in its field's own dtype instead of its text (see `values.RawF
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Protocol
 
 import polars as pl
 
-from crmmap.frozen import dataclass
 from crmmap.select import arrow
 from crmmap.select.columnar import Columns, Declined, Hints, compile_cell, dtype_of, touched
 from crmmap.select.document import ambiguous

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import polars as pl
 
-from crmmap.frozen import dataclass
 from crmmap.values import Records, Refusal
 
 

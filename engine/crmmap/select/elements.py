@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import polars as pl
 from lxml import etree
 
-from crmmap.frozen import dataclass
 from crmmap.select.walk import HOLDS_ELEMENTS, NULLED, Walk, Way, walk_of, way_of
 from crmmap.select.xml_records import Element, XmlRecords
 from crmmap.select.xpath import (

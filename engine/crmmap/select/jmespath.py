@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import reduce
 from typing import Any
@@ -18,7 +18,6 @@ import jmespath
 import polars as pl
 from jmespath.exceptions import JMESPathError, LexerError, ParseError
 
-from crmmap.frozen import dataclass
 from crmmap.select.closures import Find, Tree, closure
 from crmmap.select.document import NotANumber, Unsuited
 from crmmap.values import AT, INDEX, PAGE, Page, RawFrame, as_json, fault_column

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from crmmap.frozen import dataclass
 from crmmap.select.jmespath import Cell, cells_of
 from crmmap.select.raw_records import together
 from crmmap.select.sight import plain_ways

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import cast, overload
 
-from crmmap.frozen import dataclass
 from crmmap.select.strict import read_bytes, read_json
 
 

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import lru_cache, reduce
 
-from crmmap.frozen import dataclass
 from crmmap.select.closures import Tree
 from crmmap.select.jmespath import Cell, Leaf
 

@@ -7,12 +7,11 @@ the records for which evaluating raises, and those that columns can't decide.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TypeGuard
 
 import polars as pl
 
-from crmmap.frozen import dataclass
 from crmmap.select.sight import Outside
 
 

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from lxml import etree
 
-from crmmap.frozen import dataclass
 from crmmap.select.xpath import NAME, XPath
 
 QUALIFIED = rf"(?:{NAME}:)?{NAME}"

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import cast, overload
 
 import polars as pl
-
-from crmmap.frozen import dataclass
 
 
 class Element(dict[str, object]):

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import cached_property
 from math import isfinite
 from typing import Any
 
 from lxml import etree
-
-from crmmap.frozen import dataclass
 
 XML = "xml"
 """The entry of a record that holds its element's text."""

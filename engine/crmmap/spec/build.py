@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from typing import cast
 
-from crmmap.frozen import dataclass
 from crmmap.kinds.responses import ResponseRule
 from crmmap.spec import model
 from crmmap.spec.faults import Fault

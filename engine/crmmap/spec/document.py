@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import field
+from dataclasses import dataclass, field
 
-from crmmap.frozen import dataclass
 from crmmap.spec.faults import Fault, Place, SourceMap
 from crmmap.spec.nodes import FORBIDDEN, Node, read_nodes
 from crmmap.values import Path

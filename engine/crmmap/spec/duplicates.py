@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from crmmap.declare import Limits, OneOrMany
-from crmmap.frozen import dataclass
 from crmmap.spec.partitions import Name
 
 

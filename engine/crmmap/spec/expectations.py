@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated
 
 from crmmap.declare import Limits, Shorthand
-from crmmap.frozen import dataclass
 from crmmap.kinds.durations import DURATION
 from crmmap.kinds.limits import PERCENT
 

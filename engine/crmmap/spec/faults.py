@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from difflib import get_close_matches
 
-from crmmap.frozen import dataclass
 from crmmap.values import Path, Problem
 
 LONGEST_GUESS = 40

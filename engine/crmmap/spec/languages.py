@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from crmmap.frozen import dataclass
 from crmmap.kinds.formats import FORMATS, Csv, Format, Xml
 from crmmap.select.jmespath import Jmespath, compile_expression
 from crmmap.spec.model import Stream

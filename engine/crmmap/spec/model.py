@@ -7,11 +7,10 @@ and the reference page are made from them; see `crmmap.declare` for how.
 from __future__ import annotations
 
 from collections.abc import Mapping as MappingOf
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal
 
 from crmmap.declare import Json, Kind, Limits, OneOrMany, SettingText, Shorthand, Words
-from crmmap.frozen import dataclass
 from crmmap.kinds.checks import CHECKS, Check
 from crmmap.kinds.clean import CLEAN, Clean, EmptyToNull, Trim
 from crmmap.kinds.database import Query

@@ -12,12 +12,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
 
-from crmmap.frozen import dataclass
 from crmmap.spec.faults import Fault, Place
 
 LARGEST = 1024 * 1024

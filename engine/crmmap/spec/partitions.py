@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping as MappingOf
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from crmmap.declare import Limits, SettingText
-from crmmap.frozen import dataclass
 from crmmap.kinds.periods import STEP
 
 NAME = "^[A-Za-z_][A-Za-z0-9_]{0,62}$"

@@ -9,12 +9,12 @@ from __future__ import annotations
 import dataclasses
 import types
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import Enum
 from functools import cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from crmmap.declare import Kind, Limits, OneOrMany, Rendered, Shorthand, Words, hints, word
-from crmmap.frozen import dataclass
 from crmmap.template import Template
 from crmmap.values import Expression, Secret
 

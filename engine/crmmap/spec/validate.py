@@ -8,10 +8,10 @@ author chose from a list, and never where a secret could stand.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
-from crmmap.frozen import dataclass
 from crmmap.kinds.limits import PERCENT
 from crmmap.spec.faults import WORD, Fault, guess, quoted
 from crmmap.spec.fits import holds

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import polars as pl
 
-from crmmap.frozen import dataclass
 from crmmap.kinds.types import Decimal, Integer, Type, declared
 from crmmap.kinds.writes import Replace
 from crmmap.plan import FieldPlan, Step

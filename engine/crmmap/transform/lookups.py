@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import polars as pl
 
-from crmmap.frozen import dataclass
 from crmmap.plan import LookupPlan, Step, Target
 from crmmap.values import (
     AT,

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
-
-from crmmap.frozen import dataclass
 
 Name = tuple[str, str, Any]
 """A table, one of its columns, and a value there: what a record lacks, and others may bring."""
