@@ -158,12 +158,12 @@ def test_lists_of_nothing_but_nulls_where_no_field_reads_do_no_harm() -> None:
     assert isinstance(step.selector, CompiledSelector)
     step = replace(step, selector=replace(step.selector, worth=1))
     rows = [
-        {"id": "1", "o": {"x": "a", "c": []}},
-        {"id": "2", "o": None, "z": 1},
+        *({"id": f"1{at}", "o": {"x": "a", "c": []}} for at in range(41)),
+        {"id": "2", "o": None, "z": 1},  # of which the sample has none
         {"id": "3", "o": {"x": "b", "c": []}, "z": []},
         {"id": "4", "o": {"x": "c", "c": [None, None]}},
     ]
-    assert demand_equal(step, [json.dumps(rows).encode()]) == 3
+    assert demand_equal(step, [json.dumps(rows).encode()]) == 43
 
 
 # --- hostile answers --------------------------------------------------------------------------
@@ -373,8 +373,23 @@ def test_only_the_records_that_do_not_fit_are_decoded(odd: dict[str, str], exact
     assert demand_equal(STEPS["results[]"], [people(600, **odd), people(400)]) == 1000 - exact
 
 
+@pytest.mark.compiled
+def test_what_no_field_reads_may_be_of_any_kind() -> None:
+    mixed = [
+        f'"o": {{"x": "s", "c": [{at}, "x", {{"q": null}}]}},\n"zz": {at if at % 3 else "[[]]"}'
+        for at in range(800)
+    ]
+    for at, odd_one in enumerate(
+        ['"zz": {"q": 1, "q": 2}', '"zz": {}, "zz": 5', '"o": {"c": [{"q": 1, "\\u0071": 1}]}',
+         '"zz": "\\u0000", "o": {"c": "\\u0000"}', '"o": {"p": {"q": 1.5}, "c": [1e400, 1.5E1]}']
+    ):  # fmt: skip
+        mixed[100 * at + 77] = odd_one
+    body = people(800, **{f"at{at}": each for at, each in enumerate(mixed)})
+    assert demand_equal(STEPS["results[]"], [body]) == 797
+
+
 def test_where_most_records_are_odd_little_time_is_lost_on_them() -> None:
-    mixed = {f"at{at}": f'"zz": {at if at % 2 else "true"}' for at in range(1000)}
+    mixed = {f"at{at}": f'"o": {{"x": {at if at % 2 else "true"}}}' for at in range(1000)}
     assert demand_equal(STEPS["results[]"], [people(1000, **mixed)]) < 100
 
 

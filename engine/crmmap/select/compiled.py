@@ -19,8 +19,9 @@ from crmmap.select import arrow
 from crmmap.select.columnar import Columns, Declined, Hints, compile_cell, dtype_of, touched
 from crmmap.select.document import ambiguous
 from crmmap.select.jmespath import Cell, JmespathSelector, cells_of
-from crmmap.select.pieces import AT_ONCE, cut_cells
+from crmmap.select.pieces import AT_ONCE, Names, cut_cells
 from crmmap.select.raw_records import RawRecords, raw_records, together
+from crmmap.select.unread import blanked, mixed, without
 from crmmap.values import AT, INDEX, PAGE, Page, RawFrame, Reason, Refusal
 
 SAMPLE = 16
@@ -272,6 +273,7 @@ class _Learned:
 
     dtype: pl.Struct
     found: arrow.Kind
+    unread: frozenset[Names]
     columns: Sequence[Columns] = field(compare=False)
     others: Sequence[Cell] = field(compare=False)
 
@@ -304,8 +306,9 @@ def _compiled(selector: CompiledSelector, raws: Sequence[bytes]) -> tuple[list[P
         if learned == before or not learned.columns:
             break
         before = learned
-        read = arrow.read(raws, rows, learned.dtype, learned.found)
-        rows = read.odd
+        sent, sound, doubtful = without(raws, rows, learned.unread)
+        read = arrow.read(sent, sound, learned.dtype, learned.found)
+        rows = read.odd + doubtful
         if read.frames:
             found = pl.concat(read.frames, rechunk=True)
             try:
@@ -323,13 +326,16 @@ def _compiled(selector: CompiledSelector, raws: Sequence[bytes]) -> tuple[list[P
 def _learned(selector: CompiledSelector, sample: Sequence[bytes]) -> _Learned:
     """Return what a sample tells."""
     records = [each for each in together(sample)[0] if not ambiguous(each)]
-    dtype = dtype_of(touched(selector.cells), records, selector.hints)
+    read = touched(selector.cells)
+    dtype = dtype_of(read, records, selector.hints)
     if dtype not in selector.made:
         if len(selector.made) >= MADE:
             selector.made.clear()
         selector.made[dtype] = _made(selector, dtype)
     columns, others = selector.made[dtype]
-    return _Learned(dtype=dtype, found=arrow.learned(records), columns=columns, others=others)
+    unread = mixed(records, read)
+    found = arrow.learned(blanked(records, unread))
+    return _Learned(dtype=dtype, found=found, unread=unread, columns=columns, others=others)
 
 
 def _made(selector: CompiledSelector, dtype: pl.Struct) -> Made:

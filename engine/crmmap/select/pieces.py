@@ -66,26 +66,37 @@ class Pieces:
     decoder: msgspec.json.Decoder[Any]
     steps: Mapping[Names, Sequence[str]]
 
-    def cut(self, raws: Sequence[bytes]) -> dict[Names, list[bytes]] | None:
-        """Return what stands at each way, null where nothing does, each without line feeds.
+    def find(self, text: bytes) -> dict[Names, list[bytes | None]] | None:
+        """Return what stands at each way in a list of records, each as a part of that text.
 
         None where something on a way is no object.
         """
         try:
-            records = self.decoder.decode(_listed(raws).replace(b"\n", b" "))
+            records = self.decoder.decode(text)
         except ValueError:  # msgspec's own
             return None
         return {names: _along(steps, records) for names, steps in self.steps.items()}
 
+    def cut(self, raws: Sequence[bytes]) -> dict[Names, list[bytes]] | None:
+        """Return what stands at each way, null where nothing does, each without line feeds."""
+        found = self.find(listed(raws))
+        if found is None:
+            return None
+        return {
+            names: [NULL if each is None else each for each in values]
+            for names, values in found.items()
+        }
 
-def _along(steps: Sequence[str], found: Sequence[Any]) -> list[bytes]:
+
+def _along(steps: Sequence[str], found: Sequence[Any]) -> list[bytes | None]:
     for step in steps:
         found = [None if each is None else getattr(each, step) for each in found]
-    return [NULL if each is None else each for each in found]
+    return [*found]
 
 
-def _listed(raws: Iterable[bytes]) -> bytes:
-    return b"[" + b",".join(raws) + b"]"
+def listed(raws: Iterable[bytes]) -> bytes:
+    """Return JSON texts as that of a list, without line feeds."""
+    return b"[" + b",".join(raws).replace(b"\n", b" ") + b"]"
 
 
 @lru_cache
@@ -96,12 +107,13 @@ def cutting(cells: tuple[Cell, ...]) -> tuple[Sequence[Cell], Pieces | None]:
     for cell in cells:
         ways = plain_ways(cell)
         known = pieces.steps if pieces is not None else ()
-        if ways and (more := _pieces(frozenset((*known, *ways)))) is not None:
+        if ways and (more := pieces_of(frozenset((*known, *ways)))) is not None:
             some, pieces = [*some, cell], more
     return some, pieces
 
 
-def _pieces(ways: frozenset[Names]) -> Pieces | None:
+@lru_cache
+def pieces_of(ways: frozenset[Names]) -> Pieces | None:
     """Return what cuts out all that stands at some ways; None if one of them is within another."""
     import msgspec
 
@@ -169,7 +181,7 @@ def _compact(raws: Sequence[bytes]) -> Sequence[bytes]:
     """Return JSON texts without blanks between their values."""
     import msgspec
 
-    whole = _listed(raws)
+    whole = listed(raws)
     if not any(blank in whole for blank in BLANKS):
         return raws
     return msgspec.json.decode(msgspec.json.format(whole, indent=-1), type=list[msgspec.Raw])
