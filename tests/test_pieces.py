@@ -27,7 +27,8 @@ CELLS = (
 )
 WITHIN = cell("o", accepts=WHOLE, field="around")
 """What is cut out for the others stands in it."""
-DECODED = cell("length(p.q.r)", field="counted")
+DECODED = (cell("length(p.q.r)", field="counted"), cell("o.* | [0]", "a && p", field="more"))
+ALL = (*DECODED, cell("keys(@) | join(',', @)", field="all"))
 
 spelled = st.sampled_from(
     ["1.50", "0.0000001", "-0.0000000", "0.000001", "-0", "[-0,0,-0.0]", '{"a":1e5}', '["1e5",1E5]',
@@ -59,11 +60,11 @@ def records(draw: st.DrawFn) -> str:
 @example(['{"o":[]}', '{"a":1.50}'])
 def test_cells_are_the_same_cut_out_and_decoded(texts: list[str]) -> None:
     sound = [each for each in texts if not read_document(each).has_ambiguous]
-    for cells in (CELLS, (*CELLS, WITHIN, DECODED)):
+    for cells in (CELLS, (*CELLS, WITHIN, *DECODED), ALL):
         found = cut_cells(cells, [each.encode() for each in sound])
         expected = pl.DataFrame(cells_of(cells, [read_document(each).value for each in sound]))
         assert_frame_equal(found, expected, check_column_order=False)
 
 
 def test_what_can_be_cut_out_is() -> None:
-    assert cutting((*CELLS, WITHIN, DECODED))[0] == [*CELLS]
+    assert cutting((*CELLS, WITHIN, *DECODED))[0] == [*CELLS]

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from crmmap.select.jmespath import Cell, cells_of
+from crmmap.select.jmespath import ANY, Cell, cells_of, leaves
 from crmmap.select.raw_records import together
-from crmmap.select.sight import plain_ways
+from crmmap.select.sight import is_unicode, plain_ways
 
 if TYPE_CHECKING:
     import msgspec
@@ -48,12 +48,24 @@ def cut_cells(cells: Sequence[Cell], raws: Sequence[bytes]) -> pl.DataFrame:
 
 
 def _decoded(cells: Sequence[Cell], raws: Sequence[bytes]) -> pl.DataFrame:
-    """Return cells of records that are decoded whole."""
-    frames = [pl.DataFrame(cells_of(cells, []))]
+    """Return cells of records of which no more is decoded than they read."""
+    frames, pieces = [pl.DataFrame(cells_of(cells, []))], _read_by(tuple(cells))
     for start in range(0, len(raws), AT_ONCE):
-        records, _ = together(raws[start : start + AT_ONCE])
+        some = raws[start : start + AT_ONCE]
+        cut = None if pieces is None else pieces.cut(some)
+        records = together(some)[0] if cut is None else _records(cut, len(some))
         frames.append(pl.DataFrame(cells_of(cells, records)))
     return pl.concat(frames, how="diagonal", rechunk=True)
+
+
+@lru_cache
+def _read_by(cells: tuple[Cell, ...]) -> Pieces | None:
+    """Return what cuts out the entries of a record that cells read; None where they read all."""
+    read = [leaf for cell in cells for each in cell.expressions for leaf in leaves(each)]
+    names = {leaf[0] if leaf else ANY for leaf in read}
+    if any(not isinstance(name, str) or name == ANY or not is_unicode(name) for name in names):
+        return None
+    return pieces_of(frozenset((str(name),) for name in names))
 
 
 # --- cutting ----------------------------------------------------------------------------------
@@ -156,8 +168,8 @@ def _columns(cell: Cell, cut: Mapping[Names, Sequence[bytes]]) -> list[pl.Series
     columns, odd = [made[cell.field]], made["odd"].arg_true()
     if odd.is_empty():
         return columns
-    few = [[each[row] for row in odd] for each in found]
-    decoded = cells_of([cell], _records(ways, few))
+    few = {names: [each[row] for row in odd] for names, each in zip(ways, found, strict=True)}
+    decoded = cells_of([cell], _records(few, len(odd)))
     if len(decoded) > 1:
         columns.append(pl.Series(decoded[1].name, [None] * len(sent), dtype=pl.String))
     return [column.scatter(odd, other) for column, other in zip(columns, decoded, strict=True)]
@@ -187,10 +199,10 @@ def _compact(raws: Sequence[bytes]) -> Sequence[bytes]:
     return msgspec.json.decode(msgspec.json.format(whole, indent=-1), type=list[msgspec.Raw])
 
 
-def _records(ways: Sequence[Names], found: Sequence[Sequence[bytes]]) -> list[object]:
-    """Return records that have nothing but the values at some ways."""
-    records: list[Any] = [{} for _ in found[0]]
-    for (*above, name), raws in zip(ways, found, strict=True):
+def _records(cut: Mapping[Names, Sequence[bytes]], count: int) -> list[object]:
+    """Return records that have nothing but what was cut out of them."""
+    records: list[Any] = [{} for _ in range(count)]
+    for (*above, name), raws in cut.items():
         for record, value in zip(records, together(raws)[0], strict=True):
             at = record
             for step in above:
