@@ -22,6 +22,7 @@ from crmmap.kinds.formats import Json
 from crmmap.kinds.source import Files
 from crmmap.plan import Step, compile_plan
 from crmmap.select.compiled import CompiledSelector, Luck
+from crmmap.select.jmespath import JmespathSelector, with_cells
 from crmmap.spec.read import read_mapping
 from crmmap.transform import apply
 from crmmap.values import Batch, Page, Request, Response
@@ -106,9 +107,25 @@ def demand_equal(step: Step, bodies: Sequence[bytes]) -> int:
     assert [page.fetched for page in pages] == [page.fetched for page in others]
     if not pages:
         return 0
-    batch = apply(step, pages)
-    assert told(batch) == told(apply(step.exact, others))
+    batch, exact = apply(step, pages), told(apply(step.exact, others))
+    assert told(batch) == exact
+    demand_equal_early(step, pages, others, exact)
     return batch.compiled
+
+
+def demand_equal_early(
+    step: Step, pages: Sequence[Page], others: Sequence[Page], exact: list[object]
+) -> None:
+    """Demand the same of pages whose cells are selected as they are read."""
+    selector = step.selector.exact
+    assert isinstance(selector, JmespathSelector)
+    early = [with_cells(selector, page, least=1) for page in others]
+    assert [page.raws() for page in early] == [page.raws() for page in others]
+    mixed = [each[at % 3] for at, each in enumerate(zip(early, pages, others, strict=True))]
+    assert told(apply(step.exact, early)) == told(apply(step, mixed)) == exact
+    cut = [[replace(page, records=page.records[1:], lines=None) for page in several]
+           for several in (early, others)]  # fmt: skip
+    assert told(apply(step.exact, cut[0])) == told(apply(step.exact, cut[1]))
 
 
 def test_what_polars_does_not_take_is_decoded() -> None:

@@ -16,6 +16,7 @@ from crmmap.extract.responses import read_responses
 from crmmap.extract.spool import Asked, Spool, Spooled
 from crmmap.plan import FoundField, Plan, Step
 from crmmap.redact import Clean
+from crmmap.select.jmespath import JmespathSelector, with_cells
 from crmmap.values import Page, Start
 
 
@@ -29,7 +30,9 @@ class HttpReader:
     spool: Spool = field(default_factory=Spool)
 
     def pages(self, step: Step, start: Start) -> Iterator[Page]:
-        return read_parts(self.plan, step, start, self._part)
+        exact = step.selector.exact
+        for page in read_parts(self.plan, step, start, self._part):
+            yield with_cells(exact, page) if isinstance(exact, JmespathSelector) else page
 
     def _part(self, step: Step, context: Context, position: str | None) -> Iterator[Page]:
         asked, asker = self._asked(step), self._asker(step)

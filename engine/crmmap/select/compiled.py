@@ -137,17 +137,21 @@ class Selector(Protocol):
 
 def select_pages(selector: Selector, pages: Sequence[Page]) -> Selected:
     """Return what pages hold, of which each may have its records as bytes or as values."""
-    raw = [page for page in pages if isinstance(page.records, RawRecords)]
+    raw = [page for page in pages if _undecoded(page)]
     if not isinstance(selector, CompiledSelector) or not raw:
         frames = [selector.select(page) for page in pages]
         return Selected(pages=pages, frames=[pl.concat(frames, how="diagonal", rechunk=True)])
-    others = [page for page in pages if not isinstance(page.records, RawRecords)]
+    others = [page for page in pages if not _undecoded(page)]
     selected = _selected(selector, raw)
     known = {page.number: page for page in selected.pages}
     return replace(
         selected, pages=[known.get(page.number, page) for page in pages],
         frames=_joined([*selected.frames, *map(selector.select, others)]),
     )  # fmt: skip
+
+
+def _undecoded(page: Page) -> bool:
+    return isinstance(page.records, RawRecords) and page.records.cells is None
 
 
 def _joined(frames: Sequence[RawFrame]) -> Sequence[RawFrame]:

@@ -27,17 +27,29 @@ class Ambiguous(dict[str, object]):
         return self._pairs
 
 
-@dataclass(frozen=True, slots=True)
 class NotANumber:
     """A number that no column can hold: NaN, an infinity, or one of absurd size.
 
-    `text` is how the source wrote it, with all its digits.
+    `text` is how the source wrote it, with all its digits. It is no dataclass, lest msgspec
+    write it as an object.
     """
 
-    text: str
+    __slots__ = ("text",)
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, NotANumber) and other.text == self.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
 
     def __str__(self) -> str:
         return self.text
+
+    def __repr__(self) -> str:
+        return f"NotANumber({self.text!r})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,15 +1,15 @@
 """JMESPath: expressions compiled once, and the selector that makes a raw frame with them.
 
 This is the exact path: expressions as functions, record by record, over
-documents whose numbers kept their digits. A compiled path may later stand
-beside it behind the same `select`; both must give the same cells.
+documents whose numbers kept their digits. The compiled one stands beside it
+behind the same `select` (`compiled.py`); both must give the same cells.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import reduce
 from typing import Any
@@ -20,12 +20,17 @@ from jmespath.exceptions import JMESPathError, LexerError, ParseError
 
 from crmmap.select.closures import Find, Tree, closure
 from crmmap.select.document import NotANumber, Unsuited
+from crmmap.select.raw_records import cells_in, raw_records
+from crmmap.select.strict import written
 from crmmap.values import AT, INDEX, PAGE, Page, RawFrame, as_json, fault_column
 
 LONGEST = 2000
 UNSUITED = (JMESPathError, TypeError, ArithmeticError, RecursionError)
 """What a search raises over a document's types; jmespath compares text with a number
 by Python's own rules, hence TypeError."""
+
+WORTH = 32
+"""Records of a page of which it is worth while to make a frame."""
 
 NUL = re.compile("\x00")
 ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
@@ -54,7 +59,7 @@ class Jmespath:
     def each(self, document: object) -> list[object]:
         """Return the list that the expression selects, with the nulls in it. Raises ValueError."""
         found = find_records(self, document)
-        if any(isinstance(item, Unsuited) for item in found):
+        if self.names is None and any(isinstance(item, Unsuited) for item in found):
             message = f"'{self.text}' does not suit the types in this document"
             raise ValueError(message)
         return found
@@ -229,14 +234,29 @@ class JmespathSelector:
 
     def select(self, page: Page) -> RawFrame:
         assert not isinstance(page.records, pl.DataFrame)  # noqa: S101  (a plan pairs selector and source)
-        records = list(page.records)
-        places = page.lines if page.lines is not None else range(len(records))
+        count = len(page.records)
+        places = page.lines if page.lines is not None else range(count)
         columns = [
-            pl.Series(PAGE, [page.number] * len(records), dtype=pl.UInt32),
-            pl.Series(INDEX, range(len(records)), dtype=pl.UInt32),
+            pl.Series(PAGE, [page.number] * count, dtype=pl.UInt32),
+            pl.Series(INDEX, range(count), dtype=pl.UInt32),
             pl.Series(AT, places, dtype=pl.UInt32),
         ]
-        return pl.DataFrame([*columns, *cells_of(self.cells, records)])
+        known = cells_in(page.records)
+        found = cells_of(self.cells, [*page.records]) if known is None else known.get_columns()
+        return pl.DataFrame([*columns, *found])
+
+
+def with_cells(selector: JmespathSelector, page: Page, *, least: int = WORTH) -> Page:
+    """Return a page of values with its cells, and its records as bytes from here on.
+
+    What lives for the time of one page is sooner made and forgotten than what waits for a batch.
+    No key may come twice. Fewer records than `least`, and what JSON can't say, stay as they are.
+    """
+    values = page.records
+    if not isinstance(values, list) or len(values) < least or (raws := written(values)) is None:
+        return page
+    cells = pl.DataFrame(cells_of(selector.cells, values))
+    return replace(page, records=raw_records(raws, cells), size=sum(map(len, raws)))
 
 
 def cells_of(cells: Iterable[Cell], records: Sequence[object]) -> list[pl.Series]:

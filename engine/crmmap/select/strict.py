@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal, InvalidOperation
 from functools import cache
 
@@ -47,9 +47,21 @@ def read_sound_bytes(body: bytes) -> Document | None:
     try:
         value = decode(body)
         again = encode(value)
-    except (ValueError, RecursionError):  # msgspec's own errors among them
+    except (TypeError, ValueError, RecursionError):  # msgspec's own errors among them
         return None
     return Document(value) if again == body or _has_as_many_names(body, again) else None
+
+
+def written(values: Sequence[object]) -> list[bytes] | None:
+    """Return each value as JSON of which `read_document` makes the same; None where one has none.
+
+    None of the values may have a key twice.
+    """
+    encode = _codec()[1]
+    try:
+        return [encode(each) for each in values]
+    except (TypeError, ValueError, RecursionError):
+        return None
 
 
 def _has_as_many_names(body: bytes, again: bytes) -> bool:
