@@ -12,6 +12,8 @@ import polars as pl
 from crmmap.extract.octets import octets
 from crmmap.extract.xml_tags import CLOSES, OPENS, NotPlain, texts_read
 
+FIRST = b">>"
+"""What stands before a text that is cut: by it polars tells how many cells a row may have."""
 OPENING, CLOSING = b"<>"
 TAB, FEED, SPACE = b"\t\n "
 NO_CHARACTERS = (b"\xef\xbf\xbe", b"\xef\xbf\xbf")
@@ -24,8 +26,8 @@ def cut(text: bytes) -> pl.DataFrame:
     """Return each `tag`, without its brackets, the text `after` it, and where that ends.
 
     That place, where the next tag `resumes`, is in bytes. Of tags references stand as they are, of
-    texts they are read. `text` begins with a tag and ends with a `>`. Raises NotPlain, and what
-    polars and lxml do.
+    texts they are read. `text` is FIRST, and what begins with a tag and ends with a `>`. Raises
+    NotPlain, and what polars and lxml do.
     """
     octet = octets(text)
     control = octet.filter(octet < SPACE)
@@ -34,8 +36,7 @@ def cut(text: bytes) -> pl.DataFrame:
     opening = octet.filter((octet == OPENING) | (octet == CLOSING)) == OPENING
     if (opening[:-1] & opening[1:]).any():
         raise NotPlain
-    bare = len(opening) > 2 * int(opening.sum())
-    rows = _quickly(text, bare=bare)
+    rows = _quickly(text)
     if rows is None:
         rows = _exactly(text)
     return _read(rows) if b"&" in text else rows
@@ -49,33 +50,38 @@ SIZE = pl.col("tag").str.len_bytes() + pl.col("after").str.len_bytes() + len("<>
 RESUMES = SIZE.cast(pl.Int64).cum_sum().alias("resumes")
 
 
-def _quickly(text: bytes, *, bare: bool) -> pl.DataFrame | None:
+def _quickly(text: bytes) -> pl.DataFrame | None:
     """Return the rows; None where a text has more than one `>`, or ends with it.
 
-    `bare` says that some text has one. Each tag is known to end.
+    Each tag is known to end.
     """
-    names = ("tag", "after", "rest") if bare else ("tag", "after")
-    first = b">" * (len(names) - 1)  # by which polars tells how many cells there are
     try:
         rows = pl.read_csv(
-            first + text, separator=">", eol_char="<", has_header=False, quote_char=None,
-            schema=dict.fromkeys(names, pl.String), empty_string_is_null=False,
+            text, separator=">", eol_char="<", has_header=False, quote_char=None,
+            schema=dict.fromkeys(("tag", "after", "rest"), pl.String), empty_string_is_null=False,
         )[1:]  # fmt: skip
     except pl.exceptions.ComputeError:
         return None
-    rows = (_joined(rows) if bare else rows).with_columns(RESUMES)
-    return rows if rows["resumes"][-1] == len(text) else None
+    rows = _joined(rows).with_columns(RESUMES)
+    return rows if rows["resumes"][-1] == len(text) - len(FIRST) else None
 
 
 def _joined(rows: pl.DataFrame) -> pl.DataFrame:
     some = rows["rest"] != ""
+    if not some.any():
+        return rows.select("tag", "after")
     after = rows["after"].filter(some) + ">" + rows["rest"].filter(some)
     _demand_no_end(after)
     return pl.DataFrame([rows["tag"], rows["after"].scatter(some.arg_true(), after)])
 
 
 def _exactly(text: bytes) -> pl.DataFrame:
-    parts = pl.Series([text[1:]], dtype=pl.Binary).cast(pl.String).str.split("<").explode()
+    parts = (
+        pl.Series([text[len(FIRST) + 1 :]], dtype=pl.Binary)
+        .cast(pl.String)
+        .str.split("<")
+        .explode()
+    )
     rows = parts.str.splitn(">", 2).struct.rename_fields(["tag", "after"]).struct.unnest()
     _demand_no_end(rows["after"])
     return rows.with_columns(RESUMES)

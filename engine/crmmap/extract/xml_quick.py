@@ -18,7 +18,7 @@ from lxml import etree
 
 from crmmap.extract.xml_body import ALL, NotXml, bound_namespaces
 from crmmap.extract.xml_cells import cells, outer_of, places
-from crmmap.extract.xml_cut import FALSE, cut, demand_nested
+from crmmap.extract.xml_cut import FALSE, FIRST, cut, demand_nested
 from crmmap.extract.xml_tags import CLOSES, OPENS, NotPlain, Wanted, wanted_of
 from crmmap.select.walk import Walk
 from crmmap.select.xml_parsing import parsed
@@ -120,14 +120,15 @@ class _Cutter:
     def parts(self) -> Iterator[Part]:
         """Yield the records of one window after the other. Raises NotPlain."""
         at, level, around = 0, len(self.path.tags), b""
+        every = memoryview(self.text)  # of which parts are no copies
         size = usual = max(self.window, len(self.wanted.tag))
         while at < len(self.text):
             last = at + size >= len(self.text)
-            window = around + self.text[at : at + size]
-            rows = self._rows(window[: window.rfind(b">") + 1])
+            end = self.text.rfind(b">", at, at + size) + 1
+            rows = self._rows(b"".join([FIRST, around, every[at:end]]))
             outer = outer_of(rows, self.path.tags, self.wanted)
             starts = outer["start"].filter(outer["record"])
-            stop = len(window) if last else starts[-1] if len(starts) else 0
+            stop = len(around) + end - at if last else starts[-1] if len(starts) else 0
             if stop <= len(around):  # not one record ends in it
                 size *= 2
                 if size > LARGEST:

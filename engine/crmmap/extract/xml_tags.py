@@ -45,7 +45,7 @@ class Wanted:
         does, where one is no tag, or has an attribute broken to lines.
         """
         starts = [each for each in tags if each[:1] != "/"]
-        if any(each[:1] in "!?" or "xmlns" in each or BROKEN.search(each) for each in starts[1:]):
+        if _is_odd("<" + "<".join(starts[1:])):
             raise NotPlain
         self._read(starts)
         raws = [_raw(each) for each in tags]
@@ -84,6 +84,12 @@ class Wanted:
     def _null(self, element: etree._Element) -> bool:
         name = self.null_name
         return name is not None and (element.get(name) or "").strip() in ("true", "1")
+
+
+def _is_odd(tags: str) -> bool:
+    if any(each in tags for each in ("<!", "<?", "xmlns")):
+        return True
+    return ("\n" in tags or "\t" in tags) and BROKEN.search(tags) is not None
 
 
 def _step(tag: str) -> int:
