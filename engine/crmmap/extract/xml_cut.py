@@ -117,7 +117,8 @@ def demand_nested(rows: pl.DataFrame) -> None:
     ended = pl.concat([FALSE, leaf[:-1]])
     others = ((step == OPENS) & ~leaf) | ((step == CLOSES) & ~ended)
     # Of each level, an element ends before the next begins.
-    rest = rows.select("level", "step", "raw").filter(others).sort("level", maintain_order=True)
+    rest = pl.DataFrame([each.filter(others) for each in (rows["level"], step, raw)])
+    rest = rest.sort("level", maintain_order=True)
     step, raw = rest["step"], rest["raw"]
     same = pl.concat([FALSE, (step[:-1] == OPENS) & (raw[:-1] == raw[1:])])
     if ((step == CLOSES) & ~same[: len(step)]).any():

@@ -48,19 +48,22 @@ class Wanted:
         if _is_odd("<" + "<".join(starts[1:])):
             raise NotPlain
         self._read(starts)
-        raws = [_raw(each) for each in tags]
+        begun = [NAMES_END.split(each, 1)[0] for each in starts]
+        own = [*dict.fromkeys(begun)]
+        known = {raw: each.tag for raw, each in zip(own, self._read(own), strict=True)}
+        names = iter(begun)
+        raws = [each[1:].rstrip(" \t\n") if each[:1] == "/" else next(names) for each in tags]
         sent = {raw: at for at, raw in enumerate(dict.fromkeys(raws))}
-        own = [*dict.fromkeys(map(_raw, starts))]
-        known = {
-            raw: self.names.get(each.tag, OTHER)
-            for raw, each in zip(own, self._read(own), strict=True)
-        }
+        numbers = {raw: self.names.get(known.get(raw, ""), OTHER) for raw in sent}
+        steps = [
+            CLOSES if each[:1] == "/" else WHOLE if each[-1:] == "/" else OPENS for each in tags
+        ]
         return pl.DataFrame(
             [
-                pl.Series("step", [_step(each) for each in tags], dtype=pl.Int8),
+                pl.Series("step", steps, dtype=pl.Int8),
                 pl.Series("raw", [sent[raw] for raw in raws], dtype=pl.UInt32),
-                pl.Series("name", [known.get(raw, OTHER) for raw in raws], dtype=pl.UInt16),
-                *self._marks(tags),
+                pl.Series("name", [numbers[raw] for raw in raws], dtype=pl.UInt16),
+                *self._marks(tags, starts),
             ]
         )
 
@@ -69,11 +72,11 @@ class Wanted:
         inner = "".join(f"<{each}>" if each.endswith("/") else f"<{each}/>" for each in tags)
         return parsed(self.tag, inner.encode())
 
-    def _marks(self, tags: Sequence[str]) -> Iterator[pl.Series]:
+    def _marks(self, tags: Sequence[str], starts: Sequence[str]) -> Iterator[pl.Series]:
         """Yield whether tags mark a null, and the attributes that are wanted."""
         named = [*self.attributes, *([] if self.null_name is None else [self.null_name])]
         words = [etree.QName(each).localname for each in named]
-        some = [each for each in tags if each[:1] != "/" and any(word in each for word in words)]
+        some = {each: None for word in words for each in starts if word in each}
         elements = dict(zip(some, self._read(some), strict=True))
         read = [elements.get(each) for each in tags]
         yield pl.Series("null", [each is not None and self._null(each) for each in read])
@@ -90,15 +93,6 @@ def _is_odd(tags: str) -> bool:
     if any(each in tags for each in ("<!", "<?", "xmlns")):
         return True
     return ("\n" in tags or "\t" in tags) and BROKEN.search(tags) is not None
-
-
-def _step(tag: str) -> int:
-    return CLOSES if tag[:1] == "/" else WHOLE if tag[-1:] == "/" else OPENS
-
-
-def _raw(tag: str) -> str:
-    """Return a name as it was sent: of an end tag all that it has."""
-    return tag[1:].rstrip(" \t\n") if tag[:1] == "/" else NAMES_END.split(tag, 1)[0]
 
 
 def wanted_of(path: RecordPath, walk: Walk, tag: bytes) -> Wanted:
