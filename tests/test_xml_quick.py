@@ -188,6 +188,22 @@ def test_a_text_may_hold_what_ends_tags(text: str) -> None:
     demand_same(found, body, PATHS[0], WALK)
 
 
+@pytest.mark.parametrize(
+    "records",
+    [
+        ["<a>1</a><b>2</b>"] * 3, ["<a>1</a><a>2</a><b>3</b>"] * 3, ["<b/><c/>"] * 3,
+        ["<a>1</a><b>2</b>", "<b>3</b><a>4</a>"], ["<a>1</a><b>2</b><a>3</a>", "<b>4</b>"],
+        ["<a>1</a>", "", "<a>2</a><a>3</a>"], ["<a><a>1</a><b>2</b></a><b>3</b>"] * 3, [""] * 3,
+        ["<a>1</a><b>2</b>", "<a>3</a><b>4</b>", "<a>5</a>", "<b>6</b><a>7</a><b>8</b>"],
+    ],
+)  # fmt: skip
+def test_records_may_have_the_same_elements_in_the_same_order_or_not(records: list[str]) -> None:
+    body = (FEED % "".join(f"<d:e><r>{each}</r></d:e>" for each in records)).encode()
+    found = by_columns(body, PATHS[0], WALK, least=0)
+    assert found is not None
+    demand_same(found, body, PATHS[0], WALK)
+
+
 @pytest.mark.parametrize("secret", ["", "hidden&lt;word>&amp;", "hidden&lt;word>&amp;&gt;"])
 def test_the_archive_keeps_what_elements_say_and_no_secret(secret: str) -> None:
     records = "".join(f'<r k="{at}"><a>{at} > 1 &amp; é</a><b/></r>\n' for at in range(700))

@@ -91,11 +91,8 @@ class _Finder:
         """Return what is found below a node; `here` says which rows stand in its elements."""
         at = self.rows["level"] == level
         children = at if here is None else at & here
-        rows = self.rows.filter(children)
-        found = {
-            place: self._first(rows, "told", rows["name"] == self.names[name])
-            for name, place in node.texts.items()
-        }
+        rows = self.rows if children.all() else self.rows.filter(children)
+        found = self._texts(rows, node)
         for name, inner in node.inner.items():
             opened = children & (self.rows["name"] == self.names[name])
             for attribute, place in inner.attributes.items():
@@ -103,6 +100,26 @@ class _Finder:
             if inner.texts or inner.inner:
                 found |= self.below(inner, level + 1, _since(at, opened))
         return found
+
+    def _texts(self, rows: pl.DataFrame, node: Node) -> dict[int, pl.Series]:
+        """Return the texts that are wanted of elements' children."""
+        names, told, order = rows["name"], rows["told"], self._order(rows)
+        return {
+            place: told.gather_every(len(order), order.index(self.names[name]))
+            if self.names[name] in order
+            else self._first(rows, "told", names == self.names[name])
+            for name, place in node.texts.items()
+        }
+
+    def _order(self, rows: pl.DataFrame) -> list[int]:
+        """Return the names that come in each record, if all have the same in the same order."""
+        name, at = rows["name"], rows["at"]
+        width = len(rows) // max(len(self.every), 1)
+        if not width or len(rows) != width * len(self.every):
+            return []
+        first, last = at.gather_every(width), at.gather_every(width, width - 1)
+        even = (first == self.every).all() and (last == self.every).all()
+        return name[:width].to_list() if even and (name[width:] == name[:-width]).all() else []
 
     def _first(self, rows: pl.DataFrame, column: str, which: pl.Series) -> pl.Series:
         """Return each record's first value of some rows; null where it has none."""
