@@ -17,6 +17,7 @@ from crmmap.errors import SourceError
 from crmmap.extract.decoders import decoder_of
 from crmmap.extract.file_documents import read_documents
 from crmmap.extract.pages import both_pages, settled
+from crmmap.extract.partitions import with_given
 from crmmap.extract.regular_file import Local
 from crmmap.kinds.formats import Json
 from crmmap.kinds.source import Files
@@ -51,6 +52,7 @@ streams:
       y: {from: "o.p.q", type: number, on_error: null_and_note}
       l: {from: "l[].y | [0]"}
       whole: {from: o, type: json}
+      t: {value: told}
 """
 TOKEN = "{kind: token, token: paging.next, param: after}"
 
@@ -85,7 +87,7 @@ def read(step: Step, bodies: Sequence[bytes]) -> tuple[list[Page], list[object]]
         response = Response(status=200, headers=headers, body=body, url="https://api.example")
         try:
             sent, page = both_pages(step, len(pages) + 1, response, decode(response))
-            pages.append(page)
+            pages.append(with_given(page, {"t": "given \0é" if len(pages) == 2 else 'giv"en'}))
             assert page.size == len(body)
             assert step.pagination is not None
             said.append(step.pagination.next(request, settled(step, request, sent)))
@@ -208,7 +210,7 @@ odd = st.sampled_from(
 leaves = st.one_of(texts, numbers, words)
 names = st.sampled_from(
     ['"id"', '"a"', '"\\u0061"', '"n"', '"f"', '"d"', '"b"', '"o"', '"l"', '"x"', '"zz"', '""',
-     '"p"']
+     '"p"', '"#given"', '"#\\u0067iven"', '"\\u0023given"']
 )  # fmt: skip
 values = st.recursive(
     leaves,
@@ -318,6 +320,9 @@ def reads(draw: st.DrawFn) -> tuple[str, list[bytes]]:
     )
 )
 @example(("@", [b'[{"id":"1","a":"\\u0000"},{"id":"2","a":"x"}]']))
+@example(
+    ("@", [b'[{"id":"1","#given":{"t":5}},{"id":"2","\\u0023given":1},{"#given":1,"#given":1},{}]'])
+)
 @example(("@", [b'[{"id":"1"},{"id":"2","l":' + b"[" * 900 + b"]" * 900 + b"}]"]))
 def test_both_paths_give_one_outcome(read: tuple[str, list[bytes]]) -> None:
     where, bodies = read
@@ -332,7 +337,7 @@ def read_file(step: Step, file: Local, position: str | None = None) -> tuple[lis
     pages: list[Page] = []
     try:
         for page in read_documents(step, file, position):
-            pages.append(page)  # noqa: PERF402  (those before an error count)
+            pages.append(with_given(page, {"t": file.name}))  # noqa: PERF401  (those before an error count)
     except SourceError as error:
         return pages, str(error)
     return pages, ""
@@ -389,7 +394,7 @@ def people(count: int, **odd: str) -> bytes:
         ({"at7": '"a": "y"', "at333": '"o": {"x": 1, "x": 1}'}, 2),
         ({"at599": '"zz": "\\u0000"'}, 1),
         ({"at42": f'"o": {{"p": {{"q": 0.1{"0" * 4000}}}}}'}, 1),
-        ({"at43": f'"o": {{"p": {{"q": 0.1{"0" * 3900}}}}}'}, 0),
+        ({"at43": f'"o": {{"p": {{"q": 0.1{"0" * 3800}}}}}'}, 0),
     ],
 )
 def test_only_the_records_that_do_not_fit_are_decoded(odd: dict[str, str], exact: int) -> None:

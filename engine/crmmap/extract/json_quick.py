@@ -136,7 +136,7 @@ def obstacle(step: Step) -> str | None:
         return FORCED
     put = {
         "shape": step.shape, "nested": step.nested, "enrich": step.enriching,
-        "value": step.given, "recurse": step.parts.recursion,
+        "recurse": step.parts.recursion,
     }  # fmt: skip
     for word, there in put.items():
         if there:

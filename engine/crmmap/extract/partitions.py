@@ -18,6 +18,7 @@ from crmmap.extract.request import SAMPLE, Context, given_values
 from crmmap.extract.windows import TooMany, Window, windows
 from crmmap.kinds.incremental import Timestamp
 from crmmap.plan import Plan, Step
+from crmmap.select.raw_records import RawRecords, with_entry
 from crmmap.values import GIVEN, Page, Start
 
 ReadPart = Callable[[Step, Context, str | None], Iterator[Page]]
@@ -140,6 +141,8 @@ def with_given(page: Page, given: Mapping[str, str]) -> Page:
     if isinstance(page.records, pl.DataFrame):
         columns = [pl.lit(text).alias(f"{GIVEN}.{name}") for name, text in given.items()]
         return replace(page, records=page.records.with_columns(columns), nul=True)
+    if isinstance(page.records, RawRecords):
+        return replace(page, records=with_entry(page.records, GIVEN, given))
     records = [
         record | {GIVEN: given} if isinstance(record, dict) else record for record in page.records
     ]

@@ -22,7 +22,7 @@ from crmmap.select.jmespath import Cell, JmespathSelector, cells_of
 from crmmap.select.pieces import AT_ONCE, Names, cut_cells
 from crmmap.select.raw_records import RawRecords, raw_records, together
 from crmmap.select.unread import blanked, mixed, without
-from crmmap.values import AT, INDEX, PAGE, Page, RawFrame, Reason, Refusal
+from crmmap.values import AT, INDEX, PAGE, Page, RawFrame, Reason, Refusal, as_json
 
 SAMPLE = 16
 """Records that are decoded to learn from."""
@@ -242,8 +242,11 @@ class _Batch:
             kept = [row for row in rows if row not in gone]
             for place, row in enumerate(kept):
                 index[row] = place
+            records = page.records
+            assert isinstance(records, RawRecords)  # noqa: S101  (as `of` saw)
             refused = [
-                Refusal(at=self.at[row], raw=page.raw(row - rows.start), reasons=(DUPLICATE_KEY,))
+                Refusal(at=self.at[row], raw=as_json(records.sent(row - rows.start)),
+                        reasons=(DUPLICATE_KEY,))
                 for row in rows if row in gone
             ]  # fmt: skip
             pages.append(

@@ -8,7 +8,9 @@ from typing import cast, overload
 
 import polars as pl
 
+from crmmap.select.document import ambiguous
 from crmmap.select.strict import read_bytes, read_json
+from crmmap.values import as_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,8 @@ class RawRecords:
 
     raws: Sequence[bytes]
     cells: pl.DataFrame | None = None
+    added: int = 0
+    """Bytes at the end of each, before its brace, that the source did not send."""
 
     def __len__(self) -> int:
         return len(self.raws)
@@ -33,16 +37,54 @@ class RawRecords:
     def __getitem__(self, at: int | slice) -> object:
         if not isinstance(at, slice):
             return _value(self.raws[at])
-        return raw_records(self.raws[at], None if self.cells is None else self.cells[at])
+        cells = None if self.cells is None else self.cells[at]
+        return raw_records(self.raws[at], cells, added=self.added)
 
     def __iter__(self) -> Iterator[object]:
         return iter(together(self.raws)[0])
 
+    def sent(self, at: int) -> object:
+        """Return a record that has entries as the source sent it."""
+        return _value(self.raws[at][: -1 - self.added] + b"}") if self.added else self[at]
 
-def raw_records(raws: Sequence[bytes], cells: pl.DataFrame | None = None) -> Sequence[object]:
+
+def raw_records(
+    raws: Sequence[bytes], cells: pl.DataFrame | None = None, *, added: int = 0
+) -> Sequence[object]:
     """Return raw records as what a page holds."""
     # All that a sequence is asked for here is there; the house has no base classes.
-    return cast("Sequence[object]", RawRecords(raws, cells))
+    return cast("Sequence[object]", RawRecords(raws, cells, added))
+
+
+def with_entry(records: RawRecords, name: str, value: object) -> Sequence[object]:
+    """Return records with one entry more, or with it in place of what has its name.
+
+    The name begins with a sign of ASCII: records in which no text begins so can't have it.
+    """
+    whole = b",".join(records.raws)
+    begins = (f'"{name[0]}'.encode(), f'"\\u{ord(name[0]):04x}'.encode())
+    there = any(each in whole for each in begins)
+    entry = f"{as_json(name)}:{as_json(value)}".encode()
+    raws = [
+        (there and _in_place(raw, name, value)) or _with_last(bytes(raw)[:-1], entry)
+        for raw in records.raws
+    ]
+    return raw_records(raws, added=records.added + len(entry) + 1)
+
+
+def _in_place(raw: bytes, name: str, value: object) -> bytes | None:
+    """Return a record with an entry that it has already set to another value; None if it has not.
+
+    None, too, where a key comes twice: that is refused, as it was sent.
+    """
+    record = _value(raw)
+    if not isinstance(record, dict) or name not in record or ambiguous(record):
+        return None
+    return as_json(record | {name: value}).encode()
+
+
+def _with_last(opened: bytes, entry: bytes) -> bytes:
+    return opened + (b"," if opened[1:].strip() else b"") + entry + b"}"
 
 
 def bytes_of(records: object) -> Sequence[bytes] | None:
