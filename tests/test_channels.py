@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import weakref
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 
@@ -81,6 +82,28 @@ def test_iterators_run_in_threads_and_fail_after_what_came_before(within: float)
         asyncio.run(work(fail=True))
     assert got == [1, 2, 3, 1, 2, 3]
     assert threading.get_ident() not in threads
+
+
+def test_of_what_came_together_is_held_what_is_still_to_be_taken() -> None:
+    class Item:
+        pass
+
+    made: list[weakref.ref[Item]] = []
+
+    def items() -> Iterator[Item]:
+        for _ in range(5):
+            made.append(weakref.ref(item := Item()))
+            yield item
+            del item
+
+    async def alive() -> list[int]:
+        counts = []
+        async for item in threaded(items(), within=60):
+            del item
+            counts.append(sum(each() is not None for each in made))
+        return counts
+
+    assert asyncio.run(alive()) == [5, 4, 3, 2, 1]
 
 
 @given(

@@ -740,6 +740,17 @@ def test_a_long_answer_is_cut_after_the_secrets_are_out() -> None:
     assert str(error).endswith("x***yyyyyyy…")
 
 
+@pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])
+@pytest.mark.parametrize("blanks", [100_000, 1_000_000])
+def test_of_a_long_error_the_beginning_is_told(blanks: int, *, packed: bool) -> None:
+    body = b'{"error": "quota exceeded"}' + b" " * blanks
+    sent = (
+        answer(gzip.compress(body), 404, content_encoding="gzip") if packed else answer(body, 404)
+    )
+    error, _ = fail(sent)
+    assert '404 Not Found: {"error": "quota exceeded"}' in str(error)
+
+
 def test_a_secret_that_no_header_can_carry_is_not_quoted() -> None:
     bearer = Bearer(token=Secret("canary\r\nX-Evil: 1"))
     error, seen = fail(answer(), auth=bearer)

@@ -42,10 +42,12 @@ async def threaded(items: Iterator[T], *, within: float = 0.0) -> AsyncIterator[
 
     while True:
         found, error = await asyncio.to_thread(some)
-        for item in found:
-            if isinstance(item, _End):
+        found.reverse()
+        while found:
+            if isinstance(item := found.pop(), _End):
                 return
             yield item
+            del item  # what is done with it is no longer ours to hold
         if error is not None:
             raise error
 

@@ -29,8 +29,9 @@ from crmmap.extract.watch import Watch, Watchdog
 from crmmap.kinds.source import Timeouts
 from crmmap.values import Response
 
-EXCERPT = 64 * 1024
-"""Bytes read of an error's body: enough for a message, too little to choke on."""
+EXCERPT = PIECE
+"""Bytes read of an error's body: enough for a message, too little to choke on. One piece at least,
+for of a longer one nothing would be kept."""
 
 POOL = 32
 """Connections kept open per origin."""
