@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
+from crmmap.errors import SourceError
+from crmmap.extract.circles import Circles
+from crmmap.select.document import NotANumber
+from crmmap.values import Page
 from fault_server import FaultServer, Seen, answer
 from invented import load, plan_of, sqlite, table
 
@@ -79,3 +84,11 @@ def test_pages_with_the_same_number_of_deep_records_are_told_apart(tmp_path: Pat
         tmp_path, lambda at: [deep(at), deep(at + 1000)], "\n    max_pages: 5"
     )
     assert (status, "stopped after 5 pages" in message) == ("failed", True), message
+
+
+def test_a_number_is_told_from_its_text() -> None:
+    circles = Circles()
+    for number, value in enumerate((Decimal("1.5"), "1.5", 1, "1", True, NotANumber("NaN"), "NaN")):
+        circles.refuse_page(Page(number=number + 1, records=[{"id": value}, {"id": "2"}]))
+    with pytest.raises(SourceError, match="the same records as page 1"):
+        circles.refuse_page(Page(number=9, records=[{"id": Decimal("1.5")}, {"id": "2"}]))

@@ -130,6 +130,18 @@ def test_anything_else_is_refused_in_clear_words(body: bytes, message: str, agai
     assert caught.value.again is again
 
 
+@pytest.mark.parametrize("blank", [b"", b" "])
+def test_at_the_edge_of_what_is_too_deep_there_are_words_too(blank: bytes) -> None:
+    refused = []
+    for depth in range(500, 1100):
+        try:
+            decode_json(response(blank + b"[" * depth + b"1" + b"]" * depth))
+        except BadBody as error:
+            assert "nested too deep" in str(error)  # noqa: PT017  (most are not refused)
+            refused.append(depth)
+    assert refused == [*range(refused[0], 1100)]
+
+
 def test_a_page_for_people_is_called_what_it_is() -> None:
     page = response(b"<!doctype html><TITLE>Log in</TITLE>", kind="text/html; charset=utf-8")
     with pytest.raises(BadBody, match=r"expected JSON, got text/html, title 'Log in'"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 import polars as pl
@@ -64,6 +65,14 @@ def test_cells_are_the_same_cut_out_and_decoded(texts: list[str]) -> None:
         found = cut_cells(cells, [each.encode() for each in sound])
         expected = pl.DataFrame(cells_of(cells, [read_document(each).value for each in sound]))
         assert_frame_equal(found, expected, check_column_order=False)
+
+
+def test_what_stands_under_a_name_that_json_escapes_is_decoded() -> None:
+    cells = [cell(r'"a\"b"', r'"\\"', accepts=WHOLE, field="odd"), CELLS[0]]
+    records = [{'a"b': {"k": 1}, "a": "x"}, {"\\": 1, "a": "y"}]
+    assert cutting(tuple(cells))[0] == [CELLS[0]]
+    found = cut_cells(cells, [json.dumps(each).encode() for each in records])
+    assert_frame_equal(found, pl.DataFrame(cells_of(cells, records)), check_column_order=False)
 
 
 def test_what_can_be_cut_out_is() -> None:

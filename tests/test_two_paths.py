@@ -70,6 +70,7 @@ STEPS = {
     "keyset": step_of("data.items", "{kind: keyset, from: id, param: since}"),
     "@": step_of("@", "none"),
     "lines": step_of("@", "none", "ndjson"),
+    "quoted": step_of('"a\\"b"', '{kind: token, token: \'"ne\\"xt"\', param: after}'),
 }
 FILES = {
     where: replace(step, source=Files(format=step.format or Json()), batch=5)
@@ -266,6 +267,7 @@ def answers(draw: st.DrawFn, where: str) -> bytes:
         "results[]": f'{{{beside},"results":{listed}}}',
         "keyset": f'{{"data":{{"items":{listed},"more":1}},{beside}}}',
         "@": listed,
+        "quoted": f'{{"a\\"b":{listed},"ne\\"xt":"t2"}}',
     }[where]
     if kind == 1:
         document = draw(st.sampled_from([

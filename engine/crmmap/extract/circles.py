@@ -8,8 +8,9 @@ from hashlib import sha256
 
 from crmmap.errors import SourceError
 from crmmap.select.raw_records import bytes_of
+from crmmap.select.strict import LARGE, written
 from crmmap.select.xml_records import XmlRecords
-from crmmap.values import Page, Records, Request, as_json
+from crmmap.values import Page, Request, as_json
 
 KEPT = 10_000
 """Pages whose digests are kept, 16 bytes each: a longer circle ends at `max_pages`."""
@@ -44,7 +45,9 @@ class Circles:
             return
         raws = _as_sent(page.records)
         # The same records are sent in the same way.
-        digest = _digest_of_values(page.records) if raws is None else _digest_of_bytes(raws)
+        if raws is None and isinstance(page.records, list) and page.size <= LARGE:
+            raws = written(page.records)
+        digest = _digest(page.records) if raws is None else _digest_of_bytes(raws)
         earlier = self.pages.get(digest) if len(page.records) >= TELLING else None
         if digest == self.before:
             message = (
@@ -81,18 +84,6 @@ def _as_sent(records: object) -> Sequence[bytes] | None:
 
 def _digest_of_bytes(raws: Sequence[bytes]) -> bytes:
     return sha256(b"\0".join(raws)).digest()[:16]
-
-
-def _digest_of_values(records: Records) -> bytes:
-    """Return a digest of decoded records: of what they are in JSON, if that can be written."""
-    if not isinstance(records, list):
-        return _digest(records)
-    import msgspec
-
-    try:
-        return _digest_of_bytes([msgspec.json.encode(records)])
-    except (TypeError, ValueError, OverflowError, RecursionError):
-        return _digest(records)
 
 
 def _digest(values: Iterable[object]) -> bytes:

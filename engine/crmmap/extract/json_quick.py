@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from crmmap.extract.crowded import JSON, refuse_crowded
@@ -21,6 +22,7 @@ from crmmap.select.compiled import CompiledSelector
 from crmmap.select.document import Document, Found
 from crmmap.select.jmespath import ANY, Jmespath, Leaf, leaves, names_of
 from crmmap.select.raw_records import raw_records
+from crmmap.select.sight import is_plain
 from crmmap.select.strict import read_json
 from crmmap.values import Refusal, Response, as_json
 
@@ -157,6 +159,8 @@ def _found(step: Step) -> tuple[Names, tuple[Names, ...]] | None:
         if level is None:
             return None
         beside[level].add(str(leaf[level]))
+    if not all(map(is_plain, (*names, *chain(*beside)))):
+        return None
     return names, tuple(tuple(sorted(each)) for each in beside)
 
 

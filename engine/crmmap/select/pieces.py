@@ -17,7 +17,7 @@ import polars as pl
 
 from crmmap.select.jmespath import ANY, Cell, cells_of, leaves
 from crmmap.select.raw_records import together
-from crmmap.select.sight import is_unicode, plain_ways
+from crmmap.select.sight import is_plain, plain_ways
 
 if TYPE_CHECKING:
     import msgspec
@@ -63,7 +63,7 @@ def _read_by(cells: tuple[Cell, ...]) -> Pieces | None:
     """Return what cuts out the entries of a record that cells read; None where they read all."""
     read = [leaf for cell in cells for each in cell.expressions for leaf in leaves(each)]
     names = {leaf[0] if leaf else ANY for leaf in read}
-    if any(not isinstance(name, str) or name == ANY or not is_unicode(name) for name in names):
+    if any(not isinstance(name, str) or name == ANY or not is_plain(name) for name in names):
         return None
     return pieces_of(frozenset((str(name),) for name in names))
 
@@ -115,13 +115,16 @@ def listed(raws: Iterable[bytes]) -> bytes:
 def cutting(cells: tuple[Cell, ...]) -> tuple[Sequence[Cell], Pieces | None]:
     """Return the cells whose values can be cut out, and what cuts them."""
     some: list[Cell] = []
-    pieces: Pieces | None = None
+    ends: set[Names] = set()
+    above: set[Names] = set()
     for cell in cells:
-        ways = plain_ways(cell)
-        known = pieces.steps if pieces is not None else ()
-        if ways and (more := pieces_of(frozenset((*known, *ways)))) is not None:
-            some, pieces = [*some, cell], more
-    return some, pieces
+        ways = {*plain_ways(cell)}
+        over = {way[:at] for way in ways for at in range(len(way))}
+        if ways and not (over & (ends | ways) or ways & above):
+            some.append(cell)
+            ends |= ways
+            above |= over
+    return some, pieces_of(frozenset(ends)) if ends else None
 
 
 @lru_cache

@@ -7,6 +7,7 @@ refuses to read it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ from crmmap.select.jmespath import Cell, Leaf
 
 ITEM = 0
 """Stands for each item of a list, in a `Leaf`."""
+ESCAPED = re.compile(r'["\\\x00-\x1f]')
+"""What JSON does not take within a text as it is."""
 
 
 class Outside(Exception):
@@ -79,7 +82,7 @@ def _seen(cell: Cell) -> list[Leaf]:
 def plain_ways(cell: Cell) -> list[tuple[str, ...]]:
     """Return the plain ways that a cell's expressions are; none, if one of them is no such way."""
     ways = [
-        each.names for each in cell.expressions if each.names and is_unicode("".join(each.names))
+        each.names for each in cell.expressions if each.names and all(map(is_plain, each.names))
     ]
     return ways if len(ways) == len(cell.expressions) else []
 
@@ -131,6 +134,11 @@ def _named(name: str) -> None:
     if not is_unicode(name):
         message = "names an entry by what is no text"
         raise Outside(message)
+
+
+def is_plain(name: str) -> bool:
+    """Say whether msgspec can be asked for entries of that name: in JSON it stands as it is."""
+    return ESCAPED.search(name) is None and is_unicode(name)
 
 
 def is_unicode(text: str) -> bool:

@@ -13,6 +13,9 @@ EXPONENT = 400
 DIGITS = 4000
 INTEGER_DIGITS = 4300
 """Python refuses to read longer integers, since that takes quadratic time."""
+LARGE = 4_000_000
+"""Bytes beyond which nothing is written anew to know it better: each text that is not ASCII would
+keep what was written of it beside it."""
 
 
 def read_document(text: str) -> Document:
@@ -43,13 +46,16 @@ def read_sound_bytes(body: bytes) -> Document | None:
     What is read so has lost a value where a key comes twice, and nothing else: then it has fewer
     names than were sent.
     """
+    if len(body) > LARGE and not body.isascii():
+        return None
     decode, encode = _codec()
     try:
         value = decode(body)
         again = encode(value)
+        sound = again == body or _has_as_many_names(body, again)
     except (TypeError, ValueError, RecursionError):  # msgspec's own errors among them
         return None
-    return Document(value) if again == body or _has_as_many_names(body, again) else None
+    return Document(value) if sound else None
 
 
 def written(values: Sequence[object]) -> list[bytes] | None:

@@ -17,7 +17,7 @@ from crmmap.select.arrow import NOTHING, Kind, Unlike, both, kind_of
 from crmmap.select.document import ambiguous
 from crmmap.select.pieces import NULL, Names, listed, pieces_of
 from crmmap.select.raw_records import together
-from crmmap.select.sight import Touched, is_unicode
+from crmmap.select.sight import Touched, is_plain
 
 MOST = 32
 """Ways to what is taken out: where there are more, the names on them may be data."""
@@ -25,7 +25,7 @@ MOST = 32
 
 def mixed(records: Sequence[object], read: Touched) -> frozenset[Names]:
     """Return the ways to what has several kinds in these records, and is not read."""
-    found = frozenset(each for each in _mixed(records, read, ()) if is_unicode("".join(each)))
+    found = frozenset(each for each in _mixed(records, read, ()) if all(map(is_plain, each)))
     return found if len(found) <= MOST else frozenset()
 
 
