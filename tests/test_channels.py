@@ -84,6 +84,23 @@ def test_iterators_run_in_threads_and_fail_after_what_came_before(within: float)
     assert threading.get_ident() not in threads
 
 
+def test_what_came_does_not_wait_for_what_does_not_come() -> None:
+    taken = threading.Event()
+
+    def items() -> Iterator[int]:
+        yield 1
+        yield 2
+        assert taken.wait(60)
+        yield 3
+
+    async def work() -> None:
+        async for item in threaded(items(), within=0.01):
+            if item == 2:
+                taken.set()
+
+    asyncio.run(asyncio.wait_for(work(), 60))
+
+
 def test_of_what_came_together_is_held_what_is_still_to_be_taken() -> None:
     class Item:
         pass

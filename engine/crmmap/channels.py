@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import aclosing
+from contextvars import copy_context
+from dataclasses import dataclass
+from functools import partial
 from time import monotonic
 from typing import Final, ParamSpec, TypeVar
 
@@ -24,32 +29,65 @@ async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs)
     return await asyncio.to_thread(function, *args, **kwargs)
 
 
-async def threaded(items: Iterator[T], *, within: float = 0.0) -> AsyncIterator[T]:
-    """Iterate in worker threads, one item at a time, or as many as come `within` so many seconds.
+@dataclass(frozen=True, slots=True)
+class Threads:
+    """Worker threads, some for each kind of work.
 
-    To go from thread to thread for each takes longer than some items do. What `items` raises is
-    raised here after the items made before.
+    The system's allocator keeps memory for each thread, as much as the largest job took that it
+    ever did. So no thread is to do all kinds.
     """
 
-    def some() -> tuple[list[T | _End], BaseException | None]:
-        until, found = monotonic() + within, [next(items, END)]
-        try:
-            while found[-1] is not END and monotonic() < until:
-                found.append(next(items, END))
-        except BaseException as error:  # noqa: BLE001  (it is raised once its time has come)
-            return found, error
-        return found, None
+    reading: Executor
+    making: Executor
+    writing: Executor
+
+    @classmethod
+    def of(cls, most: int) -> Threads:
+        """Return at most so many of each kind."""
+        return cls(*(ThreadPoolExecutor(most) for _ in range(3)))
+
+    def close(self) -> None:
+        """Wait for all of them to end."""
+        for each in (self.reading, self.making, self.writing):
+            each.shutdown()
+
+
+async def in_thread_of(threads: Executor | None, function: Callable[[], T]) -> T:
+    """Run blocking work in one of certain threads; None: in any."""
+    work = partial(copy_context().run, function)
+    return await asyncio.get_running_loop().run_in_executor(threads, work)
+
+
+async def threaded(
+    items: Iterator[T], *, within: float = 0.0, threads: Executor | None = None
+) -> AsyncIterator[T]:
+    """Iterate in worker threads, one item at a time, or as many as come `within` so many seconds.
+
+    To go from thread to thread for each takes longer than some items do. None waits longer than
+    that for the next one. What `items` raises is raised here after the items made before.
+    """
+    found: deque[T | _End] = deque()
+
+    def some() -> None:
+        until = monotonic() + within
+        while True:
+            found.append(item := next(items, END))
+            if item is END or monotonic() >= until:
+                return
 
     while True:
-        found, error = await asyncio.to_thread(some)
-        found.reverse()
-        while found:
-            if isinstance(item := found.pop(), _End):
-                return
-            yield item
-            del item  # what is done with it is no longer ours to hold
-        if error is not None:
-            raise error
+        making = asyncio.ensure_future(in_thread_of(threads, some))
+        try:
+            for seconds in (within, None) if within else (None,):
+                await asyncio.wait([making], timeout=seconds)
+                while found:
+                    if isinstance(item := found.popleft(), _End):
+                        return
+                    yield item
+                    del item  # what is done with it is no longer ours to hold
+            making.result()
+        finally:
+            making.cancel()
 
 
 async def ahead(

@@ -50,8 +50,8 @@ def run(
 async def _run(work: Work) -> RunReport:
     began = monotonic()
     loop = asyncio.get_running_loop()
-    # A stream may hold a thread for its fetch, one for its next batch and one for its commit.
-    loop.set_default_executor(ThreadPoolExecutor(3 * len(work.steps) + 2))
+    # Beside the threads of the work itself, a stream may hold one, as may the run and its lock.
+    loop.set_default_executor(ThreadPoolExecutor(len(work.steps) + 2))
     await in_thread(_begin, work)
     status = "failed"
     heart = asyncio.create_task(_beat(work))
@@ -72,6 +72,7 @@ async def _run(work: Work) -> RunReport:
         # The closing time is cosmetic: the next run repairs it.
         with suppress(CrmmapError):
             await in_thread(partial(work.store.end_run, work.options.run_id, status=status))
+        await in_thread(work.threads.close)
 
 
 async def _run_streams(work: Work) -> list[StreamReport]:

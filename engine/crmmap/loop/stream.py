@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from operator import attrgetter
 from time import monotonic
 
-from crmmap.channels import ahead, in_thread, threaded
+from crmmap.channels import ahead, in_thread, in_thread_of, threaded
 from crmmap.errors import CrmmapError, ExitCode, Interrupted, PolicyError, Throttled
 from crmmap.events import Event, StreamReport, StreamStatus
 from crmmap.failpoint import fail_at
@@ -215,9 +215,10 @@ async def _load_all(work: Work, progress: Progress) -> None:
             _demand_all(progress, batch)
             with_cursor = _with_cursor(work, step, batch, cursors)
             write = partial(load, step, with_cursor, archiving, reasons=progress.reasons)
-            mark, tally = await in_thread(work.store.commit, mark, write)
+            commit = partial(work.store.commit, mark, write)
+            mark, tally = await in_thread_of(work.threads.writing, commit)
             paths = _paths(step, batch)
-            del batch, with_cursor, write  # its pages, while the next is waited for
+            del batch, with_cursor, write, commit  # its pages, while the next is waited for
             progress.add(mark, tally, paths)
             if progress.ended and keeps_cursors(step) and work.options.limit is None:
                 work.reached[step.name] = cursors.reached(step)
@@ -281,7 +282,8 @@ async def _pages(work: Work, progress: Progress, start: Start) -> AsyncGenerator
     """Read pages until the source, the limit or the user ends it."""
     step, left = progress.step, work.options.limit
     within = AT_ONCE if left is None else 0  # a limited run asks for no page that it needs not
-    async for page in threaded(work.reader.pages(step, start), within=within):
+    pages = work.reader.pages(step, start)
+    async for page in threaded(pages, within=within, threads=work.threads.reading):
         fail_at("loop.page_read")
         # A position that is worth nothing any more makes a reader start over, at page 1.
         progress.resumed = progress.resumed or (start.position is not None and page.number > 1)
@@ -324,28 +326,32 @@ def _batches_for(work: Work, step: Step, pages: AsyncIterator[Page]) -> AsyncGen
     Where this one does, there is nothing to wait for: two at once took a tenth more CPU time, and
     were no faster.
     """
-    batches = _batches(step, pages)
+    batches = _batches(work, step, pages)
     return batches if work.store.in_process else ahead(batches)
 
 
-async def _batches(step: Step, pages: AsyncIterator[Page]) -> AsyncGenerator[Batch]:
+async def _batches(work: Work, step: Step, pages: AsyncIterator[Page]) -> AsyncGenerator[Batch]:
     """Gather pages until there are enough for a batch; what was read is never dropped."""
+
+    async def made(of: Sequence[Page]) -> Batch:
+        return await in_thread_of(work.threads.making, partial(apply, step, of))
+
     gathered: list[Page] = []
     weight = 0
     trouble: CrmmapError | None = None
     try:
         async for page in pages:
             if gathered and page.older_than != gathered[0].older_than:
-                yield await in_thread(apply, step, gathered)
+                yield await made(gathered)
                 gathered, weight = [], 0
             gathered.append(page)
             weight += page.weight
             if weight >= step.batch:
-                yield await in_thread(apply, step, gathered)
+                yield await made(gathered)
                 gathered, weight = [], 0
     except CrmmapError as error:
         trouble = error
     if gathered:
-        yield await in_thread(apply, step, gathered)
+        yield await made(gathered)
     if trouble is not None:
         raise trouble

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
+from crmmap.channels import Threads
 from crmmap.errors import StoreLocked
 from crmmap.events import Event, Observe, RunKind, StreamReport
 from crmmap.extract.readers import Reader
@@ -68,6 +69,11 @@ class Work:
     remarks: list[str] = field(default_factory=list)
     lost: StoreLocked | None = None
     """Why the run no longer holds its lock, if it has lost it."""
+    threads: Threads = field(init=False)
+    """For each stream one to read pages, one to make batches of them and one to write those."""
+
+    def __post_init__(self) -> None:
+        self.threads = Threads.of(max(1, len(self.steps)))
 
     @property
     def steps(self) -> tuple[Step, ...]:
