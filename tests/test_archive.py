@@ -135,6 +135,16 @@ def test_a_secret_that_is_spelled_with_escapes_is_not_kept() -> None:
     assert (back.raws, back.withheld) == (['{"id":2}'], 1)
 
 
+@pytest.mark.parametrize("between", [b"\n", b" "])
+def test_a_record_is_not_too_long_for_what_stands_between_its_values(between: bytes) -> None:
+    blanks = between * 40
+    spaced = b'{"id":1,"rows":[' + (b"," + blanks).join([b"[1]"] * 100_000) + b"]}"
+    page = Page(number=1, records=raw_records([spaced, b'{"id":2}']))
+    backs = [opened(each) for each in pack(page, None)]
+    assert sum(back.withheld for back in backs) == 0
+    assert [read_json(raw) for back in backs for raw in back.raws] == [*page.records]
+
+
 def test_a_long_page_is_kept_in_pieces_and_what_is_too_long_is_not() -> None:
     page = Page(number=1, records=[{"x": "y" * 400_000}] * 5 + [{"x": "y" * 2_000_000}])
     pieces = list(pack(page, plain))

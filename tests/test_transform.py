@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from crmmap.kinds.clean import SPACE
 from crmmap.plan import Step, Target, compile_plan, placeholder_settings
 from crmmap.select.column import ColumnSelector
+from crmmap.select.raw_records import raw_records
 from crmmap.transform import apply, resolve
 from crmmap.transform.cells import judge, text_column
 from crmmap.values import Page, Reason, Refusal
@@ -227,6 +228,26 @@ def test_a_text_is_tidied_the_same_whatever_stands_beside_it(rows: list[tuple[st
     assert tidy(rows).equals(beside[:-1])
     expected = [None if row[1] is None else row[1].strip(SPACE) or None for row in rows]
     assert beside[text_column("usual")][:-1].to_list() == expected
+
+
+def test_records_without_a_text_are_read_into_columns() -> None:
+    spec = mapping(NUMBERS)
+    numbers = compile_plan(spec, placeholder_settings(spec, {})).step("things")
+    raws = [b'{"a": %d.5, "b": 1e-%d}' % (at, at) for at in range(100)]
+    batch = apply(numbers, [Page(number=1, records=raw_records(raws))])
+    assert batch.compiled == len(batch.rows) == 100
+
+
+NUMBERS = """
+crmmap: 1
+name: demo
+source: {kind: http, base_url: "https://demo.example"}
+streams:
+  things:
+    request: {path: /things}
+    table: {name: things, key: [a, b]}
+    fields: {a: {from: a, type: number}, b: {from: b, type: number}}
+"""
 
 
 COLUMNS = """

@@ -63,8 +63,9 @@ def in_turn(
 
     @cache
     def from_here(at: int) -> pl.Expr:
-        rest = range(at if every is None else len(ways) - 1, len(ways))
-        return pl.coalesce([*map(reader, rest)])
+        if every is not None:
+            return reader(len(ways) - 1)
+        return pl.coalesce([*map(reader, range(at, len(ways)))])
 
     def apply(column: pl.Series) -> pl.Series:
         texts = column.alias("text")

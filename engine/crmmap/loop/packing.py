@@ -131,8 +131,9 @@ def _raws(page: Page, clean: Clean | None) -> Sequence[str]:
     if not raws:
         return []
     whole = b"\n".join(raws)
-    if whole.count(b"\n") >= len(raws):  # between values, where a blank is as good
-        whole = b"\n".join([bytes(raw).replace(b"\n", b" ") for raw in raws])
+    # Written anew, without what stands between values, one may be short enough to be kept.
+    if whole.count(b"\n") >= len(raws) or max(map(len, raws)) > LONGEST:
+        return page.raws()
     texts = whole.decode().split("\n")
     if clean is not None and b"\\" in whole:
         escaped = [at for at, text in enumerate(texts) if "\\" in text]

@@ -498,7 +498,8 @@ class Defaults:
 
     batch: Annotated[
         int,
-        "Rows written in one transaction, about; a large record counts as one for each 2 KiB.",
+        "Rows written in one transaction, about; pages of large records count as one for each "
+        "2 KiB.",
         Limits(1, 1_000_000),
     ] = 10_000
     clean: Annotated[

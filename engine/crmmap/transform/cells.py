@@ -85,6 +85,8 @@ def judge_all(
 
 def _tidied(raw: RawFrame, fields: Sequence[FieldPlan]) -> pl.DataFrame:
     """Return the raw frame with the texts of `fields` tidy."""
+    if not fields:
+        return raw
     neat = _neat(raw, [field.name for field in fields])
     cleans = (field.clean_neat if field.name in neat else field.clean for field in fields)
     return raw.with_columns(clean for clean in cleans if not clean.meta.is_column())
