@@ -6,8 +6,9 @@ The channels between are bounded, so that memory does not grow with the source.
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -282,7 +283,7 @@ async def _pages(work: Work, progress: Progress, start: Start) -> AsyncGenerator
     """Read pages until the source, the limit or the user ends it."""
     step, left = progress.step, work.options.limit
     within = AT_ONCE if left is None else 0  # a limited run asks for no page that it needs not
-    pages = work.reader.pages(step, start)
+    pages = _until(work.stop, work.reader.pages(step, start))
     async for page in threaded(pages, within=within, threads=work.threads.reading):
         fail_at("loop.page_read")
         # A position that is worth nothing any more makes a reader start over, at page 1.
@@ -303,7 +304,13 @@ async def _pages(work: Work, progress: Progress, start: Start) -> AsyncGenerator
         progress.read += page.fetched
         yield page
         left = None if left is None else left - page.fetched
-        if work.stop.is_set():
+
+
+def _until(stop: threading.Event, pages: Iterator[Page]) -> Iterator[Page]:
+    """Yield pages until the user stops the run, who loses none that was read by then."""
+    for page in pages:
+        yield page
+        if stop.is_set():
             return
 
 
