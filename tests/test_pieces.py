@@ -6,6 +6,7 @@ import json
 import os
 
 import polars as pl
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
@@ -65,6 +66,14 @@ def test_cells_are_the_same_cut_out_and_decoded(texts: list[str]) -> None:
         found = cut_cells(cells, [each.encode() for each in sound])
         expected = pl.DataFrame(cells_of(cells, [read_document(each).value for each in sound]))
         assert_frame_equal(found, expected, check_column_order=False)
+
+
+@pytest.mark.parametrize("text", ["a.[`1`]", "(a && 'yes')[*].[`1`]", "(a || b)[*].{k: `1`}"])
+def test_what_is_only_looked_for_is_decoded_too(text: str) -> None:
+    records = [{"a": []}, {"a": [1]}, {"a": {"k": 1}}, {"a": None}, {"b": [1]}]
+    odd = (cell(text, field="odd"),)
+    found = cut_cells(odd, [json.dumps(each).encode() for each in records])
+    assert_frame_equal(found, pl.DataFrame(cells_of(odd, records)), check_column_order=False)
 
 
 def test_what_stands_under_a_name_that_json_escapes_is_decoded() -> None:

@@ -160,7 +160,10 @@ ANY = "any"
 
 
 def leaves(expression: Jmespath) -> tuple[Leaf, ...]:
-    """Return the places in a document whose values the expression reads, each once."""
+    """Return the places in a document whose values the expression reads, each once.
+
+    Those are among them of which it reads only whether something is there: `a` of ``a.[`1`]``.
+    """
     return leaves_of(expression.tree)
 
 
@@ -182,18 +185,16 @@ def _leaves(tree: Tree, at: Leaf) -> Iterator[Leaf]:
     elif kind in ("projection", "filter_projection"):
         # A list written out in the expression has no list behind it in the document.
         item = () if children[0]["type"] == "multi_select_list" else (0,)
-        for left in _leaves(children[0], at):
-            yield from _leaves(children[1], (*left, *item))
+        yield from _then([(*left, *item) for left in _leaves(children[0], at)], children[1])
     elif kind == "value_projection":
-        for left in _leaves(children[0], at):
-            yield from _leaves(children[1], (*left, ANY))
+        yield from _then([(*left, ANY) for left in _leaves(children[0], at)], children[1])
     elif kind != "literal":
         for child in children:
             yield from _leaves(child, at)
 
 
 def _then(places: list[Leaf], tree: Tree) -> list[Leaf]:
-    return [leaf for place in places for leaf in _leaves(tree, place)]
+    return [leaf for place in places for leaf in [*_leaves(tree, place)] or [place]]
 
 
 def names_under(expressions: Sequence[Jmespath], name: str) -> tuple[str, ...]:
