@@ -164,17 +164,19 @@ def _resolve(
     session: Session, mark: Mark, subjects: Sequence[str], outcome: str, *, own: bool
 ) -> None:
     """Resolve the stream's open rejects of these records; with `own`, those of this run too."""
+    theirs = [] if own else [TABLE.c.run_id != mark.run_id]
+    # A statement is garbage in a circle: one that held the subjects would keep them for long.
+    statement = (
+        sa.update(TABLE)
+        .where(
+            TABLE.c.mapping == mark.mapping, TABLE.c.stream == mark.stream, OPEN,
+            TABLE.c.subject.in_(sa.bindparam("subjects", expanding=True)),
+            *theirs,
+        )
+        .values(outcome=outcome, resolved_at=session.moment, resolved_by=mark.run_id)
+    )  # fmt: skip
     for chosen in chunks(subjects):
-        theirs = [] if own else [TABLE.c.run_id != mark.run_id]
-        session.connection.execute(
-            sa.update(TABLE)
-            .where(
-                TABLE.c.mapping == mark.mapping, TABLE.c.stream == mark.stream, OPEN,
-                TABLE.c.subject.in_(chosen),
-                *theirs,
-            )
-            .values(outcome=outcome, resolved_at=session.moment, resolved_by=mark.run_id)
-        )  # fmt: skip
+        session.connection.execute(statement, {"subjects": chosen})
 
 
 def _outcomes(tally: Tally, fresh: pl.DataFrame) -> list[str | None]:
